@@ -1,0 +1,58 @@
+# Everything is done from here; `make help` prints these lines.
+# It needs Python 3.11 or newer and make, nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+TIPOFF := $(BIN)/tipoff
+# Tests beside each other, one per core; NPROC=0 for one after the other.
+NPROC ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench soak lock clean
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/ready ## make .venv with every pinned package
+
+# Checked first, because an old Python fails much later and says something else.
+.venv/ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "tipoff needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 setup"; exit 1; }
+	@echo "setting up .venv (once, about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@touch $@
+
+demo: setup ## run a synthetic sample night and show its gates and decisions
+	@$(TIPOFF) demo
+
+test: setup ## pass the tests
+	@$(BIN)/python -m pytest -q -n $(NPROC)
+
+check: setup ## format, lint, types, house rules, declared pipelines
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/house
+	@$(TIPOFF) config check
+
+format: setup ## put the code into its format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup ## measure; docs/benchmarks.md says what and why
+	@$(TIPOFF) bench
+
+soak: setup ## 10,000 simulated days, by hand
+	@$(TIPOFF) simulate --days 9999 --seed $${SEED:-1}
+
+lock: ## pin requirements anew, with hashes
+	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet pip-tools==7.6.2
+	@for set in runtime dev; do CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --generate-hashes \
+	  --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-options \
+	  --output-file requirements/$$set.txt requirements/$$set.in; done
+
+clean: ## remove .venv and caches; never a home
+	@rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,307 @@
+"""`config check`: everything that is wrong with a pipeline's declaration, before it is deployed, for its author."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from graphlib import CycleError, TopologicalSorter
+from itertools import chain
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from shared.config.functions import FunctionKind, FunctionSpec
+from shared.core.calendar import DATE_WORDS
+from shared.core.model import END, NAME, ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec
+
+FUNCTIONS_FILE = "shared/config/functions.py"
+READINGS = ("health", "freshness", "completeness")
+ACTS = ("start", "nudge", "sweep")
+
+JOB_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")  # a schedule's: people know them with dashes
+CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+CRON_FIELDS = 5  # Cloud Scheduler knows no seconds
+
+WEIGHT_MAX = 100.0  # beyond it one processor alone decides every quorum
+FENCE_RANK_MAX = 99  # two digits of the fence
+DAYS_MAX = 7  # a run further from its date than a week is a backfill
+PHASE_S_MAX = 14_400  # timeouts.CAP: the longest one phase may hold up the rest
+TIMEOUT_S_MAX = 3_600  # Cloud Run ends a request after an hour
+ATTEMPTS_MAX = 20  # further failures tell nothing new
+LOOKS_MAX = 500  # at five minutes each, more than a day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One fault: where it stands, what stands there, why that cannot work, and what to do."""
+
+    file: str
+    key: str
+    value: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key} = {self.value}: {self.problem}; {self.remedy}"
+
+
+Fault = tuple[str, object, str, str]
+"""Key, value, problem, remedy."""
+
+
+def check(spec: PipelineSpec, functions: Sequence[FunctionSpec], file: str) -> tuple[Problem, ...]:
+    """All problems, not the first. A pipeline without any can be planned in each of its modes."""
+    faults = chain(
+        _names(spec),
+        _duplicates(spec),
+        _zones(spec),
+        _modes(spec),
+        chain.from_iterable(_phase(spec, phase) for phase in spec.phases),
+        _topics(spec, functions),
+        _expectations(spec),
+        _schedules(spec),
+    )
+    return (
+        *(Problem(file=file, key=key, value=str(value), problem=why, remedy=do) for key, value, why, do in faults),
+        *(
+            Problem(file=FUNCTIONS_FILE, key=key, value=str(value), problem=why, remedy=do)
+            for key, value, why, do in _functions(functions)
+        ),
+    )
+
+
+# --- names --------------------------------------------------------------------------------------------
+
+
+def _names(spec: PipelineSpec) -> Iterator[Fault]:
+    yield from _bad_name("name", spec.name)
+    for mode in spec.modes:
+        yield from _bad_name(f"modes.{mode.name}.name", mode.name)
+    for phase in spec.phases:
+        yield from _bad_name(f"phases.{phase.name}.name", phase.name)
+        if phase.name == END:
+            yield f"phases.{END}.name", END, "is the gate behind the last phase", "name the phase otherwise"
+        for processor in phase.processors:
+            yield from _bad_name(f"{_key(phase, processor)}.name", processor.name)
+    for schedule in spec.schedules:
+        if not JOB_NAME.fullmatch(schedule.name):
+            remedy = "use lower-case letters, digits and dashes, a letter first, 63 at most"
+            yield f"schedules.{schedule.name}.name", schedule.name, "is not the name of a schedule", remedy
+
+
+def _bad_name(key: str, name: str) -> Iterator[Fault]:
+    if not NAME.fullmatch(name):
+        remedy = "use lower-case letters, digits and underscores, a letter first, 63 at most"
+        yield key, name, "is not a name", remedy
+
+
+def _key(phase: PhaseSpec, processor: ProcessorSpec) -> str:
+    return f"phases.{phase.name}.processors.{processor.name}"
+
+
+def _duplicates(spec: PipelineSpec) -> Iterator[Fault]:
+    names = {
+        "modes": [mode.name for mode in spec.modes],
+        "phases": [phase.name for phase in spec.phases],
+        "phases.processors": [processor.name for phase in spec.phases for processor in phase.processors],
+        "schedules": [schedule.name for schedule in spec.schedules],
+    }
+    for key, found in names.items():
+        for name in _repeated(found):
+            yield f"{key}.{name}", name, "is declared twice in this pipeline", "rename or remove one of them"
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _functions(functions: Sequence[FunctionSpec]) -> Iterator[Fault]:
+    for function in functions:
+        yield from _bad_name(f"functions.{function.name}.name", function.name)
+    for name in _repeated([function.name for function in functions]):
+        yield f"functions.{name}", name, "is declared twice", "rename or remove one of them"
+
+
+# --- zone, modes, amounts -----------------------------------------------------------------------------
+
+
+def _zones(spec: PipelineSpec) -> Iterator[Fault]:
+    zones = {"zone": spec.zone} | {f"schedules.{schedule.name}.zone": schedule.zone for schedule in spec.schedules}
+    for key, zone in zones.items():
+        try:
+            ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):  # not found; not a key; a folder of zones
+            yield key, zone, "is not a time zone", "use a name of the IANA database, like America/New_York"
+
+
+def _modes(spec: PipelineSpec) -> Iterator[Fault]:
+    for mode in spec.modes:
+        key = f"modes.{mode.name}"
+        times = {"starts_at": mode.starts_at, "deadline": mode.deadline}
+        for field, clock_time in times.items():
+            if not CLOCK_TIME.fullmatch(clock_time):
+                yield f"{key}.{field}", clock_time, "is not a time of day", "use HH:MM from 00:00 to 23:59"
+        if (mode.deadline_days, mode.deadline) <= (mode.start_days, mode.starts_at):
+            value = f"{mode.deadline} {mode.deadline_days:+d} d"
+            start = f"{mode.starts_at} {mode.start_days:+d} d"
+            yield f"{key}.deadline", value, f"is not after the usual start, {start}", "move one of them"
+        for field, days in (
+            ("start_days", mode.start_days),
+            ("deadline_days", mode.deadline_days),
+            ("as_of_days", mode.as_of_days),
+        ):
+            yield from _outside(f"{key}.{field}", days, -DAYS_MAX, DAYS_MAX)
+        for column, rank in mode.precedence.items():
+            yield from _outside(f"{key}.precedence.{column}", rank, 0, FENCE_RANK_MAX)
+
+
+def _outside(key: str, value: float, low: float, high: float) -> Iterator[Fault]:
+    if not low <= value <= high:
+        yield key, value, "is out of range", f"use {low:g} to {high:g}"
+
+
+# --- one phase ----------------------------------------------------------------------------------------
+
+
+def _phase(spec: PipelineSpec, phase: PhaseSpec) -> Iterator[Fault]:
+    key = f"phases.{phase.name}"
+    yield from _outside(f"{key}.quorum", phase.quorum, 0, 1)
+    for mode, quorum in phase.quorum_by_mode.items():
+        yield from _outside(f"{key}.quorum_by_mode.{mode}", quorum, 0, 1)
+        yield from _unknown(f"{key}.quorum_by_mode", mode, "a mode", [mode.name for mode in spec.modes])
+    if phase.usual_s is not None:
+        yield from _outside(f"{key}.usual_s", phase.usual_s, 1, PHASE_S_MAX)
+    for reading in phase.readings:
+        yield from _unknown(f"{key}.readings", reading, "a reading", READINGS)
+    for processor in phase.processors:
+        yield from _amounts(_key(phase, processor), processor)
+        yield from _classes(spec, _key(phase, processor), processor)
+        yield from _edges(spec, phase, processor)
+    yield from _cycle(phase)
+
+
+def _unknown(key: str, name: str, what: str, known: Sequence[str]) -> Iterator[Fault]:
+    if name not in known:
+        yield key, name, f"is not {what}", f"use one of: {', '.join(known)}"
+
+
+def _amounts(key: str, processor: ProcessorSpec) -> Iterator[Fault]:
+    if not 0 < processor.weight <= WEIGHT_MAX:
+        yield f"{key}.weight", processor.weight, "is out of range", f"use more than 0, at most {WEIGHT_MAX:g}"
+    for field, amount, low, high in (
+        ("timeout_s", processor.timeout_s, 1, TIMEOUT_S_MAX),
+        ("grace_s", processor.grace_s, 0, PHASE_S_MAX),
+        ("attempts_max", processor.attempts_max, 1, ATTEMPTS_MAX),
+        ("looks_max", processor.looks_max, 1, LOOKS_MAX),
+        ("retry_s", processor.retry_s, 1, PHASE_S_MAX),
+        ("look_again_s", processor.look_again_s, 1, PHASE_S_MAX),
+        ("late_days", processor.late_days, 0, DAYS_MAX),
+    ):
+        yield from _outside(f"{key}.{field}", amount, low, high)
+
+
+def _classes(spec: PipelineSpec, key: str, processor: ProcessorSpec) -> Iterator[Fault]:
+    known = [mode.name for mode in spec.modes]
+    for field, modes in (("critical", processor.critical), ("optional", processor.optional)):
+        for mode in modes:
+            yield from _unknown(f"{key}.{field}", mode, "a mode: nothing plans it", known)
+    for mode in processor.critical:
+        if mode in processor.optional:
+            yield f"{key}.optional", mode, f"is critical in {mode} too", "remove the mode from one of them"
+    if not processor.critical and not processor.optional:
+        remedy = f"name its modes as critical or optional: {', '.join(known)}"
+        yield f"{key}.critical", processor.critical, "is in no mode", remedy
+    for declared in spec.modes:
+        if _class_in(processor, declared) and processor.partition not in declared.precedence:
+            remedy = f"add {processor.partition} to modes.{declared.name}.precedence"
+            yield f"{key}.partition", processor.partition, f"has no precedence in {declared.name}", remedy
+
+
+def _class_in(processor: ProcessorSpec, mode: ModeSpec) -> str:
+    if mode.name in processor.critical:
+        return "critical"
+    return "optional" if mode.name in processor.optional else ""
+
+
+def _edges(spec: PipelineSpec, phase: PhaseSpec, processor: ProcessorSpec) -> Iterator[Fault]:
+    key = _key(phase, processor)
+    members = {member.name: member for member in phase.processors}
+    for field, names in (("needs", processor.needs), ("after", processor.after)):
+        for name in names:
+            if name not in members:
+                remedy = f"name one of: {', '.join(members)}; what comes before a phase is its gate's"
+                yield f"{key}.{field}", name, f"is not a processor of phase {phase.name}", remedy
+    for name in processor.needs:
+        for mode in spec.modes:
+            classes = (_class_in(processor, mode), _class_in(members.get(name, processor), mode))
+            if classes == ("critical", "optional"):
+                problem = f"is optional in {mode.name}, where {processor.name} is critical"
+                yield f"{key}.needs", name, problem, f"make {name} critical in {mode.name}, or run after it"
+
+
+def _cycle(phase: PhaseSpec) -> Iterator[Fault]:
+    members = {processor.name for processor in phase.processors}
+    edges = {spec.name: members.intersection((*spec.needs, *spec.after)) for spec in phase.processors}
+    try:
+        TopologicalSorter({name: sorted(before) for name, before in edges.items()}).prepare()
+    except CycleError as error:
+        waits = " -> ".join(reversed(error.args[1]))
+        yield f"phases.{phase.name}.processors", waits, "is a cycle: each waits for the next", "remove one of its edges"
+
+
+# --- between phases -----------------------------------------------------------------------------------
+
+
+def _topics(spec: PipelineSpec, functions: Sequence[FunctionSpec]) -> Iterator[Fault]:
+    listened = {(topic, function.kind) for function in functions for topic in function.listens}
+    for phase in spec.phases:
+        topic = phase.completion_topic
+        if (topic, FunctionKind.GATE) not in listened:
+            remedy = f"let a gate in {FUNCTIONS_FILE} listen to it"
+            yield f"phases.{phase.name}.completion_topic", topic, "is an edge without a gate", remedy
+        topic = phase.start_topic
+        if (topic, FunctionKind.SERVICE) not in listened:
+            remedy = f"let a service in {FUNCTIONS_FILE} listen to it"
+            yield f"phases.{phase.name}.start_topic", topic, "has no listener", remedy
+    used = [topic for phase in spec.phases for topic in (phase.completion_topic, phase.start_topic)]
+    for topic in _repeated(used):
+        yield "phases.topics", topic, "is used twice", "give each phase its own completion and start topic"
+
+
+def _expectations(spec: PipelineSpec) -> Iterator[Fault]:
+    found = sorted({name for phase in spec.phases for processor in phase.processors for name in processor.finds})
+    yield from _unknown("expects", spec.expects, "an expectation that a processor finds", found)
+    for phase in spec.phases:
+        for processor in phase.processors:
+            if processor.unit:
+                key = f"{_key(phase, processor)}.unit"
+                yield from _unknown(key, processor.unit, "an expectation that a processor finds", found)
+
+
+def _schedules(spec: PipelineSpec) -> Iterator[Fault]:
+    modes, phases = [mode.name for mode in spec.modes], [phase.name for phase in spec.phases]
+    for schedule in spec.schedules:
+        key = f"schedules.{schedule.name}"
+        if reason := _cron_fault(schedule.cron):
+            yield f"{key}.cron", schedule.cron, f"is not a cron line: {reason}", "use five fields, like 30 10 * * *"
+        yield from _unknown(f"{key}.act", schedule.act, "an act", ACTS)
+        sweeps = schedule.act == "sweep"  # it walks every run and names none
+        if schedule.mode or not sweeps:
+            yield from _unknown(f"{key}.mode", schedule.mode, "a mode", modes)
+        if schedule.date or not sweeps:
+            yield from _unknown(f"{key}.date", schedule.date, "a date word", list(DATE_WORDS))
+        if schedule.phase:
+            yield from _unknown(f"{key}.phase", schedule.phase, "a phase", phases)
+
+
+def _cron_fault(cron: str) -> str:
+    if len(cron.split()) != CRON_FIELDS:
+        return f"{len(cron.split())} fields"
+    try:
+        CronSim(cron, datetime(2024, 1, 1, tzinfo=timezone.utc))
+    except CronSimError as error:
+        return str(error)
+    return ""

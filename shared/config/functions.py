@@ -1,0 +1,46 @@
+"""Every deployed function and what wakes it, for deploy, for the local bus and for `config check`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FunctionKind(StrEnum):
+    GATE = "gate"  # looks at a run and decides
+    SERVICE = "service"  # does the work that a start orders
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """The name is the folder's; what is deployed derives from it."""
+
+    name: str
+    listens: tuple[str, ...]
+    kind: FunctionKind
+
+
+NUDGE_TOPIC = "nba-nudge"
+"""Where the schedules speak."""
+
+FUNCTIONS = (
+    FunctionSpec("phase1_to_phase2", ("nba-phase1-scrapers-complete",), FunctionKind.GATE),
+    FunctionSpec("phase2_to_phase3", ("nba-phase2-raw-complete",), FunctionKind.GATE),
+    FunctionSpec("phase3_to_phase4", ("nba-phase3-analytics-complete",), FunctionKind.GATE),
+    FunctionSpec("phase4_to_phase5", ("nba-phase4-precompute-complete",), FunctionKind.GATE),
+    FunctionSpec("phase5_to_phase6", ("nba-phase5-predictions-complete", "nba-grading-complete"), FunctionKind.GATE),
+    # Behind the last phase stands the gate that ends the run; the sweep's function looks at it.
+    FunctionSpec("self_heal", (NUDGE_TOPIC, "nba-phase6-export-complete"), FunctionKind.GATE),
+    FunctionSpec("scraper_processor", ("nba-scrape-start",), FunctionKind.SERVICE),
+    FunctionSpec("raw_processor", ("nba-raw-start",), FunctionKind.SERVICE),
+    FunctionSpec("analytics_processor", ("nba-analytics-start",), FunctionKind.SERVICE),
+    FunctionSpec("precompute_processor", ("nba-precompute-start",), FunctionKind.SERVICE),
+    FunctionSpec("prediction_coordinator", ("nba-predictions-start",), FunctionKind.SERVICE),
+    FunctionSpec("grading_processor", ("nba-grading-start",), FunctionKind.SERVICE),
+    FunctionSpec("export_processor", ("nba-export-start",), FunctionKind.SERVICE),
+)
+
+
+def listeners(topic: str) -> tuple[str, ...]:
+    """Names of the functions that a message on this topic wakes."""
+    return tuple(function.name for function in FUNCTIONS if topic in function.listens)

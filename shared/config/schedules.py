@@ -1,0 +1,25 @@
+"""Every timer of every pipeline, for deploy and the local clock. A late or lost one costs nothing: the sweep sees."""
+
+from __future__ import annotations
+
+from shared.core.model import ScheduleSpec
+
+EASTERN = "America/New_York"
+
+NBA_SCHEDULES = (
+    ScheduleSpec(
+        name="yesterday-analytics", cron="0 6 * * *", zone=EASTERN, act="start", mode="overnight", date="YESTERDAY"
+    ),
+    ScheduleSpec(
+        name="yesterday-phase4",
+        cron="0 7 * * *",
+        zone=EASTERN,
+        act="nudge",
+        mode="overnight",
+        date="YESTERDAY",
+        phase="precompute",
+    ),
+    ScheduleSpec(name="same-day", cron="30 10 * * *", zone=EASTERN, act="start", mode="same_day", date="TODAY"),
+    ScheduleSpec(name="tomorrow", cron="0 17 * * *", zone=EASTERN, act="start", mode="tomorrow", date="TOMORROW"),
+    ScheduleSpec(name="self-heal", cron="* * * * *", zone=EASTERN, act="sweep"),
+)

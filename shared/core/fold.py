@@ -1,0 +1,105 @@
+"""Facts, latches and control folded into the view that a decision sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.core.model import Control, Fact, Latch, Outcome, Start, Status
+from shared.core.plan import Plan, PlannedPhase
+
+FINDS = (Status.SUCCESS, Status.PARTIAL)
+"""Only work that was done says how much there is: a dead scraper's silence is not a holiday."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Everything known of one run at one time."""
+
+    plan: Plan
+    now: datetime
+    control: Control
+    facts: Mapping[str, tuple[Fact, ...]]  # per processor, by attempt, then report
+    starts: Mapping[str, tuple[Start, ...]]  # per processor, by attempt
+    outcomes: Mapping[str, Outcome]  # per gate, of its latest attempt
+    expectations: Mapping[str, tuple[str, ...]]
+    fact_ids: tuple[str, ...]
+    latch_keys: tuple[str, ...]
+
+
+def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: Control, now: datetime) -> View:
+    """The order in which facts and latches come makes no difference."""
+    facts_of: dict[str, list[Fact]] = {}
+    fact_ids = []
+    for fact in facts:
+        facts_of.setdefault(fact.completion.processor, []).append(fact)
+        fact_ids.append(fact.completion.id)
+    starts_of: dict[str, list[Start]] = {}
+    outcomes: dict[str, Outcome] = {}
+    latch_keys = []
+    for latch in latches:
+        latch_keys.append(latch.key)
+        for start in latch.starts:
+            starts_of.setdefault(start.processor, []).append(start)
+        outcome = latch.outcome
+        if outcome and (outcome.gate not in outcomes or outcomes[outcome.gate].attempt < outcome.attempt):
+            outcomes[outcome.gate] = outcome
+    in_order = {name: tuple(sorted(group, key=_fact_order)) for name, group in facts_of.items()}
+    return View(
+        plan=plan,
+        now=now,
+        control=control,
+        facts=in_order,
+        starts={name: _one_per_attempt(group) for name, group in starts_of.items()},
+        outcomes=outcomes,
+        expectations=_expectations(plan, in_order),
+        fact_ids=tuple(fact_ids),
+        latch_keys=tuple(latch_keys),
+    )
+
+
+def with_outcome(view: View, outcome: Outcome) -> View:
+    """The view as it will be once this outcome stands."""
+    return replace(view, outcomes={**view.outcomes, outcome.gate: outcome})
+
+
+def with_starts(view: View, starts: Iterable[Start]) -> View:
+    """The view as it will be once these are ordered."""
+    known = dict(view.starts)
+    for start in starts:
+        known[start.processor] = _one_per_attempt((*known.get(start.processor, ()), start))
+    return replace(view, starts=known)
+
+
+def found_by(phase: PlannedPhase, facts: Mapping[str, tuple[Fact, ...]]) -> dict[str, tuple[str, ...]]:
+    """What the processors of a phase found, the latest report of each; that there is nothing takes a success."""
+    found: dict[str, tuple[str, ...]] = {}
+    for processor in phase.processors:
+        for fact in facts.get(processor.name, ()):
+            completion = fact.completion
+            if completion.found and completion.status in FINDS:
+                succeeded = completion.status is Status.SUCCESS
+                found.update({name: units for name, units in completion.found.items() if units or succeeded})
+    return found
+
+
+def _fact_order(fact: Fact) -> tuple[int, int]:
+    return fact.completion.attempt, fact.completion.report
+
+
+def _start_order(start: Start) -> tuple[int, datetime]:
+    return start.attempt, start.issued_at
+
+
+def _one_per_attempt(starts: Iterable[Start]) -> tuple[Start, ...]:
+    """An opening and a retry may order the same attempt at the same time; whoever does the work drops one of them."""
+    return tuple({start.attempt: start for start in sorted(starts, key=_start_order)}.values())
+
+
+def _expectations(plan: Plan, facts: Mapping[str, tuple[Fact, ...]]) -> dict[str, tuple[str, ...]]:
+    """All that was found, later phases over earlier ones."""
+    found: dict[str, tuple[str, ...]] = {}
+    for phase in plan.phases:
+        found.update(found_by(phase, facts))
+    return found

@@ -1,0 +1,470 @@
+"""May the next phase start, and which starts are due? Pure: a view goes in, a verdict comes out.
+
+`decide` runs twice at most: on facts alone, and, where it would open and the plan has readings for that gate, again
+with what was read. `consequences` turns a verdict into the latches, the ledger entry and the next look. Longer than 400
+lines because a verdict, its consequences and its recomputation are changed together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.core.fold import View, found_by, look, with_outcome, with_starts
+from shared.core.model import (
+    END,
+    Fact,
+    Latch,
+    LedgerEntry,
+    Missing,
+    Outcome,
+    OutcomeKind,
+    Reading,
+    ReadingVerdict,
+    Start,
+)
+from shared.core.plan import Plan, PlannedPhase
+from shared.core.standing import Standing, deadline_of, may_refresh, next_attempt, order_start, stand
+
+LOOK_AGAIN = timedelta(minutes=5)  # a block is looked at this often; its cause is someone else's to mend
+READ_AGAIN = timedelta(seconds=60)  # a reading that said no is asked again
+
+COMPLETE, DEGRADED, NOTHING_EXPECTED = "complete", "degraded", "nothing_expected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Not yet; work is under way or may still come."""
+
+    reason: str
+    missing: tuple[Missing, ...]
+    recheck_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """It would open; read these first, then decide again."""
+
+    reason: str
+    readings: tuple[str, ...]
+    missing: tuple[Missing, ...]
+    recheck_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    reason: str
+    grade: str  # complete or degraded
+    missing: tuple[Missing, ...]
+    completeness: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Refused. Looked at again at recheck_at; None: by nobody, this is the end."""
+
+    reason: str
+    missing: tuple[Missing, ...]
+    recheck_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fail:
+    reason: str
+    missing: tuple[Missing, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The run is through: complete, degraded, or there was nothing to do."""
+
+    reason: str
+    grade: str
+    missing: tuple[Missing, ...]
+    completeness: float
+
+
+Decision = Wait | Ask | Open | Block | Fail | Done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    gate: str  # the phase it would open, or END
+    attempt: int
+    decision: Decision
+    stands: bool = False  # this outcome is latched already; nothing is to be done
+    starts: tuple[Start, ...] = ()  # due inside open phases
+    next_look_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consequences:
+    """What a verdict asks of the world."""
+
+    latches: tuple[Latch, ...]
+    entry: LedgerEntry
+    due_at: datetime | None
+
+
+def decide(view: View, readings: Mapping[str, Reading] | None = None) -> Verdict:
+    """The verdict on the run's current gate: the first that has not been passed with what is now on its left."""
+    starts: list[Start] = []
+    looks: list[datetime] = []
+    before: Outcome | None = None
+    for gate in view.plan.gates:
+        outcome = view.outcomes.get(gate)
+        if outcome and outcome.kind in (OutcomeKind.FAIL, OutcomeKind.BLOCK):
+            return _standing_verdict(outcome)
+    end = view.outcomes.get(END)
+    holiday = end if end and end.grade == NOTHING_EXPECTED else None
+    if holiday and _nothing_expected(view):
+        return _standing_verdict(holiday)
+    for index, gate in enumerate(view.plan.gates):
+        outcome = view.outcomes.get(gate)
+        left = view.plan.phases[index - 1] if index else None
+        standings: Mapping[str, Standing] = {}
+        if left and before:
+            standings = stand(view, left, before)
+        passed = outcome is not None and outcome is not holiday and _passed(outcome, before, standings)
+        for name, standing in standings.items():
+            if passed and not _may_still_refresh(view, standing):
+                continue
+            if standing.due is not None and left and before:
+                starts.append(order_start(view, left, before, standings, name))
+            if standing.next_at is not None:
+                looks.append(standing.next_at)
+        if passed:
+            before = outcome
+            continue
+        verdict = _verdict(view, gate, left, before, standings, outcome, holiday, readings or {})
+        if isinstance(verdict.decision, Fail | Done) or (
+            isinstance(verdict.decision, Block) and verdict.decision.recheck_at is None
+        ):
+            return verdict
+        if view.control.held_at(view.now):
+            return verdict
+        look = min((at for at in (*looks, verdict.next_look_at) if at and at > view.now), default=None)
+        return replace(verdict, starts=tuple(starts), next_look_at=look)
+    assert before is not None
+    return _standing_verdict(before)
+
+
+def consequences(view: View, verdict: Verdict, readings: Mapping[str, Reading] | None = None) -> Consequences:
+    """The latches to take, the outcome first; the ledger entry; when to look again."""
+    latches: list[Latch] = []
+    after, run = view, view.plan.run
+    outcome = _outcome(view, verdict)
+    if outcome:
+        after = with_outcome(view, outcome)
+        starts = _first_starts(after, outcome)
+        key = f"{run}/gate/{verdict.gate}/{verdict.attempt}"
+        latches.append(Latch(key=key, run=run, outcome=outcome, starts=starts))
+    for start in verdict.starts:
+        key = f"{run}/start/{start.phase}/{start.processor}/{start.attempt}"
+        latches.append(Latch(key=key, run=run, starts=(start,)))
+    due_at = verdict.next_look_at
+    if latches:  # what was just ordered may stay silent: that, too, is to be looked at
+        due_at = decide(with_starts(after, (start for latch in latches for start in latch.starts))).next_look_at
+    decision = verdict.decision
+    entry = LedgerEntry(
+        run=run,
+        gate=verdict.gate,
+        attempt=verdict.attempt,
+        at=view.now,
+        decision=name_of(decision),
+        reason=decision.reason,
+        missing=decision.missing,
+        completeness=decision.completeness if isinstance(decision, Open | Done) else 0.0,
+        next_look_at=due_at,
+        facts=view.fact_ids,
+        latches=view.latch_keys,
+        control=view.control,
+        readings=readings or {},
+    )
+    return Consequences(latches=tuple(latches), entry=entry, due_at=due_at)
+
+
+def name_of(decision: Decision) -> str:
+    return type(decision).__name__.lower()
+
+
+def says_the_same(entry: LedgerEntry | None, other: LedgerEntry) -> bool:
+    """Whether a decision has not changed: same gate, same word, same reason, same things missing."""
+    return entry is not None and (
+        (entry.gate, entry.attempt, entry.decision, entry.reason, entry.missing)
+        == (other.gate, other.attempt, other.decision, other.reason, other.missing)
+    )
+
+
+def _standing_verdict(outcome: Outcome) -> Verdict:
+    decision: Decision
+    match outcome.kind:
+        case OutcomeKind.FAIL:
+            decision = Fail(reason=outcome.reason, missing=outcome.missing)
+        case OutcomeKind.BLOCK:
+            decision = Block(reason=outcome.reason, missing=outcome.missing, recheck_at=None)
+        case _:
+            decision = Done(
+                reason=outcome.reason,
+                grade=outcome.grade,
+                missing=outcome.missing,
+                completeness=outcome.completeness,
+            )
+    return Verdict(gate=outcome.gate, attempt=outcome.attempt, decision=decision, stands=True)
+
+
+def _passed(outcome: Outcome, before: Outcome | None, standings: Mapping[str, Standing]) -> bool:
+    """Whether a gate that opened once still stands on what is to its left."""
+    if before is None:
+        return True
+    return outcome.left_round == before.attempt and not _late(outcome, standings)
+
+
+def _late(outcome: Outcome, standings: Mapping[str, Standing]) -> list[str]:
+    """The results that came, or came again with other content, after the gate had opened without them."""
+    return [
+        name
+        for name, standing in standings.items()
+        if standing.news and standing.mark != outcome.saw.get(name) and may_refresh(standing)
+    ]
+
+
+def _verdict(
+    view: View,
+    gate: str,
+    left: PlannedPhase | None,
+    before: Outcome | None,
+    standings: Mapping[str, Standing],
+    outcome: Outcome | None,
+    holiday: Outcome | None,
+    readings: Mapping[str, Reading],
+) -> Verdict:
+    attempt = outcome.attempt + 1 if outcome else 1
+    if cancel := view.control.cancel:
+        reason = f"cancelled by {cancel.actor}: {cancel.reason}"
+        return Verdict(gate=gate, attempt=attempt, decision=Block(reason=reason, missing=(), recheck_at=None))
+    if hold := view.control.held_at(view.now):
+        block = Block(reason=f"held by {hold.actor}: {hold.reason}", missing=(), recheck_at=hold.until)
+        if hold.until is None:
+            block = replace(block, recheck_at=view.now + LOOK_AGAIN)
+        return Verdict(gate=gate, attempt=attempt, decision=block, next_look_at=block.recheck_at)
+    decision: Decision
+    if left is None or before is None:
+        give_up_at = view.plan.phase_by_name[gate].give_up_at
+        decision = Open(reason="the run starts", grade=COMPLETE, missing=(), completeness=1.0)
+    else:
+        news_at = _news_at(standings, outcome or holiday)
+        deadline_at, give_up_at = _deadlines(left, before, news_at)
+        decision = _weigh(view, left, before, standings, news_at, deadline_at, give_up_at)
+    if isinstance(decision, Open) and gate != END:
+        decision = _with_readings(view, view.plan.phase_by_name[gate], decision, readings, give_up_at)
+    if isinstance(decision, Open) and gate == END:
+        decision = Done(
+            reason=decision.reason,
+            grade=decision.grade,
+            missing=decision.missing,
+            completeness=decision.completeness,
+        )
+    if isinstance(decision, Done):
+        gate = END
+        attempt = view.outcomes[END].attempt + 1 if END in view.outcomes else 1
+    next_look_at = decision.recheck_at if isinstance(decision, Wait | Block) else None
+    return Verdict(gate=gate, attempt=attempt, decision=decision, next_look_at=next_look_at or view.now + READ_AGAIN)
+
+
+def _weigh(
+    view: View,
+    left: PlannedPhase,
+    before: Outcome,
+    standings: Mapping[str, Standing],
+    news_at: datetime | None,
+    deadline_at: datetime,
+    give_up_at: datetime,
+) -> Decision:
+    """Weigh what is done on the left of the gate. SYSTEMS, section 1, "Opening a gate"."""
+    now = view.now
+    if _nothing_expected(view):
+        reason = f"no {view.plan.expects} are expected"
+        return Done(reason=reason, grade=NOTHING_EXPECTED, missing=(), completeness=1.0)
+    missing = before.missing + tuple(
+        Missing(processor=name, why=standing.why, units=standing.units)
+        for name, standing in standings.items()
+        if not standing.whole
+    )
+    completeness = min(before.completeness, _completeness(standings))
+    count = f"{sum(s.done for s in standings.values())} of {len(standings)} processors of {left.name} are done"
+    if all(standing.whole for standing in standings.values()):
+        reason = f"all {len(standings)} processors of {left.name} are done"
+        grade = COMPLETE if not missing else DEGRADED
+        return Open(reason=reason, grade=grade, missing=missing, completeness=completeness)
+
+    undone = [s for s in standings.values() if s.processor.critical and not s.done]
+    if not undone:
+        grace_ends = _grace_ends(before, standings, news_at)
+        done_weight = sum(s.processor.weight for s in standings.values() if s.done)
+        ratio = done_weight / sum(s.processor.weight for s in standings.values())
+        waited_for = max(grace_ends, default=now)
+        if waited_for <= now and ratio >= left.quorum:
+            reason = f"{count}, every critical one among them; weight {ratio:.2f} reaches the quorum {left.quorum:.2f}"
+            return Open(reason=reason, grade=DEGRADED, missing=missing, completeness=completeness)
+        if now >= deadline_at:
+            reason = f"{count}, every critical one among them, at the deadline {_clock(deadline_at)}"
+            return Open(reason=reason, grade=DEGRADED, missing=missing, completeness=completeness)
+        look = waited_for if waited_for > now and ratio >= left.quorum else deadline_at
+        return Wait(reason=f"{count}; the critical ones are", missing=missing, recheck_at=min(look, deadline_at))
+
+    names = ", ".join(standing.processor.name for standing in undone)
+    if now >= give_up_at:
+        return Fail(reason=f"{names} not done by {_clock(give_up_at)}, the time to give up", missing=missing)
+    if now >= deadline_at:
+        reason = f"{names} not done at the deadline {_clock(deadline_at)}"
+        return Block(reason=reason, missing=missing, recheck_at=min(now + LOOK_AGAIN, give_up_at))
+    ended = [standing for standing in undone if standing.ended]
+    if ended:
+        reason = "; ".join(f"{standing.processor.name} {standing.why}" for standing in ended)
+        return Block(reason=reason, missing=missing, recheck_at=min(now + LOOK_AGAIN, deadline_at))
+    return Wait(reason=f"{count}; waiting for {names}", missing=missing, recheck_at=deadline_at)
+
+
+def _nothing_expected(view: View) -> bool:
+    """The schedule has succeeded and says that there is nothing: not the same as knowing nothing."""
+    return view.expectations.get(view.plan.expects) == ()
+
+
+def _may_still_refresh(view: View, standing: Standing) -> bool:
+    """Whether work for a gate that has opened without it is still of use."""
+    until = standing.processor.refresh_until
+    return until is not None and view.now <= until
+
+
+def _completeness(standings: Mapping[str, Standing]) -> float:
+    """Weighted share of the units that are there, over all planned processors."""
+    total = sum(standing.processor.weight for standing in standings.values())
+    there = sum(standing.processor.weight * standing.share for standing in standings.values() if standing.done)
+    return round(there / total, 4)
+
+
+def _news_at(standings: Mapping[str, Standing], outcome: Outcome | None) -> datetime | None:
+    """When the newest result came that a gate did not see when it opened, or ended the run, the last time."""
+    if outcome is None:
+        return None
+    return max((s.at for name, s in standings.items() if s.at and s.mark != outcome.saw.get(name, "")), default=None)
+
+
+def _grace_ends(before: Outcome, standings: Mapping[str, Standing], news_at: datetime | None) -> list[datetime]:
+    """When the patience with each optional processor that is under way ends, counted from the last critical one."""
+    since = max((s.at for s in standings.values() if s.processor.critical and s.at), default=before.decided_at)
+    since = max(since, news_at or since)
+    return [since + timedelta(seconds=s.processor.grace_s) for s in standings.values() if not s.done and not s.ended]
+
+
+def _deadlines(left: PlannedPhase, before: Outcome, news_at: datetime | None) -> tuple[datetime, datetime]:
+    """When the gate stops waiting, and when it gives up. A gate that opens again counts from what came late."""
+    deadline_at = deadline_of(left, before)
+    if news_at:
+        deadline_at = max(deadline_at, news_at + timedelta(seconds=left.window_s))
+    return deadline_at, deadline_at + (left.give_up_at - left.deadline_at)
+
+
+def _with_readings(
+    view: View, phase: PlannedPhase, would: Open, readings: Mapping[str, Reading], give_up_at: datetime
+) -> Decision:
+    unread = tuple(name for name in phase.readings if name not in readings)
+    if unread:
+        return Ask(
+            reason=f"would open: {would.reason}; asks {', '.join(unread)}", readings=unread, missing=would.missing
+        )
+    notes: dict[ReadingVerdict, list[str]] = {}
+    for name in phase.readings:
+        notes.setdefault(readings[name].verdict, []).append(f"{name}: {readings[name].note}")
+    again_at = min(view.now + READ_AGAIN, give_up_at)
+    refused = notes.get(ReadingVerdict.BLOCK, []) + notes.get(ReadingVerdict.HOLD, [])
+    if refused and view.now >= give_up_at:
+        reason = f"{'; '.join(refused)}, still at {_clock(give_up_at)}, the time to give up"
+        return Fail(reason=reason, missing=would.missing)
+    if blocked := notes.get(ReadingVerdict.BLOCK):
+        return Block(reason="; ".join(blocked), missing=would.missing, recheck_at=again_at)
+    if held := notes.get(ReadingVerdict.HOLD):
+        return Wait(reason="; ".join(held), missing=would.missing, recheck_at=again_at)
+    if warned := notes.get(ReadingVerdict.WARN):
+        return replace(would, reason=f"{would.reason}; warned: {'; '.join(warned)}")
+    return would
+
+
+def _outcome(view: View, verdict: Verdict) -> Outcome | None:
+    """What is to be latched, if the verdict ends this gate attempt."""
+    decision = verdict.decision
+    if verdict.stands:
+        return None
+    match decision:
+        case Open() | Done():
+            kind = OutcomeKind.OPEN if isinstance(decision, Open) else OutcomeKind.DONE
+            grade, completeness = decision.grade, decision.completeness
+        case Fail() | Block(recheck_at=None):
+            kind = OutcomeKind.FAIL if isinstance(decision, Fail) else OutcomeKind.BLOCK
+            grade, completeness = "", 0.0
+        case _:
+            return None
+    index = view.plan.gates.index(verdict.gate)
+    before = view.outcomes.get(view.plan.gates[index - 1]) if index else None
+    standings = stand(view, view.plan.phases[index - 1], before) if before else {}
+    opens = view.plan.phase_by_name.get(verdict.gate) if kind is OutcomeKind.OPEN else None
+    again = view.outcomes.get(verdict.gate) is not None
+    return Outcome(
+        gate=verdict.gate,
+        attempt=verdict.attempt,
+        kind=kind,
+        grade=grade,
+        reason=decision.reason,
+        completeness=completeness,
+        missing=decision.missing,
+        decided_at=view.now,
+        left_round=before.attempt if before else 0,
+        saw={name: standing.mark for name, standing in standings.items() if standing.mark},
+        base={p.name: next_attempt(view, p.name) for p in opens.processors} if opens and again else {},
+        expectations=_seal(view, view.plan.phases[index - 1], before, standings) if before else {},
+    )
+
+
+def _seal(
+    view: View, left: PlannedPhase, before: Outcome, standings: Mapping[str, Standing]
+) -> dict[str, tuple[str, ...]]:
+    """What the phase that opens has to do: all that was found before it, without the units that anything there lacks.
+
+    What it finds itself, however early, stays open until the gate behind it.
+    """
+    known = {**before.expectations, **found_by(left, view.facts)}
+    lacking: dict[str, set[str]] = {}
+    for standing in standings.values():
+        lacking.setdefault(standing.processor.unit, set()).update(standing.units)
+    return {name: tuple(unit for unit in units if unit not in lacking.get(name, ())) for name, units in known.items()}
+
+
+def _first_starts(after: View, outcome: Outcome) -> tuple[Start, ...]:
+    """The starts that are due the moment a gate opens; they travel in its latch."""
+    if outcome.kind is not OutcomeKind.OPEN:
+        return ()
+    phase = after.plan.phase_by_name[outcome.gate]
+    standings = stand(after, phase, outcome)
+    return tuple(
+        order_start(after, phase, outcome, standings, name)
+        for name, standing in standings.items()
+        if standing.due is not None
+    )
+
+
+def _clock(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC"
+
+
+def recompute(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], entry: LedgerEntry) -> Verdict:
+    """The decision of a ledger entry, made again from what it saw among all that was ever recorded."""
+    view = look(
+        plan,
+        (fact for fact in facts if fact.completion.id in entry.facts),
+        (latch for latch in latches if latch.key in entry.latches),
+        entry.control,
+        entry.at,
+    )
+    return decide(view, entry.readings)

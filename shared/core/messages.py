@@ -1,0 +1,132 @@
+"""What travels on the bus, both directions, with its bounds: starts, completions, nudges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.core.codec import Malformed, decode, encode
+from shared.core.model import NAME, Completion, RunKey, Start, Status
+
+BODY_BYTES_MAX = 1_000_000
+"""A tenth of Pub/Sub's own limit; a completion of 15,000 unit ids fits."""
+
+TEXT_MAX = 1_000  # a reason; longer ones are cut by those who write them
+UNITS_MAX = 20_000
+ATTEMPT_MAX = 9_999  # four digits of the fence
+FENCE_MAX = 10**10 - 1  # two digits of rank, four of generation, four of attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A body on a topic; attributes name run, phase and attempt so that logs need not open the body."""
+
+    topic: str
+    data: bytes
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nudge:
+    """A schedule's word: start a run, or look at one now. It orders nothing that the data does not allow."""
+
+    pipeline: str
+    mode: str
+    date: str  # YESTERDAY, TODAY or TOMORROW
+    scheduled_at: datetime
+    act: str = "nudge"
+
+
+def start_message(start: Start, topic: str) -> Message:
+    return Message(topic=topic, data=encode(start), attributes=_attributes(start))
+
+
+def completion_message(completion: Completion, topic: str) -> Message:
+    return Message(topic=topic, data=encode(completion), attributes=_attributes(completion))
+
+
+def _attributes(body: Start | Completion) -> dict[str, str]:
+    return {"run": str(body.run), "phase": body.phase, "processor": body.processor, "attempt": str(body.attempt)}
+
+
+def read_start(body: bytes) -> Start:
+    """Raises Malformed for what could never be a start."""
+    _bound(body)
+    start = decode(Start, body)
+    _names(phase=start.phase, processor=start.processor)
+    _between(
+        attempt=(start.attempt, 1, ATTEMPT_MAX),
+        timeout_s=(start.timeout_s, 1, 86_400),
+        fence=(start.fence, 0, FENCE_MAX),
+    )
+    return start
+
+
+def read_completion(body: bytes) -> Completion:
+    """Raises Malformed for what could never be a completion; whether its names are known is the plan's to say."""
+    _bound(body)
+    completion = decode(Completion, body)
+    _names(phase=completion.phase, processor=completion.processor)
+    _between(
+        attempt=(completion.attempt, 1, ATTEMPT_MAX),
+        report=(completion.report, 1, ATTEMPT_MAX),
+        units_expected=(completion.units_expected or 0, 0, 10**9),
+        units_actual=(completion.units_actual or 0, 0, 10**9),
+        rows=(completion.rows or 0, 0, 10**12),
+        duration_s=(completion.duration_s, 0, 10**7),
+        missing=(len(completion.missing), 0, UNITS_MAX),
+        found=(sum(map(len, completion.found.values())), 0, UNITS_MAX),
+    )
+    _short(reason=completion.reason, digest=completion.digest)
+    _short(**{f"missing[{i}]": unit for i, unit in enumerate(completion.missing)})
+    if completion.status is Status.SKIPPED and not completion.reason:
+        raise Malformed("reason: a skipped processor must say why, got ''")
+    return completion
+
+
+def read_nudge(body: bytes) -> Nudge:
+    _bound(body)
+    nudge = decode(Nudge, body)
+    _names(pipeline=nudge.pipeline)
+    _one_of("act", nudge.act, ("start", "nudge", "sweep"))
+    if nudge.act != "sweep":  # a sweep walks every run and names none
+        _names(mode=nudge.mode)
+        _one_of("date", nudge.date, ("YESTERDAY", "TODAY", "TOMORROW"))
+    return nudge
+
+
+def run_of(attributes: Mapping[str, str]) -> RunKey | None:
+    """The run a message says it is about, for a log line; never for a decision."""
+    try:
+        return RunKey.parse(attributes.get("run", ""))
+    except ValueError:
+        return None
+
+
+def _bound(body: bytes) -> None:
+    if len(body) > BODY_BYTES_MAX:
+        raise Malformed(f"body: {len(body)} bytes, at most {BODY_BYTES_MAX}")
+
+
+def _names(**names: str) -> None:
+    for key, name in names.items():
+        if not NAME.fullmatch(name):
+            raise Malformed(f"{key}: expected a name like 'player_boxscores', got {name[:40]!r}")
+
+
+def _between(**ranges: tuple[float, float, float]) -> None:
+    for key, (value, low, high) in ranges.items():
+        if not low <= value <= high:
+            raise Malformed(f"{key}: expected {low:g} to {high:g}, got {str(value)[:40]}")  # may exceed any float
+
+
+def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise Malformed(f"{key}: expected one of {', '.join(allowed)}, got {value[:40]!r}")
+
+
+def _short(**texts: str) -> None:
+    for key, text in texts.items():
+        if len(text) > TEXT_MAX:
+            raise Malformed(f"{key}: {len(text)} characters, at most {TEXT_MAX}")

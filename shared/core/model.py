@@ -1,0 +1,310 @@
+"""The nouns of one run, for every room: keys, specs, facts, latches, control. Values only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""A pipeline, mode, phase or processor: fits a Firestore id, a Pub/Sub attribute and a BigQuery table."""
+
+END = "end"
+"""The gate behind the last phase: passing it ends the run."""
+
+
+class Status(StrEnum):
+    """What a processor says of its own work."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    NOT_READY = "not_ready"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RunKey:
+    """One pipeline, one date, one mode, one generation; its text is document id, log field and dedup key."""
+
+    pipeline: str
+    date: date
+    mode: str
+    generation: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.pipeline}.{self.date}.{self.mode}.{self.generation}"
+
+    @classmethod
+    def parse(cls, text: str) -> RunKey:
+        """Read `nba.2024-01-15.overnight.1`; raises ValueError that says what is wrong with the text."""
+        parts = text.split(".")
+        if len(parts) != 4:
+            raise ValueError(f"run {text[:80]!r}: expected pipeline.YYYY-MM-DD.mode.generation")
+        pipeline, day, mode, generation = parts
+        for key, name in (("pipeline", pipeline), ("mode", mode)):
+            if not NAME.fullmatch(name):
+                raise ValueError(f"run {text[:80]!r}: {key} {name[:40]!r} is not a name like 'nba'")
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
+            raise ValueError(f"run {text[:80]!r}: date {day[:40]!r} is not YYYY-MM-DD")
+        if not re.fullmatch(r"[1-9][0-9]{0,3}", generation):
+            raise ValueError(f"run {text[:80]!r}: generation {generation[:40]!r} is not 1 to 9999")
+        try:
+            return cls(pipeline, date.fromisoformat(day), mode, int(generation))
+        except ValueError as error:
+            raise ValueError(f"run {text[:80]!r}: date {day}: {error}") from None
+
+
+# --- what a pipeline file in shared/config declares -------------------------------------------------
+
+
+class LatePolicy(StrEnum):
+    """What a result that comes after its gate has opened does: run downstream again, or nothing."""
+
+    REFRESH = "refresh"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorSpec:
+    """A unit of work that writes one output and reports. Adding one is this line and one SQL file."""
+
+    name: str
+    critical: tuple[str, ...] = ()  # modes whose gate never opens without it
+    optional: tuple[str, ...] = ()  # modes that plan it and may go on without it
+    needs: tuple[str, ...] = ()  # same phase: must be done
+    after: tuple[str, ...] = ()  # same phase: must be ended, or its grace over
+    weight: float = 1.0
+    unit: str = ""  # the expectation that measures it ("games"); empty: it has no units
+    finds: tuple[str, ...] = ()  # the expectations its report carries
+    partition: str = "game_date"  # column of its output's partition; "as_of" is the mode's as_of date
+    timeout_s: int = 300
+    grace_s: int = 300
+    attempts_max: int = 3  # failures in one round before it counts as ended
+    looks_max: int = 36  # partial or not_ready reports in one round before it counts as ended
+    retry_s: int = 5  # pause after the first failure; doubles
+    look_again_s: int = 300  # pause after partial or not_ready
+    late: LatePolicy = LatePolicy.REFRESH
+    late_days: int = 0  # refresh until the run's deadline plus this
+    whole_skips: tuple[str, ...] = ("superseded",)  # reasons for which skipped(reason) is complete, not degraded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseSpec:
+    """A set of processors between two gates."""
+
+    name: str
+    label: str  # the number people say: "3", "5b"
+    completion_topic: str
+    start_topic: str
+    processors: tuple[ProcessorSpec, ...]
+    usual_s: int | None = None  # how long it usually takes; deadlines are derived backward from it
+    quorum: float = 0.80
+    quorum_by_mode: Mapping[str, float] = field(default_factory=dict)
+    readings: tuple[str, ...] = ()  # asked before the gate INTO this phase opens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeSpec:
+    """Which plan a run follows. Times of day are in the pipeline's zone."""
+
+    name: str
+    starts_at: str  # usual start "HH:MM", on the run's date plus start_days
+    start_days: int
+    deadline: str  # "HH:MM" on the run's date plus deadline_days
+    deadline_days: int
+    as_of_days: int  # an as_of table is written for the run's date plus this
+    precedence: Mapping[str, int]  # per partition column: who may replace whose partition; higher wins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleSpec:
+    """A cron line and what its body says. Schedules nudge; data that is there starts work earlier."""
+
+    name: str
+    cron: str
+    zone: str
+    act: str  # start, nudge, sweep
+    mode: str = ""
+    date: str = ""  # YESTERDAY, TODAY or TOMORROW, resolved against scheduled_at
+    phase: str = ""  # a nudge looks at this phase's gate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSpec:
+    """A named chain of phases with a time zone and a calendar."""
+
+    name: str
+    zone: str
+    modes: tuple[ModeSpec, ...]
+    phases: tuple[PhaseSpec, ...]
+    schedules: tuple[ScheduleSpec, ...]
+    expects: str  # the expectation whose emptiness means NOTHING_EXPECTED
+
+
+# --- what a run appends -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """The order to a processor, identified run/phase/processor/attempt."""
+
+    run: RunKey
+    phase: str
+    processor: str
+    attempt: int
+    fence: int  # rises with precedence, generation and attempt; the warehouse refuses an older one
+    partition: date  # the partition of its output
+    timeout_s: int
+    issued_at: datetime
+    units: tuple[str, ...] | None = None  # what there is to do; None where nobody knows
+    inputs: Mapping[str, str] = field(default_factory=dict)  # marks of the needs and afters it saw
+    completeness: float = 1.0  # of everything upstream
+    missing: tuple[str, ...] = ()  # processors upstream that are not in it
+    config_hash: str = ""  # of the plan it belongs to
+
+    @property
+    def id(self) -> str:
+        return f"{self.run}/{self.phase}/{self.processor}/{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """The message a processor sends when it ends, one per attempt and report."""
+
+    run: RunKey
+    phase: str
+    processor: str
+    attempt: int
+    report: int
+    status: Status
+    reason: str = ""
+    units_expected: int | None = None
+    units_actual: int | None = None
+    missing: tuple[str, ...] = ()  # units that are not in the output
+    rows: int | None = None
+    duration_s: float = 0.0
+    digest: str = ""  # of the output's content; equal content, equal digest
+    found: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # expectations
+    retry_at: datetime | None = None  # not_ready: when to look again
+
+    @property
+    def id(self) -> str:
+        return f"{self.phase}/{self.processor}/{self.attempt}/{self.report}"
+
+    @property
+    def mark(self) -> str:
+        """Changes exactly when those who read the output should read it again."""
+        return self.digest or f"{self.status}/{self.rows}/{self.units_actual}/{self.report}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A completion as it was received. Appended once, never edited."""
+
+    completion: Completion
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A planned processor whose work, or part of it, is not there, and why."""
+
+    processor: str
+    why: str
+    units: tuple[str, ...] = ()
+
+
+class OutcomeKind(StrEnum):
+    OPEN = "open"
+    FAIL = "fail"
+    BLOCK = "block"  # the final one: nothing looks at it again
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one gate attempt ended. The first to be latched stands; all others lose."""
+
+    gate: str  # the phase it opens, or END
+    attempt: int
+    kind: OutcomeKind
+    grade: str  # complete, degraded, nothing_expected; empty for fail and block
+    reason: str
+    completeness: float
+    missing: tuple[Missing, ...]
+    decided_at: datetime
+    left_round: int  # attempt of the gate before this one that it built on; 0 for the first
+    saw: Mapping[str, str] = field(default_factory=dict)  # marks of the processors on its left
+    base: Mapping[str, int] = field(default_factory=dict)  # first attempt of each processor it opens
+    expectations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # sealed with it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latch:
+    """A create-once claim on an effect, with what it will send; open until closed."""
+
+    key: str
+    run: RunKey
+    outcome: Outcome | None = None
+    starts: tuple[Start, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What an operator did, and why. `until` ends it by itself."""
+
+    actor: str
+    reason: str
+    at: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """The operator's word on one run, read again in the step that takes a latch."""
+
+    version: int = 0
+    hold: Act | None = None
+    cancel: Act | None = None
+
+    def held_at(self, now: datetime) -> Act | None:
+        hold = self.hold
+        return hold if hold and (hold.until is None or now < hold.until) else None
+
+
+class ReadingVerdict(StrEnum):
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    WARN = "warn"
+    HOLD = "hold"
+    BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was found when `decide` asked: health, freshness, completeness."""
+
+    name: str
+    verdict: ReadingVerdict
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """A decision that changed, with the identity of everything it saw, so that it can be recomputed."""
+
+    run: RunKey
+    gate: str
+    attempt: int
+    at: datetime
+    decision: str  # wait, ask, open, block, fail, done
+    reason: str
+    missing: tuple[Missing, ...]
+    completeness: float
+    next_look_at: datetime | None
+    facts: tuple[str, ...]  # Completion.id of each it saw
+    latches: tuple[str, ...]  # Latch.key of each it saw
+    control: Control
+    readings: Mapping[str, Reading] = field(default_factory=dict)

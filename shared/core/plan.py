@@ -1,0 +1,180 @@
+"""What one run will do: written once when it starts, never changed, whatever a deploy does meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from graphlib import TopologicalSorter
+
+from shared.core.codec import encode
+from shared.core.model import (
+    END,
+    LatePolicy,
+    ModeSpec,
+    PhaseSpec,
+    PipelineSpec,
+    ProcessorSpec,
+    RunKey,
+)
+from shared.core.timeouts import Deadline, phase_deadlines
+
+GIVE_UP = timedelta(hours=4)
+"""A blocked gate is looked at this long after its deadline, then the run fails: a person has been paged by then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedProcessor:
+    name: str
+    critical: bool
+    weight: float
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    unit: str = ""
+    timeout_s: int
+    grace_s: int
+    attempts_max: int
+    looks_max: int
+    retry_s: int
+    look_again_s: int
+    refresh_until: datetime | None = None  # None: a late result is ignored
+    whole_skips: tuple[str, ...] = ()
+    fence_rank: int = 0
+    partition: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedPhase:
+    name: str
+    start_topic: str
+    completion_topic: str
+    processors: tuple[PlannedProcessor, ...]  # in dependency order
+    quorum: float
+    deadline_at: datetime
+    deadline_from: str  # derived, floor, or cap: how the deadline came about
+    window_s: int  # how long a later round of this phase may take
+    give_up_at: datetime
+    readings: tuple[str, ...] = ()
+
+    @cached_property
+    def by_name(self) -> Mapping[str, PlannedProcessor]:
+        return {processor.name: processor for processor in self.processors}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    run: RunKey
+    started_at: datetime
+    deadline_at: datetime
+    config_hash: str
+    expects: str
+    phases: tuple[PlannedPhase, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)  # what a person should know: data source, synthetic
+
+    @cached_property
+    def gates(self) -> tuple[str, ...]:
+        return (*(phase.name for phase in self.phases), END)
+
+    @cached_property
+    def phase_by_name(self) -> Mapping[str, PlannedPhase]:
+        return {phase.name: phase for phase in self.phases}
+
+
+def build_plan(
+    spec: PipelineSpec,
+    run: RunKey,
+    *,
+    started_at: datetime,
+    usual_start_at: datetime,
+    deadline_at: datetime,
+    labels: Mapping[str, str] | None = None,
+) -> Plan:
+    """The plan of this run. A run that starts after its deadline (a backfill) gets as long as a punctual one had."""
+    mode = next(mode for mode in spec.modes if mode.name == run.mode)
+    if started_at >= deadline_at:
+        deadline_at = started_at + (deadline_at - usual_start_at)
+    phases = [(phase, processors) for phase in spec.phases if (processors := planned(phase, mode.name))]
+    deadlines = phase_deadlines([phase.usual_s for phase, _ in phases], started_at=started_at, deadline_at=deadline_at)
+    return Plan(
+        run=run,
+        started_at=started_at,
+        deadline_at=deadline_at,
+        config_hash=config_hash(spec),
+        expects=spec.expects,
+        phases=tuple(
+            _plan_phase(phase, processors, mode, run, deadline, deadline_at)
+            for (phase, processors), deadline in zip(phases, deadlines, strict=True)
+        ),
+        labels=labels or {},
+    )
+
+
+def planned(phase: PhaseSpec, mode: str) -> list[ProcessorSpec]:
+    """The processors of a phase that a mode plans, each after what it depends on."""
+    members = {spec.name: spec for spec in phase.processors if mode in spec.critical or mode in spec.optional}
+    order = TopologicalSorter({name: _within(spec, members) for name, spec in members.items()})
+    return [members[name] for name in order.static_order()]
+
+
+def _within(spec: ProcessorSpec, members: Iterable[str]) -> list[str]:
+    return [name for name in (*spec.needs, *spec.after) if name in members]
+
+
+def _plan_phase(
+    phase: PhaseSpec,
+    processors: list[ProcessorSpec],
+    mode: ModeSpec,
+    run: RunKey,
+    deadline: Deadline,
+    run_deadline_at: datetime,
+) -> PlannedPhase:
+    members = {spec.name for spec in processors}
+    return PlannedPhase(
+        name=phase.name,
+        start_topic=phase.start_topic,
+        completion_topic=phase.completion_topic,
+        processors=tuple(
+            PlannedProcessor(
+                name=spec.name,
+                critical=mode.name in spec.critical,
+                weight=spec.weight,
+                needs=tuple(name for name in spec.needs if name in members),
+                after=tuple(name for name in spec.after if name in members),
+                unit=spec.unit,
+                timeout_s=spec.timeout_s,
+                grace_s=spec.grace_s,
+                attempts_max=spec.attempts_max,
+                looks_max=spec.looks_max,
+                retry_s=spec.retry_s,
+                look_again_s=spec.look_again_s,
+                refresh_until=(
+                    run_deadline_at + timedelta(days=spec.late_days) if spec.late is LatePolicy.REFRESH else None
+                ),
+                whole_skips=spec.whole_skips,
+                fence_rank=mode.precedence[spec.partition],
+                partition=run.date + timedelta(days=mode.as_of_days if spec.partition == "as_of" else 0),
+            )
+            for spec in processors
+        ),
+        quorum=phase.quorum_by_mode.get(mode.name, phase.quorum),
+        deadline_at=deadline.at,
+        deadline_from=deadline.source,
+        window_s=deadline.window_s,
+        give_up_at=deadline.at + GIVE_UP,
+        readings=phase.readings,
+    )
+
+
+def config_hash(spec: PipelineSpec) -> str:
+    """Twelve hex digits that change exactly when the pipeline's declaration does."""
+    return hashlib.sha256(encode(spec)).hexdigest()[:12]
+
+
+def fence(rank: int, generation: int, attempt: int) -> int:
+    """Orders the writers of one partition: precedence of the mode, then generation, then attempt."""
+    assert 0 <= rank < 100
+    assert 0 < generation < 10_000
+    assert 0 < attempt < 10_000
+    return (rank * 10_000 + generation) * 10_000 + attempt

@@ -1,0 +1,296 @@
+"""How far each processor of an open phase is: done, ended, or due to start. Pure.
+
+A round of a phase begins when its gate opens (again); attempts below the round's base belong to earlier rounds. Within
+a round the highest attempt's highest report speaks for a processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.core.fold import FINDS, View
+from shared.core.model import Completion, Fact, Outcome, Start, Status
+from shared.core.plan import PlannedPhase, PlannedProcessor, fence
+
+PARTIAL_ENOUGH = 0.95
+"""Share of its units from which a partial result may count as done: SYSTEMS, one game of twenty."""
+
+MUTE_MARGIN = timedelta(seconds=30)
+"""What a report may need on the bus after the processor's own timeout: one lease."""
+
+RETRY_S_MAX = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    processor: PlannedProcessor
+    done: bool = False  # its gate may open
+    whole: bool = False  # and nothing of it is missing
+    ended: bool = False  # nothing more will come by itself
+    share: float = 0.0  # of its units, 0 to 1
+    news: bool = False  # enough, when it came, for others to run again; the clock alone makes nobody do so
+    why: str = ""  # it is not whole
+    units: tuple[str, ...] = ()  # that are missing
+    mark: str = ""  # of the result, once there is one
+    at: datetime | None = None  # when it was received
+    due: int | None = None  # the attempt to start now
+    next_at: datetime | None = None  # when time alone changes this
+
+
+def stand(view: View, phase: PlannedPhase, opened: Outcome) -> dict[str, Standing]:
+    """The standing of every processor of a phase whose gate has opened."""
+    standings: dict[str, Standing] = {}
+    for processor in phase.processors:  # in dependency order
+        standings[processor.name] = _stand(view, phase, opened, processor, standings)
+    return standings
+
+
+def deadline_of(phase: PlannedPhase, opened: Outcome) -> datetime:
+    """The phase's own deadline; a round that opens after it, or again, has the phase's window from its opening."""
+    if opened.attempt == 1 and opened.decided_at < phase.deadline_at:
+        return phase.deadline_at
+    return max(phase.deadline_at, opened.decided_at + timedelta(seconds=phase.window_s))
+
+
+def order_start(
+    view: View, phase: PlannedPhase, opened: Outcome, standings: Mapping[str, Standing], name: str
+) -> Start:
+    """The start that is due for a processor, with what it is to see."""
+    processor = phase.by_name[name]
+    attempt = standings[name].due
+    assert attempt is not None, f"{name} is not due"
+    return Start(
+        run=view.plan.run,
+        phase=phase.name,
+        processor=name,
+        attempt=attempt,
+        fence=fence(processor.fence_rank, view.plan.run.generation, attempt),
+        partition=processor.partition,
+        timeout_s=processor.timeout_s,
+        issued_at=view.now,
+        units=_expected(view, opened, processor.unit),
+        inputs={name: standings[name].mark for name in (*processor.needs, *processor.after) if standings[name].mark},
+        completeness=opened.completeness,
+        missing=tuple(missing.processor for missing in opened.missing),
+        config_hash=view.plan.config_hash,
+    )
+
+
+def next_attempt(view: View, processor: str) -> int:
+    """One above every attempt that was ever ordered or reported."""
+    starts, facts = view.starts.get(processor), view.facts.get(processor)
+    return 1 + max(starts[-1].attempt if starts else 0, facts[-1].completion.attempt if facts else 0)
+
+
+def _stand(
+    view: View,
+    phase: PlannedPhase,
+    opened: Outcome,
+    processor: PlannedProcessor,
+    standings: Mapping[str, Standing],
+) -> Standing:
+    base = opened.base.get(processor.name, 1)
+    facts = [fact for fact in view.facts.get(processor.name, ()) if fact.completion.attempt >= base]
+    starts = [start for start in view.starts.get(processor.name, ()) if start.attempt >= base]
+    if not facts and not starts:
+        return _not_started(view, opened, processor, standings, base)
+    latest = facts[-1] if facts else None
+    if latest:
+        result = _result(view, phase, opened, processor, facts)
+        if result.whole:
+            stale = _newer_input(processor, latest.completion, starts, standings)
+            if not stale:
+                return result
+            if starts[-1].attempt == latest.completion.attempt:
+                return _again(result, f"runs again: {stale} is newer", due=starts[-1].attempt + 1)
+            result = _again(result, f"runs again: {stale} is newer")
+    else:
+        result = Standing(processor=processor)
+    if starts and (latest is None or latest.completion.attempt < starts[-1].attempt):
+        return _in_flight(view, processor, result, facts, starts)
+    assert latest is not None
+    return result if result.whole else _try_again(view, processor, result, latest, facts, starts)
+
+
+def _again(result: Standing, why: str, due: int | None = None) -> Standing:
+    """A result that stood and no longer counts; what was made of it is known by its mark."""
+    return replace(result, done=False, whole=False, ended=False, news=False, why=why, due=due)
+
+
+def _not_started(
+    view: View, opened: Outcome, processor: PlannedProcessor, standings: Mapping[str, Standing], base: int
+) -> Standing:
+    ready_at = opened.decided_at
+    for name in processor.needs:
+        need = standings[name]
+        if not need.done:
+            if need.ended:
+                return Standing(processor=processor, ended=True, why=f"cannot start: needs {name}, which {need.why}")
+            return Standing(processor=processor, why=f"waits for {name}", next_at=need.next_at)
+        assert need.at is not None
+        ready_at = max(ready_at, need.at)
+    for name in processor.after:
+        other = standings[name]
+        grace_ends = ready_at + timedelta(seconds=other.processor.grace_s)
+        if not other.done and not other.ended and view.now < grace_ends:
+            return Standing(processor=processor, why=f"waits for {name} until its grace is over", next_at=grace_ends)
+    return Standing(processor=processor, why="is due to start", due=base)
+
+
+def _result(
+    view: View, phase: PlannedPhase, opened: Outcome, processor: PlannedProcessor, facts: list[Fact]
+) -> Standing:
+    """What the latest report is worth, attempts and retries aside."""
+    completion = facts[-1].completion
+    at, mark = facts[-1].received_at, completion.mark
+    match completion.status:
+        case Status.SUCCESS | Status.PARTIAL:
+            expected = _expected(view, opened, processor.unit)
+            share = _share(completion, expected)
+            if share >= 1 and completion.status is Status.SUCCESS:
+                return _whole(processor, mark, at)
+            counts_at = deadline_of(phase, opened)
+            news = share >= PARTIAL_ENOUGH or (share > 0 and at >= counts_at)
+            if share >= PARTIAL_ENOUGH:
+                # The grace runs from the first report that was enough: looking again must not renew it.
+                enough_at = next(f.received_at for f in facts if _share(f.completion, expected) >= PARTIAL_ENOUGH)
+                counts_at = min(counts_at, enough_at + timedelta(seconds=processor.grace_s))
+            counts = share > 0 and view.now >= counts_at
+            return Standing(
+                processor=processor,
+                done=counts,
+                share=share,
+                news=news,
+                why=_why_partial(completion, processor.unit, share),
+                units=completion.missing,
+                mark=mark,
+                at=at,
+                next_at=None if counts or share <= 0 else counts_at,
+            )
+        case Status.SKIPPED:
+            if completion.reason in processor.whole_skips:
+                return _whole(processor, mark, at)
+            return Standing(processor=processor, ended=True, why=f"skipped: {completion.reason}", at=at)
+        case _:
+            word = "failed" if completion.status is Status.FAILED else "is not ready"
+            return Standing(processor=processor, why=f"{word}: {completion.reason or 'no reason given'}", at=at)
+
+
+def _whole(processor: PlannedProcessor, mark: str, at: datetime) -> Standing:
+    return Standing(processor=processor, done=True, whole=True, ended=True, share=1.0, news=True, mark=mark, at=at)
+
+
+def _expected(view: View, opened: Outcome, unit: str) -> tuple[str, ...] | None:
+    """How much there is: as sealed when the phase opened, or as found since."""
+    if not unit:
+        return None
+    sealed = opened.expectations.get(unit)
+    return sealed if sealed is not None else view.expectations.get(unit)
+
+
+def _share(completion: Completion, expected: tuple[str, ...] | None) -> float:
+    """Actual over expected units; the plan's own expectation outranks what a processor says it expected."""
+    if completion.status not in FINDS:
+        return 0.0
+    total = len(expected) if expected is not None else completion.units_expected
+    if total == 0:
+        return 1.0
+    if total is None or completion.units_actual is None:
+        return 1.0 if completion.status is Status.SUCCESS else 0.0
+    named = len(set(expected or ()).intersection(completion.missing)) if completion.missing else 0
+    return min(completion.units_actual, total - named) / total
+
+
+def _why_partial(completion: Completion, unit: str, share: float) -> str:
+    text = f"has {share:.0%} of its {unit or 'units'}"
+    if completion.missing:
+        named = ", ".join(completion.missing[:5])
+        text += f", without {named}" + (f" and {len(completion.missing) - 5} more" if completion.missing[5:] else "")
+    return text + (f": {completion.reason}" if completion.reason else "")
+
+
+def _newer_input(
+    processor: PlannedProcessor, done: Completion, starts: list[Start], standings: Mapping[str, Standing]
+) -> str:
+    """The first need or after whose result is newer than what this result was made from, if it may refresh it."""
+    start = next((start for start in starts if start.attempt == done.attempt), None)
+    if start is None:
+        return ""
+    for name in (*processor.needs, *processor.after):
+        other = standings[name]
+        if other.news and other.mark != start.inputs.get(name) and may_refresh(other):
+            return name
+    return ""
+
+
+def may_refresh(late: Standing) -> bool:
+    """Whether a result that came after others had used its absence makes them run again."""
+    until = late.processor.refresh_until
+    return until is not None and late.at is not None and late.at <= until
+
+
+def _in_flight(
+    view: View, processor: PlannedProcessor, result: Standing, facts: list[Fact], starts: list[Start]
+) -> Standing:
+    start = starts[-1]
+    mute_at = start.issued_at + timedelta(seconds=processor.timeout_s) + MUTE_MARGIN
+    if view.now < mute_at:
+        why = result.why or f"is running, attempt {start.attempt}"
+        return _but(result, why, next_at=mute_at)
+    failures = _failures(facts, starts, mute=True)
+    why = f"did not report in {processor.timeout_s} s, {failures} of {processor.attempts_max} attempts"
+    if failures < processor.attempts_max and _looks(facts) < processor.looks_max:
+        return _but(result, why, due=start.attempt + 1)
+    return _but(result, why, ended=True)
+
+
+def _try_again(
+    view: View,
+    processor: PlannedProcessor,
+    result: Standing,
+    latest: Fact,
+    facts: list[Fact],
+    starts: list[Start],
+) -> Standing:
+    """What follows a report that leaves something to be done: another attempt when its pause is over, or the end."""
+    completion = latest.completion
+    if result.ended:
+        return result
+    if completion.status is Status.FAILED:
+        tries, most = _failures(facts, starts), processor.attempts_max
+        pause = timedelta(seconds=min(processor.retry_s * 2 ** min(tries - 1, 16), RETRY_S_MAX))
+        again_at = latest.received_at + pause
+    else:
+        tries, most = _looks(facts), processor.looks_max
+        again_at = latest.received_at + timedelta(seconds=processor.look_again_s)
+        if completion.retry_at:
+            again_at = max(latest.received_at, completion.retry_at)
+    why = f"{result.why} ({tries} of {most} {'attempts' if completion.status is Status.FAILED else 'looks'})"
+    if tries >= most:
+        return _but(result, why, ended=True)
+    if view.now >= again_at:
+        return _but(result, why, due=completion.attempt + 1)
+    return _but(result, why, next_at=again_at)
+
+
+def _failures(facts: list[Fact], starts: list[Start], *, mute: bool = False) -> int:
+    """Attempts of this round that failed or never reported; the last start counts as mute only where said."""
+    reported = {fact.completion.attempt: fact.completion.status for fact in facts}
+    failed = sum(status is Status.FAILED for status in reported.values())
+    silent = sum(start.attempt not in reported for start in starts[:-1])
+    return failed + silent + mute
+
+
+def _looks(facts: list[Fact]) -> int:
+    """Attempts of this round that reported something else than failure, however late."""
+    return len({fact.completion.attempt for fact in facts if fact.completion.status is not Status.FAILED})
+
+
+def _but(
+    result: Standing, why: str, *, ended: bool = False, due: int | None = None, next_at: datetime | None = None
+) -> Standing:
+    """What comes of a result by itself. One that will count by time alone has not ended."""
+    looks = [at for at in (result.next_at, next_at) if at]
+    return replace(result, why=why, ended=ended and not looks, due=due, next_at=min(looks, default=None))

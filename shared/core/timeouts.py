@@ -1,0 +1,40 @@
+"""When a phase must be through, derived backward from the run's deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+FLOOR = timedelta(minutes=5)  # no retry helps, nobody can react, in less
+CAP = timedelta(hours=4)  # the longest that one phase may hold up the rest; also the fallback
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    at: datetime
+    source: str  # derived; floor or cap where a bound decided; fallback where no duration is known
+    window_s: int  # how long a later round of the phase may take
+
+
+def phase_deadlines(usual_s: Sequence[int | None], *, started_at: datetime, deadline_at: datetime) -> list[Deadline]:
+    """One deadline per phase, the last one the run's own.
+
+    A phase may wait until the phases behind it only just fit in before the run's deadline: deadline minus their usual
+    durations. It gets at least FLOOR and at most CAP after the phase before it; a phase of unknown duration gets CAP.
+    """
+    deadlines: list[Deadline] = []
+    earliest = started_at
+    for index, usual in enumerate(usual_s):
+        behind = timedelta(seconds=sum(later or 0 for later in usual_s[index + 1 :]))
+        at, source = deadline_at - behind, "derived"
+        if usual is None:
+            at, source = earliest + CAP, "fallback"
+        elif at < earliest + FLOOR:
+            at, source = earliest + FLOOR, "floor"
+        elif at > earliest + CAP:
+            at, source = earliest + CAP, "cap"
+        window = CAP if usual is None else min(max(2 * timedelta(seconds=usual), FLOOR), CAP)
+        deadlines.append(Deadline(at, source, round(window.total_seconds())))
+        earliest = at
+    return deadlines

@@ -1,0 +1,250 @@
+"""What the shell asks of the world. Each verb says its promise; every adapter keeps it, the contract suite checks it.
+
+All verbs may raise OSError or the adapter's own error when the world is out of order; then nothing has happened or the
+same call made again finishes it. Times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+
+from shared.core.messages import Message
+from shared.core.model import Control, Fact, Latch, LedgerEntry, Reading, RunKey
+from shared.core.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """All that is known of a run except its plan, which never changes and is read once."""
+
+    facts: tuple[Fact, ...]  # in the order of their receipt
+    latches: tuple[Latch, ...]  # in the order they were taken
+    control: Control
+    last_entry: LedgerEntry | None
+    due_at: datetime | None  # when the timer wants to look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A message that can never work: kept for a person, acknowledged on the bus."""
+
+    id: str  # of the message: the same message is kept once
+    topic: str
+    reason: str
+    at: datetime
+    body: bytes  # cut at QUARANTINE_BODY_MAX
+
+
+QUARANTINE_BODY_MAX = 4_096
+
+
+class StateStore(Protocol):
+    """Facts, latches, control and ledger of every run. State is never deleted."""
+
+    def create_run(self, plan: Plan) -> bool:
+        """Write the plan once. False if the run exists; then the plan that is there stands."""
+
+    def plan(self, run: RunKey) -> Plan | None:
+        """The plan as it was written; None for an unknown run."""
+
+    def append(self, fact: Fact) -> bool:
+        """Record a fact under its run and Completion.id. False if it is there; the first stays as it was."""
+
+    def load(self, run: RunKey) -> RunRecord:
+        """A view that holds every fact and latch whose append or claim returned before this call began."""
+
+    def claim(
+        self,
+        run: RunKey,
+        *,
+        control_version: int,
+        latches: Sequence[Latch],
+        entry: LedgerEntry | None,
+        due_at: datetime | None,
+        now: datetime,
+        lease_s: int,
+    ) -> tuple[Latch, ...] | None:
+        """One atomic step: read control again, create the latches, write the ledger entry and when to look again.
+
+        None, and nothing written, if control has another version than the decision saw, or if the first latch carries
+        an outcome and is taken. Otherwise the latches that this call created, open under a lease; those already taken
+        are left as they are. Of any number of concurrent callers exactly one creates a given key.
+        """
+
+    def close(self, run: RunKey, keys: Sequence[str]) -> None:
+        """Say that all a latch sends has been published. Idempotent."""
+
+    def take_lapsed(self, now: datetime, lease_s: int, limit: int) -> tuple[Latch, ...]:
+        """Open latches whose lease is over, each taken up for a new lease; two callers never get the same one."""
+
+    def set_control(self, run: RunKey, control: Control) -> bool:
+        """Replace control if the stored version is control.version - 1, atomically. False: read again."""
+
+    def due_runs(self, now: datetime, limit: int) -> tuple[RunKey, ...]:
+        """Runs that want to be looked at by now, the longest due first."""
+
+    def runs(self, pipeline: str, first: date, last: date) -> tuple[RunKey, ...]:
+        """Runs of these dates in order of date, start and generation."""
+
+    def ledger(self, run: RunKey) -> tuple[LedgerEntry, ...]:
+        """Every decision that changed, oldest first."""
+
+    def quarantine(self, item: Quarantined) -> None:
+        """Keep a hopeless message. Idempotent by its id."""
+
+    def quarantined(self, limit: int) -> tuple[Quarantined, ...]:
+        """The newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One try at one message. The same message may come again, also after an acknowledgement."""
+
+    id: str  # of the message in its subscription
+    topic: str
+    subscription: str
+    data: bytes
+    attributes: Mapping[str, str]
+    attempt: int  # 1 for the first delivery
+    published_at: datetime
+
+
+class Bus(Protocol):
+    """At-least-once, unordered delivery of a topic's messages to each of its subscriptions."""
+
+    def subscribe(self, subscription: str, topic: str) -> None:
+        """Every message published to the topic from now on reaches the subscription. Idempotent."""
+
+    def publish(self, messages: Sequence[Message], now: datetime) -> None:
+        """Durable when it returns: all or none. A call that raised may be made again: duplicates are allowed."""
+
+    def pull(self, subscriptions: Sequence[str], *, limit: int, now: datetime, lease_s: int) -> list[Delivery]:
+        """Up to `limit` messages nobody holds, each held for lease_s; unacknowledged by then, it comes again."""
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Done with these. Idempotent; late is allowed."""
+
+    def nack(self, delivery: Delivery, now: datetime, error: str) -> None:
+        """Failed: comes again after a backoff; after its last attempt it goes to the dead letters instead."""
+
+    def next_at(self) -> datetime | None:
+        """When the next message becomes available, if any waits; now or earlier: at once."""
+
+    def dead_letters(self, limit: int) -> list[tuple[Delivery, str]]:
+        """Messages that used up their attempts, each with its last error, the newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """Who writes: every row carries it, and an older fence never replaces a newer one."""
+
+    run: str
+    attempt: int
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """The rows of a table whose `column` lies in first..last; a processor's own partition is a single day."""
+
+    table: str  # dataset.table
+    column: str
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A partition as it is after the write, read back."""
+
+    rows: int
+    units: tuple[str, ...]  # distinct values of the unit column, sorted; empty where none was asked for
+    digest: str  # of the content without stamps; equal content, equal digest, whatever the row order
+    superseded: bool = False  # a newer fence was there and nothing was written; the rest describes what stands
+
+
+class Warehouse(Protocol):
+    """Tables of rows. SQL is BigQuery's dialect with named @parameters; values are never pasted into it."""
+
+    def create(self, ddl: str) -> None:
+        """Run CREATE SCHEMA, TABLE and VIEW IF NOT EXISTS statements. Idempotent."""
+
+    def replace(
+        self, partition: Partition, select: str, parameters: Mapping[str, object], stamp: Stamp, unit: str = ""
+    ) -> Written:
+        """Replace a partition with the rows of a query, and read it back, in one atomic step.
+
+        Refused (superseded) where a row with a newer fence stands. The query gives every column but run, attempt and
+        fence. Readers see the old partition or the new one, never part of either.
+        """
+
+    def load(self, partition: Partition, rows: Sequence[Mapping[str, object]], stamp: Stamp, unit: str = "") -> Written:
+        """As replace, from rows in memory (a load job)."""
+
+    def standing(self, partition: Partition, stamp: Stamp, unit: str = "") -> Written | None:
+        """What this very stamp has written there, read back; None if it has not."""
+
+    def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
+        """Rows of a read-only query, in its order."""
+
+
+class FeedError(Exception):
+    """The league's data cannot be read: says which file, what is wrong, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """The dates a feed can answer for. No games on a covered date is a fact; elsewhere it is ignorance."""
+
+    first: date
+    last: date
+    source: str
+    synthetic: bool = False
+
+
+class Feed(Protocol):
+    """The league's own data: schedule and box scores. Rows are JSON-able, in the columns of games.parquet,
+    player_box.parquet and team_box.parquet; each verb is a plain read and raises FeedError."""
+
+    def coverage(self) -> Coverage: ...
+
+    def games(self, first: date, last: date) -> list[dict[str, object]]:
+        """Games with game_date in first..last, scores null where not finished, ordered by date and id."""
+
+    def player_lines(self, first: date, last: date) -> list[dict[str, object]]: ...
+
+    def team_lines(self, first: date, last: date) -> list[dict[str, object]]: ...
+
+
+class ObjectStore(Protocol):
+    """Named bytes."""
+
+    def put(self, name: str, body: bytes) -> None:
+        """Replace the object whole: a reader sees the old bytes or the new, also after a crash."""
+
+    def get(self, name: str) -> bytes | None:
+        """None where there is none."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Aware UTC. May stand still or jump; nothing relies on it for order or uniqueness."""
+
+
+class Reader(Protocol):
+    """Answers one reading that `decide` asked for."""
+
+    def read(self, run: RunKey, phase: str) -> Reading: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """All of them, as wiring built them."""
+
+    states: StateStore
+    bus: Bus
+    clock: Clock
+    readers: Mapping[str, Reader] = field(default_factory=dict)

@@ -1,0 +1,589 @@
+"""`config check` finds every fault that can be planted in nba, and the shipped nba has none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.config.check import FUNCTIONS_FILE, Problem, check
+from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, FunctionKind, FunctionSpec, listeners
+from shared.config.nba import NBA
+from shared.config.orchestration_config import PIPELINES, UnknownPipeline, pipeline
+from shared.core.model import PhaseSpec, PipelineSpec, ProcessorSpec
+from shared.core.plan import planned
+
+FILE = "shared/config/nba.py"
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_shipped_pipeline_has_no_problem(name: str) -> None:
+    assert check(pipeline(name), FUNCTIONS, f"shared/config/{name}.py") == ()
+
+
+def with_pipeline(**changes: Any) -> PipelineSpec:
+    return replace(NBA, **changes)
+
+
+def with_mode(name: str, /, **changes: Any) -> PipelineSpec:
+    return replace(NBA, modes=tuple(replace(mode, **changes) if mode.name == name else mode for mode in NBA.modes))
+
+
+def with_phase(name: str, /, **changes: Any) -> PipelineSpec:
+    return replace(NBA, phases=tuple(replace(p, **changes) if p.name == name else p for p in NBA.phases))
+
+
+def with_processor(name: str, /, **changes: Any) -> PipelineSpec:
+    def altered(phase: PhaseSpec) -> PhaseSpec:
+        return replace(
+            phase,
+            processors=tuple(replace(spec, **changes) if spec.name == name else spec for spec in phase.processors),
+        )
+
+    return replace(NBA, phases=tuple(altered(phase) for phase in NBA.phases))
+
+
+def with_schedule(name: str, /, **changes: Any) -> PipelineSpec:
+    return replace(NBA, schedules=tuple(replace(s, **changes) if s.name == name else s for s in NBA.schedules))
+
+
+EXPORT = "phases.export.processors"
+STATUS = f"{EXPORT}.status"
+ANALYTICS = "phases.analytics.processors"
+PRECOMPUTE = "phases.precompute.processors"
+
+PLANTED = [
+    # names
+    pytest.param(with_pipeline(name="NBA"), "name", "NBA", "is not a name", "lower-case", id="a pipeline in capitals"),
+    pytest.param(
+        with_phase("grading", name="5b"),
+        "phases.5b.name",
+        "5b",
+        "is not a name",
+        "a letter first",
+        id="a phase by number",
+    ),
+    pytest.param(
+        with_phase("grading", name="end"),
+        "phases.end.name",
+        "end",
+        "the gate behind",
+        "otherwise",
+        id="a phase named end",
+    ),
+    pytest.param(
+        with_processor("status", name="sta-tus"),
+        f"{EXPORT}.sta-tus.name",
+        "sta-tus",
+        "not a name",
+        "underscores",
+        id="a processor with a dash",
+    ),
+    pytest.param(
+        with_schedule("same-day", name="Same day"),
+        "schedules.Same day.name",
+        "Same day",
+        "is not the name of a schedule",
+        "dashes",
+        id="a schedule with a space",
+    ),
+    pytest.param(
+        with_processor("status", name="results"),
+        "phases.processors.results",
+        "results",
+        "declared twice",
+        "rename",
+        id="two processors of one name in a phase",
+    ),
+    pytest.param(
+        with_processor("status", name="schedule"),
+        "phases.processors.schedule",
+        "schedule",
+        "declared twice",
+        "rename",
+        id="two processors of one name in two phases",
+    ),
+    pytest.param(
+        with_phase("grading", name="predictions"),
+        "phases.predictions",
+        "predictions",
+        "declared twice",
+        "rename",
+        id="two phases of one name",
+    ),
+    pytest.param(
+        with_pipeline(modes=(*NBA.modes, NBA.modes[0])),
+        "modes.overnight",
+        "overnight",
+        "declared twice",
+        "rename",
+        id="two modes of one name",
+    ),
+    pytest.param(
+        with_schedule("same-day", name="tomorrow"),
+        "schedules.tomorrow",
+        "tomorrow",
+        "declared twice",
+        "rename",
+        id="two schedules of one name",
+    ),
+    # zone and modes
+    pytest.param(
+        with_pipeline(zone="America/Gotham"), "zone", "America/Gotham", "not a time zone", "IANA", id="a city of comics"
+    ),
+    pytest.param(with_pipeline(zone="America"), "zone", "America", "not a time zone", "IANA", id="a continent as zone"),
+    pytest.param(
+        with_pipeline(zone="../../passwd"), "zone", "../../passwd", "not a time zone", "IANA", id="a path as zone"
+    ),
+    pytest.param(
+        with_schedule("same-day", zone="ET"),
+        "schedules.same-day.zone",
+        "ET",
+        "not a time zone",
+        "IANA",
+        id="a schedule's zone by nickname",
+    ),
+    pytest.param(
+        with_mode("overnight", starts_at="25:00", deadline_days=2),
+        "modes.overnight.starts_at",
+        "25:00",
+        "not a time of day",
+        "00:00 to 23:59",
+        id="a start at 25:00",
+    ),
+    pytest.param(
+        with_mode("overnight", deadline="9:00"),
+        "modes.overnight.deadline",
+        "9:00",
+        "not a time of day",
+        "HH:MM",
+        id="a deadline with one digit",
+    ),
+    pytest.param(
+        with_mode("overnight", deadline="05:59"),
+        "modes.overnight.deadline",
+        "05:59 +1 d",
+        "not after the usual start, 06:00 +1 d",
+        "move one",
+        id="a deadline before the start",
+    ),
+    pytest.param(
+        with_mode("overnight", deadline_days=0),
+        "modes.overnight.deadline",
+        "09:00 +0 d",
+        "not after the usual start",
+        "move one",
+        id="a deadline on the day before the start",
+    ),
+    pytest.param(
+        with_mode("tomorrow", start_days=-8),
+        "modes.tomorrow.start_days",
+        "-8",
+        "range",
+        "-7 to 7",
+        id="a start a week off",
+    ),
+    pytest.param(
+        with_mode("tomorrow", deadline_days=8),
+        "modes.tomorrow.deadline_days",
+        "8",
+        "range",
+        "-7 to 7",
+        id="a deadline a week off",
+    ),
+    pytest.param(
+        with_mode("tomorrow", as_of_days=99), "modes.tomorrow.as_of_days", "99", "range", "-7 to 7", id="a far as_of"
+    ),
+    pytest.param(
+        with_mode("tomorrow", precedence={**NBA.modes[2].precedence, "as_of": 100}),
+        "modes.tomorrow.precedence.as_of",
+        "100",
+        "range",
+        "0 to 99",
+        id="a precedence of three digits",
+    ),
+    # one phase
+    pytest.param(
+        with_phase("export", quorum=1.01), "phases.export.quorum", "1.01", "range", "0 to 1", id="a quorum above all"
+    ),
+    pytest.param(
+        with_phase("export", quorum=float("nan")),
+        "phases.export.quorum",
+        "nan",
+        "range",
+        "0 to 1",
+        id="a quorum of NaN",
+    ),
+    pytest.param(
+        with_phase("export", quorum_by_mode={"same_day": -0.1}),
+        "phases.export.quorum_by_mode.same_day",
+        "-0.1",
+        "range",
+        "0 to 1",
+        id="a mode's quorum below zero",
+    ),
+    pytest.param(
+        with_phase("export", quorum_by_mode={"sameday": 0.5}),
+        "phases.export.quorum_by_mode",
+        "sameday",
+        "is not a mode",
+        "overnight, same_day, tomorrow",
+        id="a quorum for an unknown mode",
+    ),
+    pytest.param(
+        with_phase("export", usual_s=14_401), "phases.export.usual_s", "14401", "range", "1 to 14400", id="too usual"
+    ),
+    pytest.param(
+        with_phase("export", readings=("health", "weather")),
+        "phases.export.readings",
+        "weather",
+        "is not a reading",
+        "health, freshness, completeness",
+        id="an unknown reading",
+    ),
+    pytest.param(
+        with_processor("status", weight=0.0),
+        f"{STATUS}.weight",
+        "0.0",
+        "range",
+        "more than 0",
+        id="a weight of nothing",
+    ),
+    pytest.param(
+        with_processor("status", weight=100.5), f"{STATUS}.weight", "100.5", "range", "at most 100", id="too heavy"
+    ),
+    pytest.param(
+        with_processor("status", weight=float("nan")),
+        f"{STATUS}.weight",
+        "nan",
+        "range",
+        "at most 100",
+        id="weight NaN",
+    ),
+    pytest.param(
+        with_processor("status", timeout_s=0), f"{STATUS}.timeout_s", "0", "range", "1 to 3600", id="no time to work"
+    ),
+    pytest.param(
+        with_processor("status", timeout_s=3_601),
+        f"{STATUS}.timeout_s",
+        "3601",
+        "range",
+        "1 to 3600",
+        id="longer than a request may last",
+    ),
+    pytest.param(
+        with_processor("status", grace_s=-1), f"{STATUS}.grace_s", "-1", "range", "0 to 14400", id="a negative grace"
+    ),
+    pytest.param(
+        with_processor("status", attempts_max=21), f"{STATUS}.attempts_max", "21", "range", "1 to 20", id="21 attempts"
+    ),
+    pytest.param(
+        with_processor("status", attempts_max=0), f"{STATUS}.attempts_max", "0", "range", "1 to 20", id="no attempts"
+    ),
+    pytest.param(with_processor("status", looks_max=0), f"{STATUS}.looks_max", "0", "range", "1 to 500", id="no looks"),
+    pytest.param(with_processor("status", retry_s=0), f"{STATUS}.retry_s", "0", "range", "1 to 14400", id="no pause"),
+    pytest.param(
+        with_processor("status", look_again_s=99_999),
+        f"{STATUS}.look_again_s",
+        "99999",
+        "range",
+        "1 to",
+        id="a long pause",
+    ),
+    pytest.param(
+        with_processor("status", late_days=8), f"{STATUS}.late_days", "8", "range", "0 to 7", id="late by eight days"
+    ),
+    pytest.param(
+        with_processor("results", critical=("overnite",)),
+        f"{EXPORT}.results.critical",
+        "overnite",
+        "is not a mode: nothing plans it",
+        "overnight, same_day, tomorrow",
+        id="critical in a mode that does not exist",
+    ),
+    pytest.param(
+        with_processor("status", optional=("same_day", "today")),
+        f"{STATUS}.optional",
+        "today",
+        "is not a mode: nothing plans it",
+        "overnight, same_day, tomorrow",
+        id="optional in a mode that does not exist",
+    ),
+    pytest.param(
+        with_processor("status", critical=("same_day",)),
+        f"{STATUS}.optional",
+        "same_day",
+        "is critical in same_day too",
+        "remove the mode from one",
+        id="critical and optional in one mode",
+    ),
+    pytest.param(
+        with_processor("status", optional=()),
+        f"{STATUS}.critical",
+        "()",
+        "is in no mode",
+        "overnight, same_day, tomorrow",
+        id="a processor in no mode",
+    ),
+    pytest.param(
+        with_processor("tonight", partition="season"),
+        f"{EXPORT}.tonight.partition",
+        "season",
+        "has no precedence in same_day",
+        "add season to modes.same_day.precedence",
+        id="a partition without a precedence",
+    ),
+    # edges inside a phase
+    pytest.param(
+        with_processor("tonight", needs=("result",)),
+        f"{EXPORT}.tonight.needs",
+        "result",
+        "is not a processor of phase export",
+        "name one of: results, tonight, status",
+        id="needs a name with a typo",
+    ),
+    pytest.param(
+        with_processor("tonight", after=("predictions",)),
+        f"{EXPORT}.tonight.after",
+        "predictions",
+        "is not a processor of phase export",
+        "what comes before a phase is its gate's",
+        id="runs after a processor of another phase",
+    ),
+    pytest.param(
+        with_processor("tonight", needs=("status",)),
+        f"{EXPORT}.tonight.needs",
+        "status",
+        "is optional in same_day, where tonight is critical",
+        "make status critical in same_day, or run after it",
+        id="a critical processor needs an optional one",
+    ),
+    pytest.param(
+        with_processor("team_offense_game_summary", after=("player_game_summary",)),
+        ANALYTICS,
+        "player_game_summary -> team_offense_game_summary -> player_game_summary",
+        "is a cycle",
+        "remove one of its edges",
+        id="a cycle of needs and after",
+    ),
+    pytest.param(
+        with_processor("status", after=("status",)),
+        EXPORT,
+        "status -> status",
+        "is a cycle",
+        "remove one of its edges",
+        id="a processor that waits for itself",
+    ),
+    # between phases
+    pytest.param(
+        with_phase("raw", completion_topic="nba-phase2-done"),
+        "phases.raw.completion_topic",
+        "nba-phase2-done",
+        "is an edge without a gate",
+        f"let a gate in {FUNCTIONS_FILE} listen",
+        id="an edge without a gate",
+    ),
+    pytest.param(
+        with_phase("raw", completion_topic="nba-export-start"),
+        "phases.raw.completion_topic",
+        "nba-export-start",
+        "is an edge without a gate",
+        "let a gate",
+        id="a service is no gate",
+    ),
+    pytest.param(
+        with_phase("raw", start_topic="nba-raw-begin"),
+        "phases.raw.start_topic",
+        "nba-raw-begin",
+        "has no listener",
+        f"let a service in {FUNCTIONS_FILE} listen",
+        id="a start topic without a listener",
+    ),
+    pytest.param(
+        with_phase("raw", start_topic=NUDGE_TOPIC),
+        "phases.raw.start_topic",
+        NUDGE_TOPIC,
+        "has no listener",
+        "let a service",
+        id="a gate does no work",
+    ),
+    pytest.param(
+        with_phase("raw", start_topic="nba-scrape-start"),
+        "phases.topics",
+        "nba-scrape-start",
+        "is used twice",
+        "its own",
+        id="a start topic used twice",
+    ),
+    pytest.param(
+        with_phase("raw", completion_topic="nba-grading-complete"),
+        "phases.topics",
+        "nba-grading-complete",
+        "is used twice",
+        "its own",
+        id="a completion topic used twice",
+    ),
+    pytest.param(
+        with_processor("results", unit="game"),
+        f"{EXPORT}.results.unit",
+        "game",
+        "is not an expectation that a processor finds",
+        "games, next_games, players",
+        id="an unknown unit",
+    ),
+    pytest.param(
+        with_pipeline(expects="teams"),
+        "expects",
+        "teams",
+        "is not an expectation that a processor finds",
+        "games, next_games, players",
+        id="a pipeline that expects what nobody finds",
+    ),
+    # schedules
+    *(
+        pytest.param(
+            with_schedule("same-day", cron=cron),
+            "schedules.same-day.cron",
+            cron,
+            f"is not a cron line: {reason}",
+            "five fields, like 30 10 * * *",
+            id=f"a cron line with {reason}",
+        )
+        for cron, reason in [
+            ("30 25 * * *", "Bad hour"),
+            ("0 30 10 * * *", "6 fields"),
+            ("", "0 fields"),
+            ("0 0 31 2 *", "Bad day-of-month"),
+        ]
+    ),
+    pytest.param(
+        with_schedule("same-day", act="run"),
+        "schedules.same-day.act",
+        "run",
+        "not an act",
+        "start, nudge, sweep",
+        id="an unknown act",
+    ),
+    pytest.param(
+        with_schedule("same-day", mode="sameday"),
+        "schedules.same-day.mode",
+        "sameday",
+        "is not a mode",
+        "overnight, same_day, tomorrow",
+        id="a schedule in an unknown mode",
+    ),
+    pytest.param(
+        with_schedule("same-day", mode=""),
+        "schedules.same-day.mode",
+        "",
+        "is not a mode",
+        "overnight",
+        id="a start without a mode",
+    ),
+    pytest.param(
+        with_schedule("self-heal", mode="x"),
+        "schedules.self-heal.mode",
+        "x",
+        "is not a mode",
+        "overnight",
+        id="a sweep of x",
+    ),
+    pytest.param(
+        with_schedule("same-day", date="NOW"),
+        "schedules.same-day.date",
+        "NOW",
+        "is not a date word",
+        "YESTERDAY, TODAY, TOMORROW",
+        id="an unknown date word",
+    ),
+    pytest.param(
+        with_schedule("self-heal", date="NOW"),
+        "schedules.self-heal.date",
+        "NOW",
+        "not a date",
+        "TODAY",
+        id="a sweep of now",
+    ),
+    pytest.param(
+        with_schedule("yesterday-phase4", phase="phase4"),
+        "schedules.yesterday-phase4.phase",
+        "phase4",
+        "is not a phase",
+        "precompute",
+        id="a nudge at an unknown phase",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "key", "value", "problem", "remedy"), PLANTED)
+def test_a_planted_fault_is_found_with_its_key_value_and_remedy(
+    spec: PipelineSpec, key: str, value: str, problem: str, remedy: str
+) -> None:
+    found = [fault for fault in check(spec, FUNCTIONS, FILE) if (fault.key, fault.value) == (key, value)]
+    assert any(problem in fault.problem and remedy in fault.remedy for fault in found), found
+    assert {fault.file for fault in found} == {FILE}
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        pytest.param("Phase1", ("functions.Phase1.name", "Phase1"), id="a function in capitals"),
+        pytest.param("self_heal", ("functions.self_heal", "self_heal"), id="two functions of one name"),
+    ],
+)
+def test_a_fault_of_a_function_is_found_in_its_own_file(name: str, where: tuple[str, str]) -> None:
+    functions = (*FUNCTIONS, FunctionSpec(name, (NUDGE_TOPIC,), FunctionKind.GATE))
+    (fault,) = check(NBA, functions, FILE)
+    assert (fault.file, fault.key, fault.value) == (FUNCTIONS_FILE, *where)
+
+
+def test_all_problems_come_at_once() -> None:
+    spec = replace(with_processor("status", weight=0.0, timeout_s=0, needs=("x", "y")), zone="ET", expects="x")
+    keys = [fault.key for fault in check(spec, FUNCTIONS, FILE)]
+    assert keys == ["zone", f"{STATUS}.weight", f"{STATUS}.timeout_s", f"{STATUS}.needs", f"{STATUS}.needs", "expects"]
+
+
+def test_a_wholly_broken_pipeline_is_described_and_breaks_nothing() -> None:
+    processor = ProcessorSpec(name="", needs=("",), after=("",), critical=("",), unit="x")
+    phase = PhaseSpec(name="", label="", completion_topic="", start_topic="", processors=(processor, processor))
+    spec = PipelineSpec(name="", zone="", modes=(), phases=(phase, phase), schedules=(), expects="")
+    assert len(check(spec, (), FILE)) > 10
+
+
+def test_a_problem_reads_as_one_line() -> None:
+    problem = Problem(file=FILE, key="zone", value="ET", problem="is not a time zone", remedy="use another")
+    assert str(problem) == "shared/config/nba.py: zone = ET: is not a time zone; use another"
+
+
+def test_a_phase_with_optional_processors_never_opens_on_its_criticals_alone() -> None:
+    """Except phase 3 of the modes ahead, whose quorum says so."""
+    alone = {
+        f"{phase.name} {mode.name}"
+        for phase in NBA.phases
+        for mode in NBA.modes
+        if (members := planned(phase, mode.name))
+        and any(mode.name in spec.optional for spec in members)
+        and sum(spec.weight for spec in members if mode.name in spec.critical)
+        >= phase.quorum_by_mode.get(mode.name, phase.quorum) * sum(spec.weight for spec in members)
+    }
+    assert alone == {"analytics same_day", "analytics tomorrow"}
+
+
+@pytest.mark.parametrize(
+    ("topic", "names"),
+    [
+        pytest.param("nba-phase1-scrapers-complete", ("phase1_to_phase2",), id="a completion topic wakes a gate"),
+        pytest.param("nba-grading-complete", ("phase5_to_phase6",), id="grading wakes the gate of phase 6"),
+        pytest.param("nba-phase6-export-complete", ("self_heal",), id="the last phase wakes the sweep"),
+        pytest.param("nba-predictions-start", ("prediction_coordinator",), id="a start topic wakes a service"),
+        pytest.param("nowhere", (), id="an unknown topic wakes nobody"),
+    ],
+)
+def test_a_topic_wakes_its_listeners(topic: str, names: tuple[str, ...]) -> None:
+    assert listeners(topic) == names
+
+
+def test_an_unknown_pipeline_is_named_with_the_known_ones() -> None:
+    with pytest.raises(UnknownPipeline, match="pipeline: 'nfl' is not declared in shared/config; use one of: nba"):
+        pipeline("nfl")

@@ -1,0 +1,249 @@
+"""What travels on the bus keeps its bounds: a value or Malformed, whatever anyone sends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core.codec import Malformed, encode
+from shared.core.messages import (
+    BODY_BYTES_MAX,
+    FENCE_MAX,
+    TEXT_MAX,
+    UNITS_MAX,
+    Nudge,
+    completion_message,
+    read_completion,
+    read_nudge,
+    read_start,
+    run_of,
+    start_message,
+)
+from shared.core.model import Completion, RunKey, Start, Status
+from shared.core.plan import fence
+
+NOON = datetime(2024, 1, 15, 12, tzinfo=timezone.utc)
+RUN = RunKey("nba", date(2024, 1, 15), "overnight")
+
+START = Start(
+    run=RUN,
+    phase="raw",
+    processor="player_boxscores",
+    attempt=2,
+    fence=fence(3, 1, 2),
+    partition=date(2024, 1, 15),
+    timeout_s=300,
+    issued_at=NOON,
+    units=("0022300561", "0022300562"),
+    inputs={"boxscores": "abc"},
+    completeness=0.95,
+    missing=("team_boxscores",),
+    config_hash="0123456789ab",
+)
+COMPLETION = Completion(
+    run=RUN,
+    phase="raw",
+    processor="player_boxscores",
+    attempt=2,
+    report=3,
+    status=Status.PARTIAL,
+    reason="one game is not final",
+    units_expected=2,
+    units_actual=1,
+    missing=("0022300562",),
+    rows=26,
+    duration_s=1.5,
+    digest="d1",
+    found={"games": ("0022300561",)},
+    retry_at=NOON,
+)
+NUDGE = Nudge(pipeline="nba", mode="overnight", date="YESTERDAY", scheduled_at=NOON, act="start")
+SWEEP = Nudge(pipeline="nba", mode="", date="", scheduled_at=NOON, act="sweep")
+
+READERS: list[tuple[Callable[[bytes], object], object]] = [
+    (read_start, START),
+    (read_completion, COMPLETION),
+    (read_nudge, NUDGE),
+]
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        pytest.param(read_start, START, id="a start with everything in it"),
+        pytest.param(
+            read_start,
+            Start(
+                run=RUN,
+                phase="raw",
+                processor="x",
+                attempt=1,
+                fence=0,
+                partition=date(2024, 1, 15),
+                timeout_s=1,
+                issued_at=NOON,
+            ),
+            id="a start with the least in it",
+        ),
+        pytest.param(read_completion, COMPLETION, id="a completion with everything in it"),
+        pytest.param(
+            read_completion,
+            Completion(run=RUN, phase="raw", processor="x", attempt=1, report=1, status=Status.SUCCESS),
+            id="a completion with the least in it",
+        ),
+        pytest.param(read_nudge, NUDGE, id="a nudge"),
+        pytest.param(read_nudge, SWEEP, id="a sweep names no mode and no date"),
+    ],
+)
+def test_a_message_reads_as_it_was_written(read: Callable[[bytes], object], value: object) -> None:
+    assert read(encode(value)) == value
+
+
+def test_attributes_name_run_phase_and_attempt() -> None:
+    start, completion = start_message(START, "go"), completion_message(COMPLETION, "done")
+    names = {
+        "run": "nba.2024-01-15.overnight.1",
+        "phase": "raw",
+        "processor": "player_boxscores",
+        "attempt": "2",
+    }
+    assert (start.topic, start.attributes, read_start(start.data)) == ("go", names, START)
+    assert (completion.topic, completion.attributes, read_completion(completion.data)) == ("done", names, COMPLETION)
+
+
+def test_ids_and_marks_follow_from_the_value() -> None:
+    assert START.id == "nba.2024-01-15.overnight.1/raw/player_boxscores/2"
+    assert COMPLETION.id == "raw/player_boxscores/2/3"
+    assert COMPLETION.mark == "d1"
+
+
+def altered(value: object, **changes: object) -> bytes:
+    return json.dumps(json.loads(encode(value)) | changes).encode()
+
+
+HUGE = 10**4_000
+
+HOPELESS = [
+    pytest.param(read_start, altered(START, phase="Raw"), "phase: expected a name", id="a phase in capitals"),
+    pytest.param(read_start, altered(START, processor=""), "processor: expected a name", id="no processor"),
+    pytest.param(read_start, altered(START, attempt=0), "attempt: expected 1 to 9999, got 0", id="attempt zero"),
+    pytest.param(read_start, altered(START, attempt=HUGE), "attempt: expected 1 to 9999", id="an astronomic attempt"),
+    pytest.param(read_start, altered(START, fence=-1), "fence: expected 0 to", id="a fence below all"),
+    pytest.param(read_start, altered(START, fence=FENCE_MAX + 1), "fence: expected 0 to", id="a fence above all"),
+    pytest.param(read_start, altered(START, timeout_s=86_401), "timeout_s: expected", id="more than a day to work"),
+    pytest.param(read_start, encode(COMPLETION), "Start: unknown key", id="a completion on a start topic"),
+    pytest.param(read_completion, encode(START), "Completion: unknown key", id="a start on a completion topic"),
+    pytest.param(read_completion, altered(COMPLETION, report=0), "report: expected", id="report zero"),
+    pytest.param(read_completion, altered(COMPLETION, report=10_000), "report: expected", id="report ten thousand"),
+    pytest.param(read_completion, altered(COMPLETION, units_actual=-1), "units_actual: expected", id="minus one unit"),
+    pytest.param(read_completion, altered(COMPLETION, units_expected=HUGE), "units_expected:", id="astronomic units"),
+    pytest.param(read_completion, altered(COMPLETION, rows=-1), "rows: expected", id="minus one row"),
+    pytest.param(read_completion, altered(COMPLETION, duration_s=-0.1), "duration_s: expected", id="done before begun"),
+    pytest.param(read_completion, altered(COMPLETION, duration_s=HUGE), "duration_s: expected", id="an endless one"),
+    pytest.param(
+        read_completion,
+        altered(COMPLETION, missing=["u"] * (UNITS_MAX + 1)),
+        "missing: expected 0 to",
+        id="units missing",
+    ),
+    pytest.param(
+        read_completion,
+        altered(COMPLETION, found={"a": ["u"] * UNITS_MAX, "b": ["u"]}),
+        "found: expected 0 to",
+        id="too many units found in all",
+    ),
+    pytest.param(
+        read_completion, altered(COMPLETION, reason="x" * (TEXT_MAX + 1)), "reason: 1001 characters", id="a long reason"
+    ),
+    pytest.param(read_completion, altered(COMPLETION, digest="x" * 9_999), "digest: 9999 char", id="a long digest"),
+    pytest.param(
+        read_completion, altered(COMPLETION, missing=["a", "x" * 1_001]), "missing.1.: 1001 char", id="a long unit"
+    ),
+    pytest.param(
+        read_completion,
+        altered(COMPLETION, status="skipped", reason=""),
+        "reason: a skipped processor must say why",
+        id="skipped without a reason",
+    ),
+    pytest.param(read_completion, altered(COMPLETION, run="nba"), "run: expected a run", id="no run"),
+    pytest.param(read_nudge, altered(NUDGE, pipeline="n.b.a"), "pipeline: expected a name", id="dots in a name"),
+    pytest.param(read_nudge, altered(NUDGE, mode=""), "mode: expected a name", id="a start without a mode"),
+    pytest.param(read_nudge, altered(NUDGE, date="2024-01-15"), "date: expected one of YESTERDAY", id="a real date"),
+    pytest.param(read_nudge, altered(NUDGE, act="stop"), "act: expected one of start", id="an unknown act"),
+]
+
+
+@pytest.mark.parametrize(("read", "body", "says"), HOPELESS)
+def test_what_can_never_work_is_malformed_and_says_why(read: Callable[[bytes], object], body: bytes, says: str) -> None:
+    with pytest.raises(Malformed, match=says) as raised:
+        read(body)
+    assert len(str(raised.value)) < 300, "an error text must not carry the payload"
+
+
+def test_the_largest_bounds_are_allowed() -> None:
+    body = altered(
+        COMPLETION,
+        attempt=9_999,
+        report=9_999,
+        reason="x" * TEXT_MAX,
+        missing=["u" * 20] * UNITS_MAX,
+        found={"players": ["u" * 20] * UNITS_MAX},
+    )
+    assert len(body) <= BODY_BYTES_MAX
+    assert len(read_completion(body).missing) == UNITS_MAX
+
+
+@pytest.mark.parametrize(("read", "value"), READERS)
+def test_a_body_of_nine_megabytes_is_refused_unread(read: Callable[[bytes], object], value: object) -> None:
+    body = encode(value) + b" " * 9_000_000
+    with pytest.raises(Malformed, match="bytes, at most 1000000"):
+        read(body)
+    assert read(body[:BODY_BYTES_MAX]) == value
+
+
+def values(of: object) -> st.SearchStrategy[dict[str, object]]:
+    """Some of a good message's keys, replaced with anything JSON can say."""
+    leaf = (
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([HUGE, -HUGE, "\ud800"])
+    )
+    anything = st.recursive(
+        leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    )
+    return st.dictionaries(st.sampled_from(sorted(json.loads(encode(of)))), anything, max_size=3)
+
+
+@pytest.mark.parametrize(("read", "value"), READERS)
+@given(data=st.data())
+def test_a_hostile_message_is_a_value_that_can_be_kept_or_malformed(
+    read: Callable[[bytes], object], value: object, data: st.DataObject
+) -> None:
+    try:
+        found = read(altered(value, **data.draw(values(value))))
+    except Malformed as error:
+        str(error).encode()
+    else:
+        assert read(encode(found)) == found
+
+
+@pytest.mark.parametrize(("read", "_value"), READERS)
+@given(body=st.binary(max_size=300))
+def test_any_bytes_are_a_value_or_malformed(read: Callable[[bytes], object], _value: object, body: bytes) -> None:
+    with pytest.raises(Malformed):
+        read(body)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "run"),
+    [
+        pytest.param({"run": "nba.2024-01-15.overnight.1"}, RUN, id="a run"),
+        pytest.param({}, None, id="no run"),
+        pytest.param({"run": "nba"}, None, id="a text that is no run"),
+    ],
+)
+def test_a_log_line_can_name_the_run_of_any_message(attributes: dict[str, str], run: RunKey | None) -> None:
+    assert run_of(attributes) == run
