@@ -1,0 +1,422 @@
+"""The Warehouse over DuckDB, for one process: a file or :memory:, BigQuery's SQL transpiled statement by statement.
+
+Past 400 lines because the dialect and the store stand together: nothing else needs the dialect.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel, SqlglotError
+
+from shared.ports import Partition, Stamp, Written
+
+STAMPS = {"run": "VARCHAR", "attempt": "BIGINT", "fence": "BIGINT"}
+"""The columns every table has beside its content."""
+
+THREADS = 2  # per statement; a function instance has one or two cores
+STATEMENTS_MAX = 1_000  # transpiled statements kept; a pipeline has a few dozen
+TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*")
+COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "VARCHAR": (str,),
+    "BIGINT": (int,),
+    "DOUBLE": (float, int),
+    "BOOLEAN": (bool,),
+    "DATE": (date, str),
+    "TIMESTAMP WITH TIME ZONE": (datetime, str),
+}
+
+
+class WarehouseError(Exception):
+    """The warehouse cannot do what it was asked: says what, why, and the remedy."""
+
+
+# --- BigQuery's dialect -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement as DuckDB runs it, and the parameters it uses."""
+
+    sql: str
+    parameters: frozenset[str]
+
+    def bind(self, given: Mapping[str, object]) -> dict[str, object]:
+        """The parameters this statement uses; DuckDB refuses any other."""
+        if absent := sorted(self.parameters - given.keys()):
+            raise WarehouseError(f"parameter @{absent[0]} is not given; given are {sorted(given)}: {self.sql[:200]}")
+        return {name: _bindable(given[name]) for name in self.parameters}
+
+
+def _bindable(value: object) -> object:
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = list(value)
+        # an empty list alone has no type, and DuckDB would compare text with integers
+        return items if items else duckdb.Value([], duckdb.list_type(duckdb.sqltypes.VARCHAR))
+    return value
+
+
+def _parse(sql: str) -> list[exp.Expr]:
+    try:
+        return [tree for tree in sqlglot.parse(sql, read="bigquery") if tree is not None]
+    except SqlglotError as error:
+        said = re.sub(r"\x1b\[\d+m", "", str(error))  # sqlglot underlines for terminals
+        raise WarehouseError(f"not BigQuery SQL: {said}: {sql[:200]}") from error
+
+
+def _emit(tree: exp.Expr) -> str:
+    tree = tree.copy()
+    for node in reversed(list(tree.walk())):  # the innermost first: a replaced node keeps what was done inside it
+        translated = _translate(node)
+        if translated is not node:
+            node.replace(translated)
+    try:
+        return tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
+    except SqlglotError as error:
+        raise WarehouseError(f"the local warehouse cannot run this: {error}: {tree.sql('bigquery')[:200]}") from error
+
+
+def _translate(node: exp.Expr) -> exp.Expr:
+    """Where sqlglot lets DuckDB answer differently from BigQuery without a word: say the same, or refuse."""
+    match node:
+        case exp.Extract():
+            return _translate_extract(node)
+        case exp.DateAdd() | exp.DateSub() | exp.DateTrunc():  # date plus interval is a TIMESTAMP in DuckDB
+            return exp.cast(node.copy(), exp.DataType.Type.DATE)
+        case exp.TimestampDiff():  # BigQuery counts whole intervals, date_diff counts boundaries
+            unit = exp.Literal.string(str(node.args["unit"].name).lower())
+            return exp.Anonymous(this="datesub", expressions=[unit, node.expression.copy(), node.this.copy()])
+        case exp.Cast() if node.is_type(exp.DataType.Type.BIGINT) and not isinstance(node, exp.TryCast):
+            return _translate_cast_to_integer(node)
+        case exp.Format():  # DuckDB's format() wants {} and would return '%d' as it is
+            return exp.Anonymous(this="printf", expressions=[node.this.copy(), *(e.copy() for e in node.expressions)])
+        case exp.Literal() if node.is_number and "." in node.name and "e" not in node.name.lower():
+            return exp.Literal.number(f"{node.name}e0")  # 0.5 is a FLOAT64 in BigQuery, a DECIMAL in DuckDB
+        case exp.Div() if not isinstance(node.expression, exp.Literal):  # DuckDB answers infinity, BigQuery fails
+            is_zero = exp.EQ(this=exp.paren(node.expression.copy()), expression=exp.Literal.number(0))
+            failure = exp.Anonymous(this="error", expressions=[exp.Literal.string("division by zero")])
+            checked = exp.Case(ifs=[exp.If(this=is_zero, true=failure)], default=node.expression.copy())
+            node.set("expression", checked)
+    return node
+
+
+def _translate_cast_to_integer(node: exp.Cast) -> exp.Expr:
+    """BigQuery rounds 2.5 to 3, DuckDB's cast of a DOUBLE to 2; the type is known only when DuckDB binds it."""
+    if isinstance(node.this, exp.Literal):
+        return node
+    number = exp.Anonymous(
+        this="round", expressions=[exp.TryCast(this=node.this.copy(), to=exp.DataType.build("DOUBLE"))]
+    )
+    is_double = exp.EQ(
+        this=exp.Anonymous(this="typeof", expressions=[node.this.copy()]), expression=exp.Literal.string("DOUBLE")
+    )
+    rounded = exp.Cast(this=number, to=node.to.copy())
+    return exp.Case(ifs=[exp.If(this=is_double, true=rounded)], default=node.copy())
+
+
+def _translate_extract(node: exp.Extract) -> exp.Expr:
+    part = node.this.sql("bigquery").upper()
+    if part == "ISOWEEK":
+        return exp.Extract(this=exp.var("WEEK"), expression=node.expression.copy())  # DuckDB's weeks are ISO weeks
+    if part == "DAYOFWEEK" or part.startswith("WEEK"):
+        raise WarehouseError(
+            f"{node.sql('bigquery')}: DuckDB numbers days and weeks differently from BigQuery and would not say so; "
+            "use DATE_DIFF from a known Sunday and MOD, EXTRACT(ISOWEEK ...) or DATE_TRUNC(..., WEEK)"
+        )
+    return node
+
+
+@lru_cache(maxsize=STATEMENTS_MAX)
+def transpile(sql: str) -> Statement:
+    """One read-only statement in DuckDB's dialect; WarehouseError where it would not mean the same."""
+    trees = _parse(sql)
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        raise WarehouseError(f"expected one SELECT or WITH statement: {sql[:200]}")
+    return Statement(_emit(trees[0]), frozenset(found.name for found in trees[0].find_all(exp.Parameter)))
+
+
+@lru_cache(maxsize=STATEMENTS_MAX)
+def transpile_ddl(ddl: str) -> tuple[str, ...]:
+    """CREATE statements that may run again, without the properties DuckDB lacks."""
+    statements = []
+    for tree in _parse(ddl):
+        again = isinstance(tree, exp.Create) and (tree.args.get("exists") or tree.args.get("replace"))
+        if not again or tree.args["kind"].upper() not in ("SCHEMA", "TABLE", "VIEW"):
+            raise WarehouseError(f"expected CREATE SCHEMA, TABLE or VIEW IF NOT EXISTS: {tree.sql('bigquery')[:200]}")
+        if tree.args.get("replace") and tree.args["kind"].upper() != "VIEW":
+            raise WarehouseError(f"CREATE OR REPLACE would drop data: {tree.sql('bigquery')[:200]}")
+        tree.set("properties", None)  # PARTITION BY, CLUSTER BY, OPTIONS
+        statements.append(_emit(tree))
+    return tuple(statements)
+
+
+# --- the warehouse ----------------------------------------------------------------------------------
+
+
+class _Session:
+    """One thread's cursor while it works, so that a watchdog can find it."""
+
+    def __init__(self, cursor: Any) -> None:
+        self.cursor = cursor
+        self.interrupted = False
+
+    def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> Any:
+        if self.interrupted:  # an interrupt between two statements must not be lost
+            raise duckdb.InterruptException("interrupted")
+        return self.cursor.execute(sql, parameters) if parameters else self.cursor.execute(sql)
+
+
+class DuckDbWarehouse:
+    """Keeps the promises of ports.Warehouse inside one process; any number of threads. The file is single-writer."""
+
+    def __init__(self, path: Path | Literal[":memory:"]) -> None:
+        self._path = str(path)
+        self._connection: Any = _open(self._path)
+        self._sessions: dict[int, _Session] = {}
+        self._tables: dict[str, dict[str, str]] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._locks_guard = threading.Lock()
+
+    def close(self) -> None:
+        """Checkpoint and give the file back. Idempotent."""
+        self._connection.close()
+
+    def create(self, ddl: str) -> None:
+        statements = transpile_ddl(ddl)
+        with self._locked("create"), self._session("create") as session:
+            for statement in statements:
+                session.run(statement)
+            self._tables.clear()
+
+    def replace(
+        self, partition: Partition, select: str, parameters: Mapping[str, object], stamp: Stamp, unit: str = ""
+    ) -> Written:
+        statement = transpile(select)
+        return self._write(partition, statement.sql, statement.bind(parameters), stamp, unit)
+
+    def load(self, partition: Partition, rows: Sequence[Mapping[str, object]], stamp: Stamp, unit: str = "") -> Written:
+        with self._session(partition.table) as session:
+            columns = self._content(session, partition.table)
+        body = _encode(rows, columns, partition.table)
+        shape = json.dumps([columns])
+        # the column types are the table's own, never guessed from the rows
+        source = f"SELECT unnest(from_json_strict($tipoff_rows, '{shape}'), recursive := true)"
+        return self._write(partition, source, {"tipoff_rows": body}, stamp, unit)
+
+    def standing(self, partition: Partition, stamp: Stamp, unit: str = "") -> Written | None:
+        with self._session(partition.table) as session:
+            columns = self._content(session, partition.table)
+            ours = "AND run = $run AND attempt = $attempt AND fence = $fence"
+            written = _read_back(session, partition, columns, unit, ours, _stamped(stamp))
+        return written if written.rows else None
+
+    def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
+        statement = transpile(sql)
+        bound = statement.bind(parameters)
+        with self._session("query") as session:
+            cursor = session.run(statement.sql, bound)
+            zoned = [column[0] for column in cursor.description if str(column[1]) == "TIMESTAMP WITH TIME ZONE"]
+            if zoned:  # fetching these wants pytz: fetch microseconds instead
+                micros = ", ".join(f"epoch_us({_quoted(name)}) AS {_quoted(name)}" for name in zoned)
+                cursor = session.run(f"SELECT * REPLACE ({micros}) FROM ({statement.sql})", bound)
+            names = [column[0] for column in cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        for row in rows:
+            for name in zoned:
+                row[name] = _from_micros(row[name])
+        return rows
+
+    def interrupt(self, thread_ident: int) -> bool:
+        """Stop what that thread is doing here: it gets duckdb.InterruptException. False if it does nothing here."""
+        session = self._sessions.get(thread_ident)
+        if session is None:
+            return False
+        session.interrupted = True
+        with suppress(duckdb.ConnectionException):  # it ended this very moment
+            session.cursor.interrupt()
+        return True
+
+    def _write(
+        self, partition: Partition, source: str, bound: Mapping[str, object], stamp: Stamp, unit: str
+    ) -> Written:
+        where = _where(partition)
+        days: dict[str, object] = {"first": partition.first, "last": partition.last}
+        # two replaces of one table would conflict in DuckDB; of different tables they run in parallel
+        # (the session first, so that an interrupt also reaches a thread that waits here)
+        with self._session(partition.table) as session, self._locked(partition.table):
+            columns = self._content(session, partition.table)
+            session.run("BEGIN")
+            newest = session.run(f"SELECT max(fence) FROM {partition.table} {where}", days).fetchone()[0]
+            if newest is not None and newest > stamp.fence:
+                standing = _read_back(session, partition, columns, unit)
+                session.cursor.execute("ROLLBACK")
+                return Written(rows=standing.rows, units=standing.units, digest=standing.digest, superseded=True)
+            session.run(f"DELETE FROM {partition.table} {where}", days)
+            # REPLACE names every column, so one that the query lacks is an error and not a NULL
+            named = ", ".join(f"{_quoted(name)} AS {_quoted(name)}" for name in columns)
+            stamps = ", ".join(f"$tipoff_{name} AS {name}" for name in STAMPS)
+            inserted = session.run(
+                f"INSERT INTO {partition.table} BY NAME SELECT * REPLACE ({named}), {stamps} FROM ({source})",
+                {**bound, **{f"tipoff_{name}": value for name, value in _stamped(stamp).items()}},
+            ).fetchone()[0]
+            written = _read_back(session, partition, columns, unit)
+            if inserted != written.rows:  # the partition was empty before the insert
+                raise WarehouseError(
+                    f"{partition.table}: {inserted - written.rows} of {inserted} rows have {partition.column} outside "
+                    f"{partition.first}..{partition.last} or null; nothing was written: filter by the partition"
+                )
+            session.run("COMMIT")
+            return written
+
+    def _content(self, session: _Session, table: str) -> dict[str, str]:
+        """The table's columns and types without the stamps."""
+        if table not in self._tables:
+            if not TABLE_NAME.fullmatch(table):
+                raise WarehouseError(f"table {table!r}: expected dataset.table")
+            described = session.run(f"SELECT * FROM {table} LIMIT 0").description
+            columns = {str(column[0]): str(column[1]) for column in described}
+            for name, kind in STAMPS.items():
+                if columns.pop(name, None) != kind:
+                    raise WarehouseError(f"table {table}: column {name} must be there with type {kind}")
+            self._tables[table] = columns
+        return self._tables[table]
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        with self._locks_guard:
+            lock = self._locks[name.lower()]
+        with lock:
+            yield
+
+    @contextmanager
+    def _session(self, about: str) -> Iterator[_Session]:
+        """A cursor of its own for this call: closing it rolls back what was not committed."""
+        thread = threading.get_ident()
+        session = _Session(_told(self._path, about, self._connection.cursor))
+        self._sessions[thread] = session
+        try:
+            yield session
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error as error:
+            raise _explained(self._path, about, error) from error
+        finally:
+            del self._sessions[thread]
+            session.cursor.close()
+
+
+def _open(path: str) -> Any:
+    connection = _told(path, "open", lambda: duckdb.connect(path, config={"threads": THREADS}))
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    return connection
+
+
+def _told(path: str, about: str, act: Callable[[], Any]) -> Any:
+    try:
+        return act()
+    except duckdb.Error as error:
+        raise _explained(path, about, error) from error
+
+
+def _explained(path: str, about: str, error: duckdb.Error) -> WarehouseError:
+    said = str(error).strip()
+    if isinstance(error, duckdb.IOException):
+        if "Conflicting lock" in said:
+            why = "another process has it open, and DuckDB files have one writer: stop that process or ask it"
+        elif "not a valid DuckDB" in said:
+            why = "this is not a DuckDB file: point the setting elsewhere, or move the file away"
+        else:
+            why = "check that its folder exists, is writable, and the disk is not full"
+        return WarehouseError(f"warehouse {path}: {why} ({said})")
+    if isinstance(error, duckdb.FatalException):
+        return WarehouseError(
+            f"warehouse {path}: closed after a failed write: check the disk, then start again ({said})"
+        )
+    return WarehouseError(f"{about}: {said}")
+
+
+def _where(partition: Partition) -> str:
+    if not COLUMN_NAME.fullmatch(partition.column):
+        raise WarehouseError(f"{partition.table}: {partition.column!r} is not a column name")
+    return f"WHERE {_quoted(partition.column)} BETWEEN $first AND $last"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _stamped(stamp: Stamp) -> dict[str, object]:
+    return {"run": stamp.run, "attempt": stamp.attempt, "fence": stamp.fence}
+
+
+def _read_back(
+    session: _Session,
+    partition: Partition,
+    columns: Mapping[str, str],
+    unit: str,
+    condition: str = "",
+    values: Mapping[str, object] | None = None,
+) -> Written:
+    if unit and unit not in columns:
+        raise WarehouseError(f"{partition.table}: unit column {unit!r} is not in it; it has {sorted(columns)}")
+    # ten digits of a float: sums differ in the last bits with the order in which threads add
+    content = ", ".join(
+        f"printf('%.10g', {_quoted(name)} + 0.0)" if columns[name] == "DOUBLE" else _quoted(name)
+        for name in sorted(columns)
+    )
+    units = f"list(DISTINCT CAST({_quoted(unit)} AS VARCHAR)) FILTER ({_quoted(unit)} IS NOT NULL)" if unit else "NULL"
+    rows, total, found = session.run(
+        f"SELECT count(*), sum(hash({content})), {units} FROM {partition.table} {_where(partition)} {condition}",
+        {"first": partition.first, "last": partition.last, **(values or {})},
+    ).fetchone()
+    return Written(rows=rows, units=tuple(sorted(found or ())), digest=f"{rows:x}-{int(total or 0):x}")
+
+
+def _encode(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], table: str) -> str:
+    """Rows as JSON for DuckDB, every column present; a value of another type than its column's is an error."""
+    for number, row in enumerate(rows, 1):
+        if unknown := row.keys() - columns.keys():
+            raise WarehouseError(f"{table}: row {number} has {min(unknown)!r}, which is not one of {sorted(columns)}")
+        for name, value in row.items():
+            if value is None:
+                continue
+            expected = PYTHON_TYPES.get(columns[name])
+            if expected is None:
+                raise WarehouseError(f"{table}: column {name} has type {columns[name]}; rows cannot be loaded into it")
+            wrong = not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected)
+            naive = isinstance(value, datetime) and (value.tzinfo is None or datetime not in expected)
+            if wrong or naive:
+                kind = "naive datetime" if naive else type(value).__name__
+                raise WarehouseError(f"{table}: row {number}: {name} is {columns[name]}, not {kind} {value!r:.80}")
+    complete = [{name: row.get(name) for name in columns} for row in rows]
+    try:
+        return json.dumps(complete, default=_iso, allow_nan=False)
+    except ValueError as error:
+        raise WarehouseError(f"{table}: a row holds nan or infinity, which no column takes; use None") from error
+
+
+def _iso(value: object) -> str:
+    assert isinstance(value, date), f"{value!r} passed the type check"
+    return value.isoformat()
+
+
+EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def _from_micros(value: object) -> datetime | None:
+    return None if value is None else EPOCH + timedelta(microseconds=int(str(value)))

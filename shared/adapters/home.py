@@ -1,0 +1,83 @@
+"""The folder that holds everything Tipoff knows on this machine, and the lock that gives it one writer."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+LOCK_POLL_S = 0.2
+
+
+class HomeError(OSError):
+    """The home cannot be used: says which path, what is wrong, and the remedy."""
+
+
+class HomeBusy(HomeError):
+    """Another command is writing to this home."""
+
+
+def open_home(path: Path) -> Path:
+    """The folder, made if it is not there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeError(
+            f"--home {path}: cannot be made ({error.strerror}); name a folder that you may write to"
+        ) from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise HomeError(f"--home {path}: is not writable; name a folder that you may write to")
+    return path
+
+
+@contextmanager
+def only_writer(home: Path, command: str, wait_s: float, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold the home's write lock. The kernel lets go of it when the process ends, however it ends.
+
+    Calls `waiting` once with who holds it; raises HomeBusy when wait_s is over.
+    """
+    try:
+        handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise HomeError(f"{home / 'lock'}: {error.strerror}; name another --home, or mend its permissions") from None
+    try:
+        _acquire(handle, home, wait_s, waiting)
+        since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps({"pid": os.getpid(), "command": command, "since": since}).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _acquire(handle: int, home: Path, wait_s: float, waiting: Callable[[str], None]) -> None:
+    until = time.monotonic() + wait_s
+    told = False
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(handle)
+        else:
+            return
+        if time.monotonic() >= until:
+            raise HomeBusy(
+                f"--home {home} is being written by {holder}; wait for it (--wait SECONDS), stop it, or use another --home"
+            )
+        if not told:
+            waiting(holder)
+            told = True
+        time.sleep(LOCK_POLL_S)
+
+
+def _holder(handle: int) -> str:
+    try:
+        who = json.loads(os.pread(handle, 1000, 0))
+        return f"process {who['pid']} ({who['command']}, since {who['since']})"
+    except (ValueError, KeyError, TypeError):
+        return "another process that is just starting"

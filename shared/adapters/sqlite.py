@@ -1,0 +1,637 @@
+"""State and bus in one SQLite file (or in memory), for wiring: the embedded adapter of StateStore and Bus.
+
+Many processes may open the file; each shares one connection under one lock. Every writing verb is one transaction that
+takes the write lock first (BEGIN IMMEDIATE), so writers come one after the other and a verb that raises has written
+nothing. Both ports stand here because they share file, transactions and errors; hence the length.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from shared.core.codec import Malformed, decode, encode
+from shared.core.messages import TEXT_MAX, Message
+from shared.core.model import Control, Fact, Latch, LedgerEntry, RunKey
+from shared.core.plan import Plan
+from shared.ports import QUARANTINE_BODY_MAX, Delivery, Quarantined, RunRecord
+
+APPLICATION_ID = 0x7190FF01  # stands in the file's header and says: a Tipoff state file
+VERSION = 1  # of the tables below
+BUSY_S = 5.0  # writers hold the lock for under a millisecond; who waits this long waits for a process that hangs
+CHECKPOINT_PAGES = 4_000  # 16 MB; a checkpoint is the only fsync of durability "process", so let it come rarely
+CACHE_KB = 16_000  # the hot pages of a queue of 50,000 messages
+VIEWS_MAX = 256  # runs whose decoded facts stay in memory, about 100 KB each
+PLANS_MAX = 256
+
+SCHEMA = (
+    """CREATE TABLE runs (
+        run TEXT PRIMARY KEY, pipeline TEXT NOT NULL, date TEXT NOT NULL, mode TEXT NOT NULL,
+        generation INTEGER NOT NULL, started_at INTEGER NOT NULL, due_at INTEGER) WITHOUT ROWID""",
+    "CREATE INDEX runs_by_date ON runs (pipeline, date, started_at, generation)",
+    "CREATE INDEX runs_by_due ON runs (due_at) WHERE due_at IS NOT NULL",
+    # Apart from runs, because an UPDATE rewrites the whole row and a plan takes several pages.
+    "CREATE TABLE plans (run TEXT PRIMARY KEY, body BLOB NOT NULL)",
+    "CREATE TABLE controls (run TEXT PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL)",
+    """CREATE TABLE facts (
+        id INTEGER PRIMARY KEY, run TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (run, key))""",
+    "CREATE INDEX facts_by_run ON facts (run)",  # every index ends in the id
+    """CREATE TABLE latches (
+        id INTEGER PRIMARY KEY, run TEXT NOT NULL, key TEXT NOT NULL, leased_until INTEGER, body BLOB NOT NULL,
+        UNIQUE (run, key))""",
+    "CREATE INDEX latches_by_run ON latches (run)",
+    "CREATE INDEX latches_by_lease ON latches (leased_until) WHERE leased_until IS NOT NULL",
+    "CREATE TABLE ledger (id INTEGER PRIMARY KEY, run TEXT NOT NULL, body BLOB NOT NULL)",
+    "CREATE INDEX ledger_by_run ON ledger (run)",
+    """CREATE TABLE quarantine (
+        id INTEGER PRIMARY KEY, message TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, reason TEXT NOT NULL,
+        at INTEGER NOT NULL, body BLOB NOT NULL)""",
+    """CREATE TABLE subscriptions (
+        topic TEXT NOT NULL, subscription TEXT NOT NULL, PRIMARY KEY (topic, subscription)) WITHOUT ROWID""",
+    # AUTOINCREMENT: an acknowledged id must never be given again, or a late ack would take another message with it.
+    """CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, subscription TEXT NOT NULL, available_at INTEGER NOT NULL,
+        attempt INTEGER NOT NULL DEFAULT 0, published_at INTEGER NOT NULL, topic TEXT NOT NULL,
+        attributes TEXT NOT NULL, error TEXT, data BLOB NOT NULL)""",
+    "CREATE INDEX deliveries_by_time ON deliveries (subscription, available_at)",
+    """CREATE TABLE dead_letters (
+        id INTEGER PRIMARY KEY, delivery INTEGER NOT NULL, subscription TEXT NOT NULL, attempt INTEGER NOT NULL,
+        published_at INTEGER NOT NULL, topic TEXT NOT NULL, attributes TEXT NOT NULL, error TEXT NOT NULL,
+        data BLOB NOT NULL)""",
+)
+
+
+class StateFileError(Exception):
+    """The file is not a state file that this Tipoff can use: names it, what is wrong, and the remedy."""
+
+
+class StoreUnavailable(OSError):
+    """The state file cannot be reached or written now: names it, why, and the remedy. Nothing has happened."""
+
+
+AWAY = "Restore it from a backup, or move it away together with its -wal and -shm files to begin anew."
+DAMAGED = {
+    sqlite3.SQLITE_CORRUPT: f"is damaged. {AWAY}",
+    sqlite3.SQLITE_NOTADB: f"is not an SQLite database. Name another home, or: {AWAY}",
+}
+UNAVAILABLE = {
+    sqlite3.SQLITE_FULL: "disk is full. Free space on its file system; the next call then works.",
+    sqlite3.SQLITE_IOERR: "disk I/O error. Check free space, file size limit and disk; the next call tries again.",
+    sqlite3.SQLITE_READONLY: "is read-only here. Make the file and its folder writable, or write from the process "
+    "that has it open for writing.",
+    sqlite3.SQLITE_CANTOPEN: "unable to open. Check that its folder exists, is a folder, and may be written.",
+    sqlite3.SQLITE_BUSY: "locked by another process for too long. Find the process that hangs and end it.",
+}
+
+
+def explain(path: str, error: sqlite3.Error | Malformed) -> Exception:
+    """What the world did wrong, in words; the error itself where the bug is ours."""
+    if isinstance(error, Malformed):  # left as it is, the edge would blame the message in hand and quarantine that
+        return StateFileError(
+            f"state file {path}: holds a record that this Tipoff cannot read ({error}). "
+            "Use the version of Tipoff that wrote it, or a newer one."
+        )
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind
+    name = getattr(error, "sqlite_errorname", "")
+    if code in DAMAGED:
+        return StateFileError(f"state file {path}: {DAMAGED[code]} ({name})")
+    if code in UNAVAILABLE:
+        return StoreUnavailable(f"state file {path}: {UNAVAILABLE[code]} ({name})")
+    return error
+
+
+class SqliteFile:
+    """The one connection of this process, handed out under its lock; errors of the world come out explained."""
+
+    def __init__(
+        self, path: Path | str, *, durability: Literal["process", "power"], read_only: bool, busy_s: float
+    ) -> None:
+        self.path = str(path)
+        self._lock = threading.RLock()
+        if Path(path).is_dir():  # SQLite would open it to read, and fail later in other words
+            raise StoreUnavailable(f"state file {path}: unable to open. It is a folder; name the file in it.")
+        try:
+            self._connection = self._connect(read_only, busy_s)
+            try:
+                self._prepare(durability, read_only)
+            except BaseException:
+                self._connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from error
+
+    def _connect(self, read_only: bool, busy_s: float) -> sqlite3.Connection:
+        memory = self.path == ":memory:"
+        mode = "ro" if read_only else "rwc"
+        return sqlite3.connect(
+            self.path if memory else f"{Path(self.path).absolute().as_uri()}?mode={mode}",
+            uri=not memory,
+            timeout=busy_s,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def _prepare(self, durability: Literal["process", "power"], read_only: bool) -> None:
+        execute = self._connection.execute
+        execute("PRAGMA temp_store = MEMORY")
+        execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        if read_only:
+            self._check_format()
+            return
+        with self.writing():  # two processes may be first at the same moment
+            if self._is_new():
+                for statement in SCHEMA:
+                    execute(statement)
+                execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                execute(f"PRAGMA user_version = {VERSION}")
+            self._check_format()
+        execute("PRAGMA journal_mode = WAL")
+        # Under NORMAL a commit is with the kernel: kill -9 loses nothing; a power cut may lose the last commits but
+        # never damages the file, as OFF would, which is only some microseconds a commit faster.
+        execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+        execute(f"PRAGMA fullfsync = {int(durability == 'power')}")  # macOS: fsync alone stops at the drive's cache
+        execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+
+    def _is_new(self) -> bool:
+        return not self._number("PRAGMA application_id") and not self._number("SELECT count(*) FROM sqlite_master")
+
+    def _check_format(self) -> None:
+        found, version = self._number("PRAGMA application_id"), self._number("PRAGMA user_version")
+        if found != APPLICATION_ID:
+            raise StateFileError(
+                f"state file {self.path}: is a database, but not one of Tipoff (application_id {found:#x}). "
+                "Name another home."
+            )
+        if version != VERSION:
+            raise StateFileError(
+                f"state file {self.path}: has format {version}, this Tipoff knows {VERSION}. "
+                "Use the version of Tipoff that wrote it, or a newer one."
+            )
+
+    def _number(self, sql: str) -> int:
+        return int(self._connection.execute(sql).fetchone()[0])
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """For one statement: it sees one committed state of the file, also while another process writes."""
+        with self._lock:
+            try:
+                yield self._connection
+            except (sqlite3.Error, Malformed) as error:
+                raise explain(self.path, error) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed when the block ends, rolled back when anything is raised."""
+        with self._lock:
+            try:
+                try:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    yield self._connection
+                    self._connection.execute("COMMIT")
+                finally:
+                    if self._connection.in_transaction:  # SQLite itself has rolled back after some errors
+                        self._connection.execute("ROLLBACK")
+            except (sqlite3.Error, Malformed) as error:
+                raise explain(self.path, error) from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+
+class Sqlite:
+    """State and bus on one file. `durability` "process" survives kill -9 at any moment, "power" also a power cut.
+
+    `read_only` reads the home of another process while that one writes; writing verbs then raise StoreUnavailable.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        durability: Literal["process", "power"] = "process",
+        read_only: bool = False,
+        attempts_max: int = 10,
+        backoff_s: float = 1.0,
+        backoff_max_s: float = 60.0,
+        busy_s: float = BUSY_S,
+    ) -> None:
+        self._file = SqliteFile(path, durability=durability, read_only=read_only, busy_s=busy_s)
+        self.states = SqliteStates(self._file)
+        self.bus = SqliteBus(self._file, attempts_max=attempts_max, backoff_s=backoff_s, backoff_max_s=backoff_max_s)
+
+    def release_leases(self, now: datetime) -> None:
+        """End every lease on messages and latches: for a writer that knows that no other process can hold one."""
+        with self._file.writing() as connection:
+            at = to_micros(now)
+            connection.execute(
+                "UPDATE deliveries SET available_at = ? WHERE available_at > ? AND error IS NULL", (at, at)
+            )
+            connection.execute("UPDATE latches SET leased_until = ? WHERE leased_until > ?", (at, at))
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._file.close()
+
+
+# --- state --------------------------------------------------------------------------------------------
+
+
+UNREAD = RunRecord(facts=(), latches=(), control=Control(), last_entry=None, due_at=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A run as far as this process has read it."""
+
+    fact: int = 0  # the highest ids in it
+    latch: int = 0
+    entry: int = 0
+    due: int | None = None  # the record's due_at as it stands in the file
+    record: RunRecord = UNREAD
+
+    def extend(self, rows: list[tuple[str, int, bytes]]) -> View:
+        """With the rows of NEWER, which have not been in it."""
+        fact, latch, entry, due = self.fact, self.latch, self.entry, self.due
+        facts, latches = list(self.record.facts), list(self.record.latches)
+        control, last_entry = self.record.control, self.record.last_entry
+        for kind, number, body in sorted(rows):  # by kind, then id: the order of receipt
+            match kind:
+                case "fact":
+                    fact = number
+                    facts.append(decode(Fact, body))
+                case "latch":
+                    latch = number
+                    latches.append(decode(Latch, body))
+                case "entry":
+                    entry, last_entry = number, decode(LedgerEntry, body)
+                case "control":
+                    control = decode(Control, body)
+                case _:
+                    due = number
+        record = RunRecord(
+            facts=tuple(facts),
+            latches=tuple(latches),
+            control=control,
+            last_entry=last_entry,
+            due_at=None if due is None else from_micros(due),
+        )
+        return View(fact=fact, latch=latch, entry=entry, due=due, record=record)
+
+
+NEWER = """
+SELECT 'fact', id, body FROM facts WHERE run = :run AND id > :fact
+UNION ALL SELECT 'latch', id, body FROM latches WHERE run = :run AND id > :latch
+UNION ALL SELECT 'control', version, body FROM controls WHERE run = :run AND version > :version
+UNION ALL SELECT * FROM (
+    SELECT 'entry', id, body FROM ledger WHERE run = :run AND id > :entry ORDER BY id DESC LIMIT 1)
+UNION ALL SELECT 'due', due_at, NULL FROM runs WHERE run = :run AND due_at IS NOT :due"""
+"""What a View has not seen, in one statement, so from one committed state.
+
+"id > the highest seen" misses nothing, whoever writes: a new row gets the highest id of its table plus one while its
+transaction holds the file's only write lock, and rows are never deleted, so ids rise in the order of the commits. A row
+with a lower id than one we have read was committed before it, and we have read it too.
+"""
+
+V = TypeVar("V")
+
+
+class Recent(Generic[V]):
+    """The values used last, at most `size` of them. Not locked: its owner is."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[str, V] = OrderedDict()
+
+    def get(self, key: str) -> V | None:
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: str, value: V) -> None:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._size:
+            self._values.popitem(last=False)
+
+
+class SqliteStates:
+    """The port StateStore."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+        self._views: Recent[View] = Recent(VIEWS_MAX)
+        self._plans: Recent[Plan] = Recent(PLANS_MAX)
+
+    def create_run(self, plan: Plan) -> bool:
+        run, started_at = plan.run, to_micros(plan.started_at)
+        columns = (str(run), run.pipeline, run.date.isoformat(), run.mode, run.generation, started_at, started_at)
+        with self._file.writing() as connection:
+            created = connection.execute(
+                "INSERT INTO runs (run, pipeline, date, mode, generation, started_at, due_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                columns,
+            ).rowcount
+            if created:
+                connection.execute("INSERT INTO plans (run, body) VALUES (?, ?)", (str(run), encode(plan)))
+        return bool(created)
+
+    def plan(self, run: RunKey) -> Plan | None:
+        key = str(run)
+        with self._file.reading() as connection:
+            plan = self._plans.get(key)
+            if plan is None:
+                row = connection.execute("SELECT body FROM plans WHERE run = ?", (key,)).fetchone()
+                if row is not None:
+                    plan = decode(Plan, row[0])
+                    self._plans.put(key, plan)
+            return plan
+
+    def append(self, fact: Fact) -> bool:
+        row = (str(fact.completion.run), fact.completion.id, encode(fact))
+        with self._file.writing() as connection:
+            written = connection.execute(
+                "INSERT INTO facts (run, key, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row
+            ).rowcount
+        return bool(written)
+
+    def load(self, run: RunKey) -> RunRecord:
+        key = str(run)
+        with self._file.reading() as connection:
+            view = self._views.get(key) or View()
+            seen = {
+                "run": key,
+                "fact": view.fact,
+                "latch": view.latch,
+                "entry": view.entry,
+                "due": view.due,
+                "version": view.record.control.version,
+            }
+            rows = connection.execute(NEWER, seen).fetchall()
+            if rows:
+                view = view.extend(rows)
+                self._views.put(key, view)
+            return view.record
+
+    def claim(
+        self,
+        run: RunKey,
+        *,
+        control_version: int,
+        latches: Sequence[Latch],
+        entry: LedgerEntry | None,
+        due_at: datetime | None,
+        now: datetime,
+        lease_s: int,
+    ) -> tuple[Latch, ...] | None:
+        key, leased_until, due = str(run), to_micros(now) + lease_s * SECOND, to_micros(due_at) if due_at else None
+        bodies = [encode(latch) for latch in latches]
+        created = []
+        with self._file.writing() as connection:
+            if version_of(connection, key) != control_version:
+                return None
+            for latch, body in zip(latches, bodies, strict=True):
+                written = connection.execute(
+                    "INSERT INTO latches (run, key, leased_until, body) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    (key, latch.key, leased_until, body),
+                ).rowcount
+                if written:
+                    created.append(latch)
+                elif latch is latches[0] and latch.outcome is not None:
+                    return None  # nothing has been written yet
+            if entry is not None:
+                connection.execute("INSERT INTO ledger (run, body) VALUES (?, ?)", (key, encode(entry)))
+            connection.execute("UPDATE runs SET due_at = ? WHERE run = ? AND due_at IS NOT ?", (due, key, due))
+        return tuple(created)
+
+    def close(self, run: RunKey, keys: Sequence[str]) -> None:
+        with self._file.writing() as connection:
+            connection.executemany(
+                "UPDATE latches SET leased_until = NULL WHERE run = ? AND key = ?", [(str(run), key) for key in keys]
+            )
+
+    def take_lapsed(self, now: datetime, lease_s: int, limit: int) -> tuple[Latch, ...]:
+        at = to_micros(now)
+        with self._file.writing() as connection:
+            rows = connection.execute(
+                "UPDATE latches SET leased_until = ? WHERE id IN"
+                " (SELECT id FROM latches WHERE leased_until <= ? ORDER BY leased_until LIMIT ?) RETURNING id, body",
+                (at + lease_s * SECOND, at, limit),
+            ).fetchall()
+            return tuple(decode(Latch, body) for _, body in sorted(rows))
+
+    def set_control(self, run: RunKey, control: Control) -> bool:
+        key = str(run)
+        with self._file.writing() as connection:
+            if version_of(connection, key) != control.version - 1:
+                return False
+            connection.execute(
+                "INSERT OR REPLACE INTO controls (run, version, body) VALUES (?, ?, ?)",
+                (key, control.version, encode(control)),
+            )
+        return True
+
+    def due_runs(self, now: datetime, limit: int) -> tuple[RunKey, ...]:
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT run FROM runs WHERE due_at <= ? ORDER BY due_at, run LIMIT ?", (to_micros(now), limit)
+            ).fetchall()
+        return tuple(RunKey.parse(run) for (run,) in rows)
+
+    def runs(self, pipeline: str, first: date, last: date) -> tuple[RunKey, ...]:
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT run FROM runs WHERE pipeline = ? AND date BETWEEN ? AND ?"
+                " ORDER BY date, started_at, generation, run",
+                (pipeline, first.isoformat(), last.isoformat()),
+            ).fetchall()
+        return tuple(RunKey.parse(run) for (run,) in rows)
+
+    def ledger(self, run: RunKey) -> tuple[LedgerEntry, ...]:
+        with self._file.reading() as connection:
+            rows = connection.execute("SELECT body FROM ledger WHERE run = ? ORDER BY id", (str(run),)).fetchall()
+            return tuple(decode(LedgerEntry, body) for (body,) in rows)
+
+    def quarantine(self, item: Quarantined) -> None:
+        with self._file.writing() as connection:
+            connection.execute(
+                "INSERT INTO quarantine (message, topic, reason, at, body) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (item.id, item.topic, storable(item.reason), to_micros(item.at), item.body[:QUARANTINE_BODY_MAX]),
+            )
+
+    def quarantined(self, limit: int) -> tuple[Quarantined, ...]:
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT message, topic, reason, at, body FROM quarantine ORDER BY id DESC LIMIT ?", (limit,)
+            ).fetchall()
+        return tuple(
+            Quarantined(id=message, topic=topic, reason=reason, at=from_micros(at), body=body)
+            for message, topic, reason, at, body in rows
+        )
+
+
+def version_of(connection: sqlite3.Connection, run: str) -> int:
+    """Of the run's control, 0 where nobody has set any; a run may be held before it exists."""
+    row = connection.execute("SELECT version FROM controls WHERE run = ?", (run,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+# --- bus ----------------------------------------------------------------------------------------------
+
+DELIVERY = "subscription, attempt, published_at, topic, attributes, data"
+Row = tuple[int, str, int, int, str, str, bytes]
+"""An id and the columns of DELIVERY."""
+WAITING = (
+    "SELECT * FROM (SELECT id, available_at FROM deliveries"
+    " WHERE subscription = ? AND available_at <= ? ORDER BY available_at, id LIMIT ?)"
+)
+LAPSED = "never acknowledged: its lease lapsed on every attempt"
+BURIALS_MAX = 100  # rounds of one pull that find only messages to bury; the next pull goes on
+
+
+FIRST = "SELECT 1 FROM deliveries WHERE subscription IN ({}) AND available_at <= ? LIMIT 1"
+
+
+class SqliteBus:
+    """The port Bus. A message lives as one row per subscription; acknowledged, the row goes."""
+
+    def __init__(self, file: SqliteFile, *, attempts_max: int, backoff_s: float, backoff_max_s: float) -> None:
+        self._file = file
+        self._attempts_max = attempts_max
+        self._backoff_s = backoff_s
+        self._backoff_max_s = backoff_max_s
+
+    def subscribe(self, subscription: str, topic: str) -> None:
+        with self._file.writing() as connection:
+            connection.execute(
+                "INSERT INTO subscriptions (topic, subscription) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (topic, subscription),
+            )
+
+    def publish(self, messages: Sequence[Message], now: datetime) -> None:
+        at = to_micros(now)
+        rows = [(at, at, json.dumps(dict(message.attributes)), message.data, message.topic) for message in messages]
+        with self._file.writing() as connection:
+            connection.executemany(
+                "INSERT INTO deliveries (subscription, topic, available_at, published_at, attributes, data)"
+                " SELECT subscription, topic, ?, ?, ?, ? FROM subscriptions WHERE topic = ?",
+                rows,
+            )
+
+    def pull(self, subscriptions: Sequence[str], *, limit: int, now: datetime, lease_s: int) -> list[Delivery]:
+        at, names = to_micros(now), list(dict.fromkeys(subscriptions))
+        pulled: list[Delivery] = []
+        with self._file.reading() as connection:  # mostly there is nothing: that is not worth the write lock
+            first = connection.execute(FIRST.format(", ".join("?" * len(names))), (*names, at)).fetchone()
+        if first is None:
+            return pulled
+        with self._file.writing() as connection:
+            for _ in range(BURIALS_MAX if names else 0):
+                wanted = limit - len(pulled)
+                rows = lease(connection, names, limit=wanted, at=at, until=at + lease_s * SECOND)
+                for row in sorted(rows):  # by id: the oldest first
+                    delivery = to_delivery(row)
+                    if delivery.attempt <= self._attempts_max:
+                        pulled.append(delivery)
+                    else:
+                        bury(connection, row[0], attempt=delivery.attempt - 1)
+                if len(rows) < wanted or len(pulled) == limit:
+                    break
+        return pulled
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        with self._file.writing() as connection:
+            connection.executemany("DELETE FROM deliveries WHERE id = ?", [(int(each.id),) for each in deliveries])
+
+    def nack(self, delivery: Delivery, now: datetime, error: str) -> None:
+        pause_s = min(self._backoff_s * 2 ** min(delivery.attempt - 1, 32), self._backoff_max_s)
+        with self._file.writing() as connection:
+            # Only the last holder has a say: who comes after his lease was given to another is too late.
+            held = connection.execute(
+                "UPDATE deliveries SET available_at = ?, error = ? WHERE id = ? AND attempt = ?",
+                (to_micros(now) + round(pause_s * SECOND), storable(error), int(delivery.id), delivery.attempt),
+            ).rowcount
+            if held and delivery.attempt >= self._attempts_max:
+                bury(connection, int(delivery.id), attempt=delivery.attempt)
+
+    def next_at(self) -> datetime | None:
+        with self._file.reading() as connection:
+            (at,) = connection.execute(
+                "SELECT min((SELECT min(available_at) FROM deliveries"
+                " WHERE deliveries.subscription = subscriptions.subscription)) FROM subscriptions"
+            ).fetchone()
+        return None if at is None else from_micros(at)
+
+    def dead_letters(self, limit: int) -> list[tuple[Delivery, str]]:
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                f"SELECT error, delivery, {DELIVERY} FROM dead_letters ORDER BY id DESC LIMIT ?", (limit,)
+            ).fetchall()
+        return [(to_delivery(row), error) for error, *row in rows]
+
+
+def lease(connection: sqlite3.Connection, names: list[str], *, limit: int, at: int, until: int) -> list[Row]:
+    """One walk into the index for each subscription: no scan, however many messages wait."""
+    waiting = " UNION ALL ".join([WAITING] * len(names))
+    values = [value for name in names for value in (name, at, limit)]
+    rows: list[Row] = connection.execute(
+        "UPDATE deliveries SET attempt = attempt + 1, available_at = ? WHERE id IN"
+        f" (SELECT id FROM ({waiting}) ORDER BY available_at, id LIMIT ?) RETURNING id, {DELIVERY}",
+        (until, *values, limit),
+    ).fetchall()
+    return rows
+
+
+def bury(connection: sqlite3.Connection, delivery: int, *, attempt: int) -> None:
+    """Move a message to the dead letters after this attempt, within the caller's transaction."""
+    connection.execute(
+        "INSERT INTO dead_letters (delivery, subscription, attempt, published_at, topic, attributes, error, data)"
+        " SELECT id, subscription, ?, published_at, topic, attributes, coalesce(error, ?), data"
+        " FROM deliveries WHERE id = ?",
+        (attempt, LAPSED, delivery),
+    )
+    connection.execute("DELETE FROM deliveries WHERE id = ?", (delivery,))
+
+
+def storable(text: str) -> str:
+    """An error's text, cut; what is not Unicode in it (a file name, say) must not raise here."""
+    return text[:TEXT_MAX].encode(errors="backslashreplace").decode()
+
+
+def to_delivery(row: Sequence[Any]) -> Delivery:
+    key, subscription, attempt, published_at, topic, attributes, data = row
+    return Delivery(
+        id=str(key),
+        topic=topic,
+        subscription=subscription,
+        data=data,
+        attributes=json.loads(attributes),
+        attempt=attempt,
+        published_at=from_micros(published_at),
+    )
+
+
+# --- times in the file: whole microseconds since 1970, UTC --------------------------------------------
+
+SECOND = 1_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(instant: datetime) -> int:
+    return (instant - EPOCH) // MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    return EPOCH + micros * MICROSECOND

@@ -1,0 +1,89 @@
+"""The rim of every function: the only place that catches broadly, and the only error policy.
+
+What can never work is kept with its reason and acknowledged; anything else is handed back, comes again, and ends in the
+dead letters. Work that raises is a report like any other: the gate acts on `failed`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from shared.core.codec import Malformed
+from shared.core.messages import TEXT_MAX
+from shared.core.model import Completion, Start, Status
+from shared.ports import QUARANTINE_BODY_MAX, Delivery, Ports, Quarantined
+from shared.service import Refusal
+
+log = logging.getLogger("tipoff.edge")
+
+Handler = Callable[[bytes], Refusal | None]
+
+
+def receive(deliveries: Sequence[Delivery], handler_of: Callable[[Delivery], Handler], ports: Ports) -> None:
+    """Handle deliveries one by one, then acknowledge at once those that are done with.
+
+    A death in between delivers some of them again, which every handler survives.
+    """
+    done = [delivery for delivery in deliveries if _handle(delivery, handler_of(delivery), ports)]
+    if done:
+        ports.bus.ack(done)
+
+
+def _handle(delivery: Delivery, handle: Handler, ports: Ports) -> bool:
+    """True if this delivery is done with; otherwise it has been handed back."""
+    try:
+        refused = handle(delivery.data)
+    except Malformed as error:
+        refused = Refusal(f"malformed: {error}")
+    except Exception as error:
+        log.warning("%s attempt %d on %s: %s", delivery.id, delivery.attempt, delivery.topic, describe(error))
+        ports.bus.nack(delivery, ports.clock.now(), describe(error))
+        return False
+    if refused:
+        quarantine(delivery, refused, ports)
+    return True
+
+
+def quarantine(delivery: Delivery, refused: Refusal, ports: Ports) -> None:
+    """Keep a hopeless message for a person, cut to a bound; its body goes into no log."""
+    log.error("quarantined %s from %s: %s", delivery.id, delivery.topic, refused.reason[:TEXT_MAX])
+    ports.states.quarantine(
+        Quarantined(
+            id=delivery.id,
+            topic=delivery.topic,
+            reason=refused.reason[:TEXT_MAX],
+            at=ports.clock.now(),
+            body=delivery.data[:QUARANTINE_BODY_MAX],
+        )
+    )
+
+
+def perform(start: Start, work: Callable[[Start], Completion]) -> Completion:
+    """Do the work of a start; whatever it raises becomes a report that it failed, with the reason."""
+    began = monotonic()
+    try:
+        return work(start)
+    except Exception as error:
+        log.warning("%s failed: %s", start.id, describe(error))
+        return failure(start, describe(error), monotonic() - began)
+
+
+def failure(start: Start, reason: str, duration_s: float) -> Completion:
+    return Completion(
+        run=start.run,
+        phase=start.phase,
+        processor=start.processor,
+        attempt=start.attempt,
+        report=1,
+        status=Status.FAILED,
+        reason=reason[:TEXT_MAX],
+        duration_s=round(duration_s, 6),
+    )
+
+
+def describe(error: BaseException) -> str:
+    """Class and first line, bounded: an error text may quote what it choked on."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"[:300]

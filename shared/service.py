@@ -1,0 +1,219 @@
+"""The shell around the core, for every function that hears a message or a timer: gather, decide, apply, in that order.
+
+A message is a hint to look, not a command. Whoever looks first does what is due; whoever looks again finds it done. So
+every verb here may be called twice, at once, late, or by the timer instead of the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.core import calendar
+from shared.core.fold import View, look
+from shared.core.gate import Ask, Verdict, consequences, decide, says_the_same
+from shared.core.messages import Message, Nudge, start_message
+from shared.core.model import Completion, Fact, Latch, LedgerEntry, PipelineSpec, Reading, RunKey
+from shared.core.plan import Plan, build_plan
+from shared.ports import Ports, RunRecord
+
+LATCH_LEASE_S = 30
+"""Longer than any publish takes; after it whoever sweeps sends what the dead one did not."""
+
+LOOKS_MAX = 20
+"""Looks at one run per message: its phases, and as many races lost; the rest is the sweep's."""
+
+SWEEP_MAX = 500
+"""Runs and latches taken up in one sweep; the next one goes on."""
+
+SWEEP_LOOK_BACK_DAYS = 2
+"""How old a run may be that nobody started and the calendar says should exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A well-formed message that can never count. It is kept for a person; nothing has changed."""
+
+    reason: str
+
+
+class Service:
+    """One per process. Safe to call from several threads: it keeps nothing but its ports."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        pipelines: Mapping[str, PipelineSpec],
+        tell: Callable[[LedgerEntry], None] = lambda _: None,
+        *,
+        starts_missing_runs: bool = True,
+    ) -> None:
+        self._ports = ports
+        self._pipelines = pipelines
+        self._tell = tell  # hears every decision that changed, once it stands
+        self._starts_missing_runs = starts_missing_runs  # no, where one run was asked for
+
+    # --- what wakes it ------------------------------------------------------------------------------
+
+    def start_run(self, run: RunKey, labels: Mapping[str, str] | None = None) -> bool:
+        """Write the plan of a run and open its first phase. False if the run exists; then it is looked at.
+
+        Raises ValueError for a pipeline or mode that nobody declared.
+        """
+        created = self._ports.states.create_run(self._plan(run, labels))
+        self.advance(run)
+        return created
+
+    def on_completion(self, completion: Completion) -> Refusal | None:
+        """Record what a processor reports, then look. Idempotent: the fact's key is its identity."""
+        plan = self._ports.states.plan(completion.run)
+        if plan is None:
+            return Refusal(f"run {completion.run} is not known")
+        refused = self._refuse(plan, completion)
+        if refused:
+            return refused
+        self._ports.states.append(Fact(completion, self._ports.clock.now()))
+        self.advance(completion.run)
+        return None
+
+    def on_nudge(self, nudge: Nudge) -> Refusal | None:
+        """A schedule's word. A late or doubled nudge means the day it was scheduled for, not the day it arrives."""
+        if nudge.act == "sweep":
+            self.sweep()
+            return None
+        spec = self._pipelines.get(nudge.pipeline)
+        if spec is None or nudge.mode not in [mode.name for mode in spec.modes]:
+            return Refusal(f"no pipeline {nudge.pipeline!r} with a mode {nudge.mode!r}")
+        day = calendar.resolve(nudge.date, nudge.scheduled_at, spec.zone)
+        self.start_run(RunKey(spec.name, day, nudge.mode))
+        return None
+
+    def sweep(self) -> None:
+        """The timer's walk through the same door: unsent latches, runs that are due, runs that should exist."""
+        now = self._ports.clock.now()
+        for latch in self._ports.states.take_lapsed(now, LATCH_LEASE_S, SWEEP_MAX):
+            self._send([latch])
+        for run in self._ports.states.due_runs(now, SWEEP_MAX):
+            self.advance(run)
+        for spec in self._pipelines.values() if self._starts_missing_runs else ():
+            for run in calendar.expected_runs(spec, now, SWEEP_LOOK_BACK_DAYS):
+                if self._ports.states.plan(run) is None:
+                    self.start_run(run)
+
+    # --- the path of one look -----------------------------------------------------------------------
+
+    def advance(self, run: RunKey) -> None:
+        """Do what is due in a run, exactly once in effect, whoever else is looking."""
+        plan = self._ports.states.plan(run)
+        assert plan is not None, f"{run} has no plan"
+        for _ in range(LOOKS_MAX):
+            record = self._ports.states.load(run)
+            view = look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
+            verdict, readings = decide(view), dict[str, Reading]()
+            if isinstance(verdict.decision, Ask):
+                readings = self._gather(run, verdict.gate, verdict.decision.readings)
+                verdict = decide(view, readings)
+            if not self._apply(view, record, verdict, readings):
+                return
+
+    def _gather(self, run: RunKey, gate: str, names: Sequence[str]) -> dict[str, Reading]:
+        """Ask for all readings at once: the slowest sets the pace, not their sum."""
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            answers = pool.map(lambda name: self._ports.readers[name].read(run, gate), names)
+            return dict(zip(names, answers, strict=True))
+
+    def _apply(self, view: View, record: RunRecord, verdict: Verdict, readings: Mapping[str, Reading]) -> bool:
+        """Make a verdict true. True if anything was written: whoever writes looks once more.
+
+        What it wrote may allow more, or may have put an older idea of the next look over that of someone quicker.
+        """
+        run, now = view.plan.run, view.now
+        if verdict.stands:
+            if record.due_at is None:
+                return False
+            self._claim(run, record, (), None, None, now)  # off the timer's list
+            return True
+        asked = consequences(view, verdict, readings)
+        entry = None if says_the_same(record.last_entry, asked.entry) else asked.entry
+        if not asked.latches and entry is None and _in_time(record.due_at, asked.due_at, now):
+            return False
+        claimed = self._claim(run, record, asked.latches, entry, asked.due_at, now)
+        if claimed is None:
+            return True
+        if claimed:
+            self._send(claimed)
+        if entry is not None:
+            self._tell(entry)
+        return True
+
+    def _claim(
+        self,
+        run: RunKey,
+        record: RunRecord,
+        latches: Sequence[Latch],
+        entry: LedgerEntry | None,
+        due_at: datetime | None,
+        now: datetime,
+    ) -> tuple[Latch, ...] | None:
+        return self._ports.states.claim(
+            run,
+            control_version=record.control.version,
+            latches=latches,
+            entry=entry,
+            due_at=due_at,
+            now=now,
+            lease_s=LATCH_LEASE_S,
+        )
+
+    def _send(self, latches: Iterable[Latch]) -> None:
+        """Publish, then close. Between the two anything may die: then the sweep publishes again."""
+        by_run: dict[RunKey, list[Latch]] = {}
+        for latch in latches:
+            by_run.setdefault(latch.run, []).append(latch)
+        for run, group in by_run.items():
+            plan = self._ports.states.plan(run)
+            assert plan is not None, f"{run} has no plan"
+            messages = [message for latch in group for message in _messages(plan, latch)]
+            if messages:
+                self._ports.bus.publish(messages, self._ports.clock.now())
+            self._ports.states.close(run, [latch.key for latch in group])
+
+    # --- what is asked of a message, and of a run -----------------------------------------------------
+
+    def _refuse(self, plan: Plan, completion: Completion) -> Refusal | None:
+        phase = plan.phase_by_name.get(completion.phase)
+        if phase is None or completion.processor not in phase.by_name:
+            return Refusal(f"{completion.phase}/{completion.processor} is not planned in {plan.run}")
+        if completion.attempt > 1:
+            latches = self._ports.states.load(plan.run).latches
+            ordered = (s.attempt for latch in latches for s in latch.starts if s.processor == completion.processor)
+            if completion.attempt > max(ordered, default=1):
+                return Refusal(f"{completion.processor} attempt {completion.attempt} was never ordered in {plan.run}")
+        return None
+
+    def _plan(self, run: RunKey, labels: Mapping[str, str] | None) -> Plan:
+        spec = self._pipelines.get(run.pipeline)
+        if spec is None:
+            raise ValueError(f"pipeline {run.pipeline!r} is unknown; known: {', '.join(self._pipelines)}")
+        mode = next((mode for mode in spec.modes if mode.name == run.mode), None)
+        if mode is None:
+            raise ValueError(f"mode {run.mode!r} is unknown; known: {', '.join(m.name for m in spec.modes)}")
+        return build_plan(
+            spec,
+            run,
+            started_at=self._ports.clock.now(),
+            usual_start_at=calendar.usual_start(mode, run.date, spec.zone),
+            deadline_at=calendar.deadline(mode, run.date, spec.zone),
+            labels=labels,
+        )
+
+
+def _in_time(due_at: datetime | None, wanted: datetime | None, now: datetime) -> bool:
+    """Whether the timer's next look comes soon enough as it is: a look too many costs less than a write a message."""
+    return due_at == wanted or (due_at is not None and now < due_at and (wanted is None or due_at <= wanted))
+
+
+def _messages(plan: Plan, latch: Latch) -> list[Message]:
+    return [start_message(start, plan.phase_by_name[start.phase].start_topic) for start in latch.starts]

@@ -1,0 +1,731 @@
+"""Does every Warehouse keep the promises of shared/ports.py?"""
+
+from __future__ import annotations
+
+import math
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from shared.adapters.duckdb import DuckDbWarehouse, WarehouseError
+from shared.ports import Partition, Stamp, Warehouse, Written
+
+DAY = date(2024, 1, 15)
+DDL = """
+CREATE SCHEMA IF NOT EXISTS nba OPTIONS (location = 'US');
+CREATE TABLE IF NOT EXISTS nba.lines (
+  game_date DATE NOT NULL, game_id STRING NOT NULL, pts INT64, share FLOAT64, final BOOL, seen_at TIMESTAMP,
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+) PARTITION BY game_date CLUSTER BY game_id OPTIONS (require_partition_filter = FALSE);
+CREATE TABLE IF NOT EXISTS nba.totals (
+  game_date DATE NOT NULL, pts INT64, run STRING, attempt INT64, fence INT64
+) PARTITION BY game_date;
+CREATE VIEW IF NOT EXISTS nba.finals AS SELECT * FROM nba.lines WHERE final;
+"""
+GAMES = """
+SELECT @day AS game_date, CONCAT('00223', CAST(n AS STRING)) AS game_id, n * @times AS pts, n / 3 AS share,
+  TRUE AS final, TIMESTAMP('2024-01-16 03:00:00+00') AS seen_at
+FROM UNNEST(GENERATE_ARRAY(1, @games)) AS n
+"""
+
+
+def partition(day: date = DAY, table: str = "nba.lines", days: int = 1) -> Partition:
+    return Partition(table=table, column="game_date", first=day, last=day + timedelta(days=days - 1))
+
+
+def stamp(fence: int = 1, attempt: int = 1, run: str = "nba.2024-01-15.overnight.1") -> Stamp:
+    return Stamp(run=run, attempt=attempt, fence=fence)
+
+
+def given(day: date = DAY, games: int = 3, times: int = 10) -> dict[str, object]:
+    return {"day": day, "games": games, "times": times}
+
+
+def standing_rows(warehouse: Warehouse, table: str = "nba.lines") -> list[dict[str, object]]:
+    return warehouse.query(f"SELECT * FROM {table} ORDER BY game_date, pts", {})
+
+
+@pytest.fixture(params=["file", "memory"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DuckDbWarehouse]:
+    opened = DuckDbWarehouse(tmp_path / "warehouse.duckdb" if request.param == "file" else ":memory:")
+    opened.create(DDL)
+    yield opened
+    opened.close()
+
+
+def together(*acts: Callable[[], object]) -> list[object]:
+    """Run them in threads and give their results in order; the first error is raised."""
+    results: list[object] = [None] * len(acts)
+    errors: list[BaseException] = []
+
+    def run(number: int, act: Callable[[], object]) -> None:
+        try:
+            results[number] = act()
+        except BaseException as error:  # noqa: BLE001  raised below, in the test's own thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+# --- create -----------------------------------------------------------------------------------------
+
+
+def test_creating_twice_keeps_the_rows(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp())
+    warehouse.create(DDL)
+    assert len(standing_rows(warehouse, "nba.finals")) == 3
+
+
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        "DROP TABLE nba.lines",
+        "CREATE OR REPLACE TABLE nba.lines (a INT64)",
+        "CREATE TABLE nba.more (a INT64)",
+        "CREATE SCHEMA IF NOT EXISTS a; DELETE FROM nba.lines WHERE TRUE",
+    ],
+)
+def test_statements_that_could_lose_rows_are_not_created(warehouse: Warehouse, ddl: str) -> None:
+    with pytest.raises(WarehouseError):
+        warehouse.create(ddl)
+
+
+# --- replace ----------------------------------------------------------------------------------------
+
+
+def test_a_partition_is_read_back_with_its_rows_and_units(warehouse: Warehouse) -> None:
+    written = warehouse.replace(partition(), GAMES, given(games=11), stamp(fence=7, attempt=2), "game_id")
+    assert (written.rows, written.superseded) == (11, False)
+    assert written.units == tuple(sorted(f"00223{n}" for n in range(1, 12)))
+    assert {(row["run"], row["attempt"], row["fence"]) for row in standing_rows(warehouse)} == {
+        ("nba.2024-01-15.overnight.1", 2, 7)
+    }
+
+
+def test_units_are_text_in_the_order_of_text_and_without_null(warehouse: Warehouse) -> None:
+    rows: list[dict[str, object]] = [{"game_date": DAY, "game_id": "x", "pts": pts} for pts in (9, 10, None, 9)]
+    assert warehouse.load(partition(), rows, stamp(), "pts").units == ("10", "9")
+
+
+def test_no_units_are_given_where_none_were_asked_for(warehouse: Warehouse) -> None:
+    assert warehouse.replace(partition(), GAMES, given(), stamp()).units == ()
+
+
+def test_an_empty_result_empties_the_partition(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp())
+    assert warehouse.replace(partition(), GAMES, given(games=0), stamp()).rows == 0
+    assert standing_rows(warehouse) == []
+
+
+def test_the_same_work_again_gives_the_same_digest_and_no_duplicates(warehouse: Warehouse) -> None:
+    first = warehouse.replace(partition(), GAMES, given(), stamp(), "game_id")
+    assert warehouse.replace(partition(), GAMES, given(), stamp(), "game_id") == first
+    assert len(standing_rows(warehouse)) == 3
+
+
+def test_other_days_stand_when_one_is_replaced(warehouse: Warehouse) -> None:
+    tomorrow = DAY + timedelta(days=1)
+    warehouse.replace(partition(tomorrow), GAMES, given(tomorrow, games=5), stamp(fence=9))
+    warehouse.replace(partition(), GAMES, given(), stamp(fence=1))
+    assert len(standing_rows(warehouse)) == 8
+
+
+def test_a_partition_of_several_days_is_replaced_whole(warehouse: Warehouse) -> None:
+    for offset in range(3):
+        day = DAY + timedelta(days=offset)
+        warehouse.replace(partition(day), GAMES, given(day), stamp())
+    assert warehouse.replace(partition(days=2), GAMES, given(games=1), stamp(fence=2)).rows == 1
+    assert len(standing_rows(warehouse)) == 4
+
+
+def test_a_select_that_fails_midway_leaves_the_old_rows(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp())
+    before = standing_rows(warehouse)
+    failing = GAMES.replace("n / 3", "n / (n - 90000)")
+    with pytest.raises(WarehouseError, match="division by zero"):
+        warehouse.replace(partition(), failing, given(games=100_000), stamp(fence=2))
+    assert standing_rows(warehouse) == before
+
+
+def test_rows_outside_the_partition_are_refused_and_the_old_rows_stand(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp())
+    before = standing_rows(warehouse)
+    two_days = f"{GAMES} UNION ALL {GAMES.replace('@day', '@other')}"
+    with pytest.raises(
+        WarehouseError, match=r"nba\.lines: 3 of 6 rows have game_date outside 2024-01-15\.\.2024-01-15"
+    ):
+        warehouse.replace(partition(), two_days, given() | {"other": DAY + timedelta(days=1)}, stamp(fence=2))
+    assert standing_rows(warehouse) == before
+
+
+@pytest.mark.parametrize(
+    ("select", "named"),
+    [
+        (GAMES.replace("n / 3 AS share,", ""), "share"),
+        (GAMES.replace("n / 3 AS share", "n / 3 AS share, 1 AS shaer"), "shaer"),
+    ],
+    ids=["a column is lacking", "a column is unknown"],
+)
+def test_a_query_with_other_columns_than_the_table_is_refused(warehouse: Warehouse, select: str, named: str) -> None:
+    with pytest.raises(WarehouseError, match=named):
+        warehouse.replace(partition(), select, given(), stamp())
+
+
+def test_columns_are_matched_by_name_whatever_their_order(warehouse: Warehouse) -> None:
+    turned = f"SELECT seen_at, final, share, pts, game_id, game_date FROM ({GAMES})"
+    first = warehouse.replace(partition(), GAMES, given(), stamp())
+    assert warehouse.replace(partition(), turned, given(), stamp()) == first
+
+
+def test_a_query_sees_its_own_partition_empty_so_that_a_rerun_cannot_differ(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp())
+    own = "SELECT * EXCEPT (run, attempt, fence) FROM nba.lines"
+    assert warehouse.replace(partition(), own, {}, stamp()).rows == 0
+
+
+@pytest.mark.parametrize("table", ["lines", "nba.nowhere", "nba.lines; DROP TABLE nba.lines", "p.nba.lines"])
+def test_a_table_that_is_none_is_refused(warehouse: Warehouse, table: str) -> None:
+    with pytest.raises(WarehouseError):
+        warehouse.replace(partition(table=table), GAMES, given(), stamp())
+
+
+# --- fences -----------------------------------------------------------------------------------------
+
+
+def test_an_older_fence_is_superseded_and_told_what_stands(warehouse: Warehouse) -> None:
+    newer = warehouse.replace(partition(), GAMES, given(), stamp(fence=5, attempt=2), "game_id")
+    older = warehouse.replace(partition(), GAMES, given(games=9), stamp(fence=4, attempt=1), "game_id")
+    assert older == Written(rows=newer.rows, units=newer.units, digest=newer.digest, superseded=True)
+    assert {row["fence"] for row in standing_rows(warehouse)} == {5}
+
+
+def test_an_older_fence_is_superseded_for_a_load_too(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp(fence=5))
+    assert warehouse.load(partition(), [], stamp(fence=4)).superseded
+    assert len(standing_rows(warehouse)) == 3
+
+
+def test_a_newer_fence_replaces(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp(fence=5))
+    assert not warehouse.replace(partition(), GAMES, given(games=1), stamp(fence=6)).superseded
+    assert [row["fence"] for row in standing_rows(warehouse)] == [6]
+
+
+def test_a_newer_fence_on_one_day_protects_a_range_of_days(warehouse: Warehouse) -> None:
+    last = DAY + timedelta(days=2)
+    warehouse.replace(partition(last), GAMES, given(last), stamp(fence=5))
+    assert warehouse.replace(partition(days=3), GAMES, given(), stamp(fence=4)).superseded
+
+
+def test_of_many_writers_in_any_order_the_newest_fence_stands(warehouse: Warehouse) -> None:
+    def write(fence: int) -> Callable[[], Written]:
+        return lambda: warehouse.replace(partition(), GAMES, given(games=fence), stamp(fence=fence), "game_id")
+
+    together(*(write(fence) for fence in (3, 8, 1, 6, 2, 7, 5, 4)))
+    assert {row["fence"] for row in standing_rows(warehouse)} == {8}
+    assert len(standing_rows(warehouse)) == 8
+
+
+# --- standing ---------------------------------------------------------------------------------------
+
+
+def test_what_a_stamp_has_written_stands_until_another_replaces_it(warehouse: Warehouse) -> None:
+    written = warehouse.replace(partition(), GAMES, given(), stamp(fence=5), "game_id")
+    assert warehouse.standing(partition(), stamp(fence=5), "game_id") == written
+    warehouse.replace(partition(), GAMES, given(), stamp(fence=6), "game_id")
+    assert warehouse.standing(partition(), stamp(fence=5), "game_id") is None
+
+
+@pytest.mark.parametrize("other", [stamp(fence=6), stamp(attempt=2), stamp(run="nba.2024-01-15.overnight.2")])
+def test_another_stamp_has_written_nothing(warehouse: Warehouse, other: Stamp) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp())
+    assert warehouse.standing(partition(), other) is None
+
+
+# --- digest -----------------------------------------------------------------------------------------
+
+
+def digest_of(warehouse: Warehouse, rows: list[dict[str, object]], at: Stamp | None = None) -> str:
+    filled = [{"game_date": DAY, "game_id": "x"} | row for row in rows]
+    return warehouse.load(partition(), filled, at or stamp()).digest
+
+
+def test_the_digest_ignores_row_order_and_stamps(warehouse: Warehouse) -> None:
+    rows: list[dict[str, object]] = [{"pts": n, "share": n / 7, "final": n % 2 == 0} for n in range(3_000)]
+    first = digest_of(warehouse, rows)
+    assert digest_of(warehouse, rows[::-1], stamp(fence=9, attempt=3, run="nba.2024-01-16.overnight.2")) == first
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ([{"pts": 1}], [{"pts": 2}]),
+        ([{"pts": 1}], [{"pts": None}]),
+        ([{"pts": 1}], [{"pts": 1}, {"pts": 1}]),
+        (
+            [{"pts": 1, "game_id": "2"}, {"pts": 2, "game_id": "1"}],
+            [{"pts": 1, "game_id": "1"}, {"pts": 2, "game_id": "2"}],
+        ),
+        ([{"share": 0.1}], [{"share": 0.1001}]),
+        ([{"final": None}], [{"final": False}]),
+        ([], [{}]),
+    ],
+    ids=["value", "null", "twice", "swapped between rows", "float", "null is not false", "empty"],
+)
+def test_other_content_has_another_digest(
+    warehouse: Warehouse, left: list[dict[str, object]], right: list[dict[str, object]]
+) -> None:
+    assert digest_of(warehouse, left) != digest_of(warehouse, right)
+
+
+def test_the_digest_does_not_see_the_last_bits_of_a_sum(warehouse: Warehouse) -> None:
+    assert digest_of(warehouse, [{"share": 0.1 + 0.2}]) == digest_of(warehouse, [{"share": 0.3}])
+    assert digest_of(warehouse, [{"share": 0.0}]) == digest_of(warehouse, [{"share": -0.0}])
+
+
+def test_the_digest_is_the_same_in_another_process_and_from_a_query_or_a_load(tmp_path: Path) -> None:
+    here = DuckDbWarehouse(":memory:")
+    here.create(DDL)
+    rows = [
+        {"game_date": DAY, "game_id": f"00223{n}", "pts": n * 10, "share": n / 3, "final": True}
+        | {"seen_at": datetime(2024, 1, 16, 3, tzinfo=timezone.utc)}
+        for n in (2, 3, 1)
+    ]
+    loaded = here.load(partition(), rows, stamp()).digest
+    here.close()
+    code = (
+        "from tests.contract.test_warehouse import *; import sys\n"
+        "w = DuckDbWarehouse(Path(sys.argv[1])); w.create(DDL)\n"
+        "print(w.replace(partition(), GAMES, given(), stamp(fence=8)).digest)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "w.duckdb")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"TZ": "Asia/Tokyo"},
+    )
+    assert child.stdout.strip() == loaded
+
+
+def test_days_are_utc_whatever_zone_the_machine_is_in() -> None:
+    code = (
+        "from tests.contract.test_warehouse import *\nw = DuckDbWarehouse(':memory:')\n"
+        "print(w.query(\"SELECT CAST(DATE(TIMESTAMP '2024-01-16 03:00:00+00') AS STRING) AS day\", {}))"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"TZ": "America/New_York"}
+    )
+    assert child.stdout.strip() == "[{'day': '2024-01-16'}]"
+
+
+# --- load -------------------------------------------------------------------------------------------
+
+
+def test_rows_are_loaded_by_the_tables_own_types(warehouse: Warehouse) -> None:
+    at = datetime(2024, 1, 15, 22, tzinfo=timezone(timedelta(hours=-5)))
+    rows: list[dict[str, object]] = [
+        {
+            "game_date": "2024-01-15",
+            "game_id": "0022300555",
+            "pts": 2**53 + 1,
+            "share": 1,
+            "final": False,
+            "seen_at": at,
+        },
+        {"game_date": DAY, "game_id": "12", "seen_at": "2024-01-16T03:00:00Z"},
+    ]
+    assert warehouse.load(partition(), rows, stamp(), "game_id").units == ("0022300555", "12")
+    first, second = warehouse.query("SELECT * FROM nba.lines ORDER BY game_id", {})
+    assert (first["game_date"], first["game_id"], first["pts"], first["share"]) == (DAY, "0022300555", 2**53 + 1, 1.0)
+    assert first["seen_at"] == second["seen_at"] == datetime(2024, 1, 16, 3, tzinfo=timezone.utc)
+    assert (second["pts"], second["share"], second["final"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("nix", 1),
+        ("run", "mine"),
+        ("pts", "12"),
+        ("pts", 1.5),
+        ("pts", True),
+        ("pts", 2**63),
+        ("share", math.nan),
+        ("game_id", 22300555),
+        ("game_date", "2024-13-01"),
+        ("game_date", datetime(2024, 1, 15, tzinfo=timezone.utc)),
+        ("seen_at", datetime(2024, 1, 15)),  # noqa: DTZ001  naive on purpose
+        ("seen_at", DAY),
+        ("game_id", None),
+        ("game_date", "2024-01-16"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused_and_the_old_rows_stand(
+    warehouse: Warehouse, key: str, value: object
+) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp())
+    rows = [{"game_date": DAY, "game_id": "x"}, {"game_date": DAY, "game_id": "y", key: value}]
+    with pytest.raises(WarehouseError) as caught:
+        warehouse.load(partition(), rows, stamp())
+    assert "nba.lines" in str(caught.value)
+    assert len(standing_rows(warehouse)) == 3
+
+
+def test_a_row_with_an_unknown_key_says_which(warehouse: Warehouse) -> None:
+    with pytest.raises(WarehouseError, match=r"nba\.lines: row 2 has 'ptss', which is not one of"):
+        warehouse.load(partition(), [{"pts": 1}, {"ptss": 1}], stamp())
+
+
+def test_thirteen_thousand_rows_load_well_under_a_second(warehouse: Warehouse) -> None:
+    rows: list[dict[str, object]] = [
+        {"game_date": DAY, "game_id": f"00{n}", "pts": n, "share": n / 7, "final": True} for n in range(13_000)
+    ]
+    began = time.perf_counter()
+    assert warehouse.load(partition(), rows, stamp()).rows == 13_000
+    assert time.perf_counter() - began < 1.0  # measured 0.11
+
+
+# --- parameters and dialect -------------------------------------------------------------------------
+
+NASTY = ["O'Neal", "'; DROP TABLE nba.lines; --", '"x"', "\\", "@day $day", "é\n\t", "a\0b", ""]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_text_in_parameters_and_rows_is_data(warehouse: Warehouse, text: str) -> None:
+    warehouse.load(partition(), [{"game_date": DAY, "game_id": text}], stamp(run=text))
+    assert warehouse.standing(partition(), stamp(run=text), "game_id") is not None
+    found = warehouse.query("SELECT @text AS said FROM nba.lines WHERE game_id = @text", {"text": text})
+    assert found == [{"said": text}]
+
+
+def test_a_list_of_units_works_with_in_unnest(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(games=4), stamp())
+    some = "SELECT game_id FROM nba.lines WHERE game_id IN UNNEST(@units) ORDER BY game_id DESC"
+    others = "SELECT COUNT(*) AS n FROM nba.lines WHERE game_id NOT IN UNNEST(@units)"
+    assert warehouse.query(some, {"units": ["002233", "002231", "9", *NASTY]}) == [
+        {"game_id": "002233"},
+        {"game_id": "002231"},
+    ]
+    assert warehouse.query(some, {"units": []}) == []
+    assert warehouse.query(others, {"units": []}) == [{"n": 4}]
+    assert warehouse.query(others, {"units": ("002231",)}) == [{"n": 3}]
+
+
+def test_parameters_that_a_statement_does_not_use_are_no_error(warehouse: Warehouse) -> None:
+    assert warehouse.query("SELECT @day AS day, '@units' AS text", {"day": DAY, "units": ["a"], "more": 1}) == [
+        {"day": DAY, "text": "@units"}
+    ]
+
+
+def test_a_parameter_that_is_not_given_is_named(warehouse: Warehouse) -> None:
+    with pytest.raises(WarehouseError, match="@units is not given"):
+        warehouse.query("SELECT @units AS u", {"day": DAY})
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("DATE_SUB(@day, INTERVAL 7 DAY)", date(2024, 1, 8)),
+        ("CAST(DATE_ADD(DATE_SUB(@day, INTERVAL 1 DAY), INTERVAL 1 DAY) AS STRING)", "2024-01-15"),
+        ("DATE_TRUNC(@day, WEEK)", date(2024, 1, 14)),
+        ("DATE_TRUNC(@day, ISOWEEK)", date(2024, 1, 15)),
+        ("EXTRACT(ISOWEEK FROM DATE_SUB(@day, INTERVAL 1 DAY))", 2),
+        ("DATE_DIFF(@day, DATE '2024-01-01', DAY)", 14),
+        ("TIMESTAMP_DIFF(TIMESTAMP '2024-01-01 11:01:00+00', TIMESTAMP '2024-01-01 10:59:00+00', HOUR)", 0),
+        ("DATE(TIMESTAMP '2024-01-16 03:00:00+00', 'America/New_York')", DAY),
+        ("TIMESTAMP '2024-01-16 03:00:00+00'", datetime(2024, 1, 16, 3, tzinfo=timezone.utc)),
+        ("0.5", 0.5),
+        ("7 / 2", 3.5),
+        ("SAFE_DIVIDE(1, 0)", None),
+        ("CAST(5 / 2 AS INT64)", 3),
+        ("CAST('12' AS INT64)", 12),
+        ("SAFE_CAST('x' AS INT64)", None),
+        ("GREATEST(1, NULL)", None),
+        ("CONCAT('a', NULL)", None),
+        ("FORMAT('%d-%s', 3, 'a')", "3-a"),
+        ("MOD(-7, 3)", -1),
+        ("ROUND(-2.5)", -3.0),
+    ],
+)
+def test_the_common_subset_means_what_bigquery_says(warehouse: Warehouse, expression: str, value: object) -> None:
+    [row] = warehouse.query(f"SELECT {expression} AS it", {"day": DAY})
+    assert (row["it"], type(row["it"])) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT EXTRACT(DAYOFWEEK FROM game_date) FROM nba.lines",
+        "SELECT 1 FROM nba.lines WHERE MOD(EXTRACT(dayofweek FROM game_date), 7) = 1",
+        "SELECT EXTRACT(WEEK FROM game_date) FROM nba.lines",
+        "SELECT EXTRACT(WEEK(MONDAY) FROM game_date) FROM nba.lines",
+        "SELECT ARRAY_AGG(game_id LIMIT 3) FROM nba.lines",
+        "SELECT 1 / (pts - pts) FROM (SELECT 1 AS pts)",
+        "DELETE FROM nba.lines WHERE TRUE",
+        "SELECT 1; DROP TABLE nba.lines",
+        "SELEC 1",
+        "",
+    ],
+)
+def test_what_would_lie_or_write_is_refused(warehouse: Warehouse, sql: str) -> None:
+    with pytest.raises(WarehouseError):
+        warehouse.query(sql, {})
+
+
+def test_a_query_keeps_its_order_also_with_timestamps(warehouse: Warehouse) -> None:
+    rows: list[dict[str, object]] = [
+        {"game_date": DAY, "game_id": str(n), "pts": n * 7_919 % 5_000, "seen_at": datetime.now(timezone.utc)}
+        for n in range(5_000)
+    ]
+    warehouse.load(partition(), rows, stamp())
+    found = warehouse.query("SELECT pts, seen_at FROM nba.lines ORDER BY pts DESC", {})
+    assert [row["pts"] for row in found] == list(range(4_999, -1, -1))
+    assert all(isinstance(row["seen_at"], datetime) and row["seen_at"].tzinfo for row in found)
+
+
+# --- threads ----------------------------------------------------------------------------------------
+
+
+def test_two_threads_replace_one_table_without_conflict(warehouse: Warehouse) -> None:
+    def write(day: date) -> Callable[[], None]:
+        def act() -> None:
+            for games in range(1, 16):
+                assert warehouse.replace(partition(day), GAMES, given(day, games), stamp()).rows == games
+
+        return act
+
+    together(write(DAY), write(DAY), write(DAY + timedelta(days=1)))
+    assert len(standing_rows(warehouse)) == 30
+
+
+def test_threads_replace_different_tables_at_the_same_time(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(games=5), stamp())
+    totals = "SELECT @day AS game_date, SUM(pts) AS pts FROM nba.lines"
+
+    def write_lines() -> None:
+        for _ in range(15):
+            warehouse.replace(partition(), GAMES, given(games=5), stamp())
+
+    def write_totals() -> set[object]:
+        where = partition(table="nba.totals")
+        return {warehouse.replace(where, totals, given(), stamp()).digest for _ in range(15)}
+
+    _, digests = together(write_lines, write_totals)
+    assert isinstance(digests, set)
+    assert len(digests) == 1  # also while its input is being replaced by the same
+
+
+def test_a_long_replace_does_not_hold_up_another_table(warehouse: DuckDbWarehouse) -> None:
+    long, began = running(lambda: warehouse.replace(partition(), ENDLESS, given(), stamp()))
+    try:
+        assert warehouse.replace(partition(table="nba.totals"), TOTAL, given(), stamp()).rows == 1
+    finally:
+        stop(warehouse, long, began)
+
+
+def test_a_reader_sees_the_old_partition_or_the_new_never_a_mixture(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(games=50, times=1), stamp())
+    done = threading.Event()
+
+    def write() -> None:
+        for turn in range(40):
+            games, times = (50, 1) if turn % 2 else (80, 2)
+            warehouse.replace(partition(), GAMES, given(games=games, times=times), stamp())
+        done.set()
+
+    def read() -> list[tuple[object, object]]:
+        seen = []
+        while not done.is_set():
+            [row] = warehouse.query("SELECT COUNT(*) AS n, SUM(pts) AS total FROM nba.lines", {})
+            seen.append((row["n"], row["total"]))
+        return seen
+
+    _, *readings = together(write, read, read)
+    assert {pair for seen in readings if isinstance(seen, list) for pair in seen} <= {(50, 1_275), (80, 6_480)}
+
+
+# --- interrupt --------------------------------------------------------------------------------------
+
+ENDLESS = """
+SELECT @day AS game_date, 'x' AS game_id, SUM(a * b) AS pts, 0.5 AS share, TRUE AS final,
+  TIMESTAMP('2024-01-16 03:00:00+00') AS seen_at
+FROM UNNEST(GENERATE_ARRAY(1, 4000000)) AS a, UNNEST(GENERATE_ARRAY(1, 4000000)) AS b WHERE MOD(a * b, 7) = 3
+"""
+TOTAL = "SELECT @day AS game_date, 1 AS pts"
+
+
+def running(act: Callable[[], object]) -> tuple[threading.Thread, list[BaseException]]:
+    """A thread that does it, once it is well into it, and where its error will be."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001  the test looks at it
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    time.sleep(0.3)
+    assert thread.is_alive()
+    return thread, errors
+
+
+def stop(warehouse: DuckDbWarehouse, thread: threading.Thread, errors: list[BaseException]) -> None:
+    assert thread.ident
+    assert warehouse.interrupt(thread.ident)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [type(error) for error in errors] == [duckdb.InterruptException]
+
+
+def test_an_interrupted_replace_leaves_the_old_rows_and_the_table_free(warehouse: DuckDbWarehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp())
+    stop(warehouse, *running(lambda: warehouse.replace(partition(), ENDLESS, given(), stamp(fence=2))))
+    assert [row["fence"] for row in standing_rows(warehouse)] == [1, 1, 1]
+    assert warehouse.replace(partition(), GAMES, given(games=1), stamp(fence=2)).rows == 1
+
+
+def test_an_interrupt_stops_one_thread_and_no_other(warehouse: DuckDbWarehouse) -> None:
+    endless = (
+        "SELECT SUM(a * b) AS it FROM UNNEST(GENERATE_ARRAY(1, 4000000)) AS a, UNNEST(GENERATE_ARRAY(1, 4000000)) AS b"
+    )
+    first, second = (running(lambda: warehouse.query(endless, {})) for _ in range(2))
+    stop(warehouse, *first)
+    assert second[0].is_alive()
+    stop(warehouse, *second)
+
+
+def test_an_interrupt_reaches_a_thread_that_waits_for_its_turn(warehouse: DuckDbWarehouse) -> None:
+    first = running(lambda: warehouse.replace(partition(), ENDLESS, given(), stamp()))
+    waiting, errors = running(lambda: warehouse.replace(partition(), GAMES, given(), stamp()))
+    assert waiting.ident
+    assert warehouse.interrupt(waiting.ident)
+    stop(warehouse, *first)
+    waiting.join(10)
+    assert [type(error) for error in errors] == [duckdb.InterruptException]
+    assert standing_rows(warehouse) == []
+
+
+def test_a_thread_that_does_nothing_is_not_interrupted(warehouse: DuckDbWarehouse) -> None:
+    assert not warehouse.interrupt(threading.get_ident())
+    assert warehouse.query("SELECT 1 AS one", {}) == [{"one": 1}]
+
+
+# --- the file ---------------------------------------------------------------------------------------
+
+REPLACING = """
+import sys
+from tests.contract.test_warehouse import *
+warehouse = DuckDbWarehouse(Path(sys.argv[1]))
+warehouse.create(DDL)
+fence = int(sys.argv[2])
+while True:
+    fence += 1
+    warehouse.replace(partition(), GAMES, given(games=1_000 + fence % 2), stamp(fence=fence))
+    print(fence, flush=True)
+"""
+
+
+def test_a_writer_killed_in_the_middle_leaves_a_whole_partition(tmp_path: Path) -> None:
+    path, fence = tmp_path / "warehouse.duckdb", 0
+    for pause_s in (0.0, 0.003, 0.011, 0.017, 0.029):
+        child = subprocess.Popen(
+            [sys.executable, "-c", REPLACING, str(path), str(fence)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout
+        child.stdout.readline()
+        time.sleep(pause_s)
+        child.send_signal(signal.SIGKILL)
+        announced = [int(line) for line in child.stdout.read().split() if line.isdigit()]
+        child.stdout.close()
+        child.wait()
+        opened = DuckDbWarehouse(path)
+        [row] = opened.query("SELECT MIN(fence) AS a, MAX(fence) AS b, COUNT(*) AS n FROM nba.lines", {})
+        opened.close()
+        fence = int(str(row["a"]))
+        assert row == {"a": fence, "b": fence, "n": 1_000 + fence % 2}
+        assert fence >= max(announced, default=0)
+
+
+def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
+    first = DuckDbWarehouse(tmp_path / "warehouse.duckdb")
+    first.create(DDL)
+    written = first.replace(partition(), GAMES, given(), stamp(), "game_id")
+    first.close()
+    again = DuckDbWarehouse(tmp_path / "warehouse.duckdb")
+    again.create(DDL)
+    assert again.standing(partition(), stamp(), "game_id") == written
+    again.close()
+
+
+def test_the_file_does_not_grow_with_every_replace(tmp_path: Path) -> None:
+    warehouse = DuckDbWarehouse(tmp_path / "warehouse.duckdb")
+    warehouse.create(DDL)
+    for turn in range(60):
+        warehouse.replace(partition(), GAMES, given(games=5_000, times=turn), stamp())
+    warehouse.close()
+    assert (tmp_path / "warehouse.duckdb").stat().st_size < 8_000_000  # one copy is 0.3 MB
+
+
+def test_a_file_that_another_process_has_open_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    warehouse = DuckDbWarehouse(path)
+    code = (
+        "import sys; from tests.contract.test_warehouse import *\n"
+        "try: DuckDbWarehouse(Path(sys.argv[1]))\nexcept WarehouseError as error: print(error)"
+    )
+    child = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    warehouse.close()
+    assert str(path) in child.stdout
+    assert "another process has it open" in child.stdout
+
+
+def test_a_foreign_file_and_a_missing_folder_say_so(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no database " * 1_000)
+    with pytest.raises(WarehouseError, match=r"notes\.txt: this is not a DuckDB file"):
+        DuckDbWarehouse(tmp_path / "notes.txt")
+    with pytest.raises(WarehouseError, match=r"warehouse\.duckdb: check that its folder exists"):
+        DuckDbWarehouse(tmp_path / "nowhere" / "warehouse.duckdb")
+
+
+FILLING = """
+import resource, sys
+from tests.contract.test_warehouse import *
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))  # writing more fails as on a full disk
+warehouse = DuckDbWarehouse(Path(sys.argv[1]))
+warehouse.create(DDL)
+warehouse.replace(partition(), GAMES, given(games=1_000), stamp(fence=1))
+try:
+    warehouse.replace(partition(), GAMES, given(games=900_000), stamp(fence=2))
+except WarehouseError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_says_so_and_the_old_partition_stands(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    child = subprocess.run([sys.executable, "-c", FILLING, str(path)], capture_output=True, text=True, check=False)
+    assert f"warehouse {path}: " in child.stdout, child
+    assert "disk" in child.stdout
+    warehouse = DuckDbWarehouse(path)
+    assert {row["fence"] for row in standing_rows(warehouse)} == {1}
+    assert len(standing_rows(warehouse)) == 1_000
+    warehouse.close()
