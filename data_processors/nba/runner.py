@@ -1,0 +1,353 @@
+"""Runs one processor of the nba pipeline: gathers its rows, replaces exactly its own partition, reports the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+
+from data_processors.nba import scrape
+from data_processors.nba.dates import DAY, as_of_date, season_first
+from data_processors.nba.exports import Rows, game_ids, object_name, publish, results_content, status_content
+from shared.core.messages import TEXT_MAX
+from shared.core.model import Completion, ProcessorSpec, RunKey, Start, Status
+from shared.ports import Feed, ObjectStore, Partition, Stamp, Warehouse, Written
+
+UNIT_COLUMNS = {"": "", "games": "game_id", "next_games": "game_id", "players": "player_id"}
+"""The column whose values are the units of an expectation."""
+
+NO_HISTORY = "no history"
+"""Why a unit cannot be there yet: then it is not expected."""
+
+BOOTSTRAP = Stamp(run="bootstrap", attempt=0, fence=0)
+"""Stamp of history: any run outranks it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """All that a processor touches."""
+
+    warehouse: Warehouse
+    feed: Feed
+    objects: ObjectStore
+    now: Callable[[], datetime]
+    commit: str
+
+
+class UnknownProcessor(LookupError):
+    """No work is registered under this name; add it to REGISTRY in data_processors/nba/runner.py."""
+
+
+# --- how each processor does its work ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scrape:
+    """Rows of the feed, landed as they came."""
+
+    rows: Callable[[Feed, RunKey], Sequence[scrape.Row]]
+    history: Callable[[Feed, date, date], Sequence[scrape.Row]]
+    found: str = ""  # a query of what it found: expectation, unit
+    why: str = ""
+    absent: str = "no final box score yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Select:
+    """One SQL file, named as the processor."""
+
+    found: str = ""
+    why: str = ""  # a query of why a unit is missing: unit, why
+    absent: str = "not in its input"  # what to say where that query does not know
+    empty: str = "no_input"  # why it is skipped when there is nothing and nobody knows what to expect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """One SQL file, published as a document."""
+
+    content: Callable[[Rows], dict[str, object]]
+
+
+Table = Scrape | Select
+
+REGISTRY: Mapping[str, Table | Export] = {
+    "schedule": Scrape(rows=scrape.schedule_rows, history=scrape.history_schedule_rows, found="schedule.found.sql"),
+    "boxscores": Scrape(rows=scrape.boxscore_rows, history=scrape.lines_between),
+    "raw_schedule": Select(),
+    "player_boxscores": Select(why="boxscores.why.sql", absent="no box score yet"),
+    "team_boxscores": Select(why="boxscores.why.sql", absent="no box score yet"),
+    "team_offense_game_summary": Select(),
+    "team_defense_game_summary": Select(),
+    "player_game_summary": Select(),
+    "upcoming_player_game_context": Select(
+        found="upcoming_player_game_context.found.sql", why="upcoming_player_game_context.why.sql"
+    ),
+    "upcoming_team_game_context": Select(),
+    "team_defense_zone_analysis": Select(),
+    "player_shot_zone_analysis": Select(),
+    "player_daily_cache": Select(),
+    "player_composite_factors": Select(),
+    "ml_feature_store": Select(),
+    "prediction_accuracy": Select(empty="no_predictions"),
+    "results": Export(content=results_content),
+    "status": Export(content=status_content),
+}
+
+HISTORY = {
+    "schedule": "scrape",
+    "boxscores": "scrape",
+    "raw_schedule": "raw",
+    "player_boxscores": "raw",
+    "team_boxscores": "raw",
+    "team_offense_game_summary": "analytics",
+    "team_defense_game_summary": "analytics",
+    "player_game_summary": "analytics",
+}
+"""Tables of what happened and their phases, in the order of their inputs; a date in the last one is in all."""
+
+
+@cache
+def sql(name: str) -> str:
+    """The text of a file of this folder, read once."""
+    return (files("data_processors.nba") / name).read_text(encoding="utf-8")
+
+
+def create_tables(warehouse: Warehouse) -> None:
+    """Every table and view of the pipeline. Idempotent."""
+    warehouse.create(sql("schema.sql"))
+
+
+def table_of(phase: str, processor: str) -> str:
+    return "nba_predictions.accuracy" if processor == "prediction_accuracy" else f"nba_{phase}.{processor}"
+
+
+# --- one processor ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a processor says of its output."""
+
+    status: Status
+    reason: str = ""
+    expected: int | None = None
+    actual: int | None = None
+    missing: tuple[str, ...] = ()
+    rows: int = 0
+    digest: str = ""
+    found: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def run_processor(start: Start, spec: ProcessorSpec, phase: str, work: Work) -> Completion:
+    """Do what the start orders and report it. May be called twice: what stands under its stamp is not written again.
+
+    Raises what the ports raise; nothing is half written then.
+    """
+    began = time.monotonic()
+    match REGISTRY.get(start.processor):
+        case Export() as export:
+            verdict = _publish(start, export, work)
+        case Scrape() | Select() as table:
+            verdict = _fill(start, spec, table_of(phase, start.processor), table, work)
+        case None:
+            raise UnknownProcessor(f"{start.processor}: no processor of nba; known are {', '.join(sorted(REGISTRY))}")
+    again_at = work.now() + timedelta(seconds=spec.look_again_s) if verdict.status is Status.NOT_READY else None
+    return Completion(
+        run=start.run,
+        phase=start.phase,
+        processor=start.processor,
+        attempt=start.attempt,
+        report=1,
+        status=verdict.status,
+        reason=verdict.reason,
+        units_expected=verdict.expected,
+        units_actual=verdict.actual,
+        missing=verdict.missing,
+        rows=verdict.rows,
+        duration_s=round(time.monotonic() - began, 3),
+        digest=verdict.digest,
+        found=verdict.found,
+        retry_at=again_at,
+    )
+
+
+def _fill(start: Start, spec: ProcessorSpec, table: str, how: Table, work: Work) -> Verdict:
+    partition = Partition(table=table, column=spec.partition, first=start.partition, last=start.partition)
+    stamp = Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
+    unit = UNIT_COLUMNS[spec.unit]
+    parameters = _parameters(start)
+    written = work.warehouse.standing(partition, stamp, unit)
+    if written is None:
+        match how:
+            case Scrape():
+                written = work.warehouse.load(partition, how.rows(work.feed, start.run), stamp, unit)
+            case Select():
+                written = work.warehouse.replace(partition, sql(f"{start.processor}.sql"), parameters, stamp, unit)
+    whys = {}
+    if how.why and set(start.units or ()).difference(written.units):
+        whys = {str(row["unit"]): str(row["why"]) for row in work.warehouse.query(sql(how.why), parameters)}
+    return judge(
+        start.units,
+        written,
+        how,
+        whys=whys,
+        no_history=spec.partition == "as_of" and not written.rows and not _has_history(parameters, work),
+        found=_found(spec, how, parameters, work),
+    )
+
+
+def _parameters(start: Start) -> dict[str, object]:
+    as_of = as_of_date(start.run)
+    return {
+        "first": start.partition,
+        "last": start.partition,
+        "run_date": start.run.date,
+        "as_of": as_of,
+        "season_first": season_first(as_of),
+    }
+
+
+def _has_history(parameters: Mapping[str, object], work: Work) -> bool:
+    return bool(work.warehouse.query(sql("history.sql"), parameters)[0]["games"])
+
+
+def _found(spec: ProcessorSpec, how: Table, parameters: Mapping[str, object], work: Work) -> dict[str, tuple[str, ...]]:
+    """The expectations it reports, read back. What the feed cannot answer for stays unknown rather than empty."""
+    if not how.found:
+        return {}
+    rows = work.warehouse.query(sql(how.found), parameters)
+    found = {name: tuple(str(row["unit"]) for row in rows if row["expectation"] == name) for name in spec.finds}
+    if "next_games" in found and str(parameters["as_of"]) > str(work.feed.coverage().last):
+        del found["next_games"]
+    return found
+
+
+def judge(
+    units: tuple[str, ...] | None,
+    written: Written,
+    how: Table,
+    *,
+    whys: Mapping[str, str],
+    no_history: bool,
+    found: Mapping[str, tuple[str, ...]],
+) -> Verdict:
+    """Compare what was read back with what there is to do."""
+    excused = {unit for unit, why in whys.items() if why == NO_HISTORY}
+    expected = None if units is None else set(units) - excused
+    missing = tuple(sorted(expected - set(written.units))) if expected else ()
+    if written.superseded:
+        status, reason = Status.SKIPPED, "superseded"
+    elif no_history:
+        status, reason, missing, expected = Status.SKIPPED, "no_history", (), None
+    elif expected is None and not written.rows and isinstance(how, Select):
+        status, reason = Status.SKIPPED, how.empty
+    elif not missing:
+        status, reason = Status.SUCCESS, ""
+    else:
+        nothing_yet = expected is not None and len(missing) == len(expected) and not whys
+        status = Status.NOT_READY if nothing_yet else Status.PARTIAL
+        reason = _listed(f"{unit}: {whys.get(unit, how.absent)}" for unit in missing)
+    return Verdict(
+        status=status,
+        reason=reason,
+        expected=None if expected is None else len(expected),
+        actual=None if expected is None else len(expected) - len(missing),
+        missing=missing,
+        rows=written.rows,
+        digest=written.digest,
+        found=found,
+    )
+
+
+def _listed(parts: Iterator[str]) -> str:
+    """As many as fit into a reason."""
+    text = "; ".join(parts)
+    return text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 4] + " ..."
+
+
+def _publish(start: Start, export: Export, work: Work) -> Verdict:
+    content = export.content(work.warehouse.query(sql(f"{start.processor}.sql"), _parameters(start)))
+    expected: set[str] | None = None
+    missing: tuple[str, ...] = ()
+    if "games" in content and start.units is not None:
+        expected = set(start.units)
+        missing = tuple(sorted(expected.difference(game_ids(content))))
+        content["missing_games"] = list(missing)
+    document = {
+        "run": str(start.run),
+        "attempt": start.attempt,
+        "fence": start.fence,
+        "generated_at": work.now().isoformat(),
+        "completeness": round(start.completeness, 4),
+        "missing": list(start.missing),
+        "config_hash": start.config_hash,
+        "commit": work.commit,
+        "synthetic": work.feed.coverage().synthetic,
+        **content,
+    }
+    published = publish(work.objects, object_name(start.run.date, start.processor), document, start)
+    if published.superseded:
+        status, reason = Status.SKIPPED, "superseded"
+    elif published.refused:
+        status, reason = Status.FAILED, published.refused
+    else:
+        status = Status.PARTIAL if missing else Status.SUCCESS
+        reason = _listed(f"{unit}: not in its input" for unit in missing)
+    return Verdict(
+        status=status,
+        reason=reason,
+        expected=None if expected is None else len(expected),
+        actual=None if expected is None else len(expected) - len(missing),
+        missing=missing,
+        rows=published.rows,
+        digest=published.digest,
+    )
+
+
+# --- history ----------------------------------------------------------------------------------------
+
+
+def bootstrap(work: Work, before: date, progress: Callable[[str], None]) -> int:
+    """Load what happened strictly before a date and is not there; the number of dates that were missing.
+
+    Idempotent: dates that are there are left alone, and a call that was killed is finished by the next one.
+    """
+    first = work.feed.coverage().first
+    played = sorted({scrape.game_date(game) for game in work.feed.games(first, before - DAY) if scrape.is_final(game)})
+    span = {"first": first, "last": before - DAY}
+    there = {scrape.game_date(row) for row in work.warehouse.query(sql("loaded.sql"), span)}
+    for gap in _gaps(played, there):
+        progress(f"history: loading {gap[0]} to {gap[-1]}, {len(gap)} dates with games")
+        for processor in HISTORY:
+            _load_history(processor, gap[0], gap[-1], work)
+    return len(set(played) - there)
+
+
+def _gaps(dates: Sequence[date], there: set[date]) -> list[list[date]]:
+    """Longest stretches of missing dates, so that each is one load."""
+    gaps: list[list[date]] = [[]]
+    for day in dates:
+        if day not in there:
+            gaps[-1].append(day)
+        elif gaps[-1]:
+            gaps.append([])
+    return [gap for gap in gaps if gap]
+
+
+def _load_history(processor: str, first: date, last: date, work: Work) -> None:
+    column = "schedule_date" if processor in ("schedule", "raw_schedule") else "game_date"
+    partition = Partition(table=table_of(HISTORY[processor], processor), column=column, first=first, last=last)
+    how = REGISTRY[processor]
+    if isinstance(how, Scrape):
+        written = work.warehouse.load(partition, how.history(work.feed, first, last), BOOTSTRAP)
+    else:
+        days = {"first": first, "last": last}
+        written = work.warehouse.replace(partition, sql(f"{processor}.sql"), days, BOOTSTRAP)
+    if written.superseded and first < last:  # a run has been at a date in between: go around it
+        for number in range((last - first).days + 1):
+            day = first + number * DAY
+            _load_history(processor, day, day, work)

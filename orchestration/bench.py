@@ -1,0 +1,222 @@
+"""What Tipoff costs on this machine, for docs/benchmarks.md: measured by the shipped parts, in one run."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import date
+from pathlib import Path
+
+from orchestration.local import Listening, LocalRuntime
+from shared import wiring
+from shared.config.settings import Settings
+from shared.core.fold import look
+from shared.core.gate import decide
+from shared.core.model import (
+    Completion,
+    LedgerEntry,
+    ModeSpec,
+    PhaseSpec,
+    PipelineSpec,
+    ProcessorSpec,
+    RunKey,
+    Start,
+    Status,
+)
+from shared.core.plan import Plan
+from shared.ports import RunRecord
+from shared.service import Refusal, Service
+
+PHASES, PROCESSORS = 5, 5
+WARM_RUNS, RUNS, AT_ONCE, AT_ONCE_RUNS = 20, 100, 50, 500
+DAY = date(2024, 1, 15)
+MODE = "overnight"
+
+
+def chain_pipeline() -> PipelineSpec:
+    """Five phases of five processors that do next to nothing: what remains is the gates' own cost."""
+    return PipelineSpec(
+        name="chain",
+        zone="UTC",
+        modes=(
+            ModeSpec(
+                name=MODE,
+                starts_at="06:00",
+                start_days=1,
+                deadline="09:00",
+                deadline_days=1,
+                as_of_days=0,
+                precedence={"game_date": 1},
+            ),
+        ),
+        phases=tuple(
+            PhaseSpec(
+                name=f"p{phase}",
+                label=str(phase),
+                completion_topic=f"chain-p{phase}-complete",
+                start_topic=f"chain-p{phase}-start",
+                usual_s=60,
+                processors=tuple(
+                    ProcessorSpec(name=f"p{phase}_{number}", critical=(MODE,)) for number in range(PROCESSORS)
+                ),
+            )
+            for phase in range(PHASES)
+        ),
+        schedules=(),
+        expects="nothing",
+    )
+
+
+def chain(*, durability: str = "process") -> dict[str, object]:
+    """A chain of 5 phases x 5 processors on an empty home, warm: one after the other, then 50 at once."""
+    with tempfile.TemporaryDirectory() as folder, _home(folder, durability) as home:
+        return _chain(home, Path(folder) / "trace")
+
+
+def _chain(home: wiring.LocalHome, trace: Path) -> dict[str, object]:
+    spec = chain_pipeline()
+    service = TimedService(home, spec)
+    completion_topics = {phase.name: phase.completion_topic for phase in spec.phases}
+    starts = tuple(Listening(f"work--{phase.name}", phase.start_topic, "starts") for phase in spec.phases)
+    gates = tuple(Listening(f"gate--{phase.name}", phase.completion_topic, "completions") for phase in spec.phases)
+    runtime = LocalRuntime(
+        home.ports,
+        service,
+        (*starts, *gates),
+        lambda start: _append_line(trace, start),
+        topic_of=lambda start: completion_topics[start.phase],
+        workers=2,
+    )
+    generation = iter(range(1, 10_000))
+
+    def run(count: int) -> float:
+        began, target = time.perf_counter(), service.ended + count
+        for _ in range(count):
+            service.start_run(RunKey(spec.name, DAY, MODE, next(generation)))
+        runtime.run_until(lambda: service.ended >= target)
+        return time.perf_counter() - began
+
+    for _ in range(WARM_RUNS):
+        run(1)
+    service.transitions_ms.clear()
+    run_s = [run(1) for _ in range(RUNS)]
+    transitions_ms = list(service.transitions_ms)
+    at_once_s = sum(run(AT_ONCE) for _ in range(AT_ONCE_RUNS // AT_ONCE))
+    runtime.close()
+    return {
+        "run_ms_p50": round(statistics.median(run_s) * 1e3, 2),
+        "run_ms_p95": round(statistics.quantiles(run_s, n=20)[-1] * 1e3, 2),
+        "transition_ms_p50": round(statistics.median(transitions_ms), 2),
+        "transition_ms_p95": round(statistics.quantiles(transitions_ms, n=20)[-1], 2),
+        "runs_per_minute_50": round(AT_ONCE_RUNS / at_once_s * 60),
+        "processes": 1,
+        "runs": RUNS,
+        "runs_at_once": AT_ONCE_RUNS,
+    }
+
+
+class TimedService(Service):
+    """The shipped service; notes when a completion was received and when what followed had been published."""
+
+    def __init__(self, home: wiring.LocalHome, spec: PipelineSpec) -> None:
+        super().__init__(home.ports, {spec.name: spec}, self._told, starts_missing_runs=False)
+        self._received = 0.0
+        self.transitions_ms: list[float] = []
+        self.ended = 0
+
+    def on_completion(self, completion: Completion) -> Refusal | None:
+        self._received = time.perf_counter()
+        return super().on_completion(completion)
+
+    def _told(self, entry: LedgerEntry) -> None:
+        """Called once a decision stands and its starts are published."""
+        if entry.decision == "open" and entry.facts:
+            self.transitions_ms.append((time.perf_counter() - self._received) * 1e3)
+        self.ended += entry.decision == "done"
+
+
+def _append_line(trace: Path, start: Start) -> Completion:
+    """What the processors of the other tools did in the same comparison: append one line to a file."""
+    with trace.open("a") as lines:
+        lines.write(f"{start.id}\n")
+    return _success(start.run, start.phase, start.processor)
+
+
+def _success(run: RunKey, phase: str, processor: str) -> Completion:
+    return Completion(run=run, phase=phase, processor=processor, attempt=1, report=1, status=Status.SUCCESS)
+
+
+def core() -> dict[str, object]:
+    """`decide` on a plan of 25 processors in its dearest view; what importing the core and asking for help cost."""
+    record, plan = _last_look()
+    view = look(plan, record.facts[:-1], record.latches[:-1], record.control, plan.started_at)
+    assert len(view.facts) == PHASES * PROCESSORS - 1
+    decide_us = [_timed(lambda: decide(view)) * 1e6 for _ in range(2_000)]
+    return {
+        "decide_us_p50": round(statistics.median(decide_us), 1),
+        "decide_us_p95": round(statistics.quantiles(decide_us, n=20)[-1], 1),
+        "import_core_ms": _process_ms("-c", "import shared.core.gate, shared.core.messages, shared.core.status"),
+        "help_ms": _process_ms("-m", "orchestration.cli.main", "--help"),
+        "bare_python_ms": _process_ms("-c", "pass"),
+    }
+
+
+def _last_look() -> tuple[RunRecord, Plan]:
+    """A chain's record once it has ended; without its last fact and outcome it is the view before the last gate."""
+    spec = chain_pipeline()
+    with tempfile.TemporaryDirectory() as folder, _home(folder) as home:
+        service = TimedService(home, spec)
+        run = RunKey(spec.name, DAY, MODE)
+        service.start_run(run)
+        for phase in spec.phases:
+            for processor in phase.processors:
+                service.on_completion(_success(run, phase.name, processor.name))
+        plan = home.ports.states.plan(run)
+        assert plan is not None
+        return home.ports.states.load(run), plan
+
+
+def _timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def _process_ms(*arguments: str, times: int = 11) -> float:
+    """A whole process, median wall time."""
+    command = [sys.executable, *arguments]
+    spent = [_timed(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(times)]  # noqa: S603
+    return round(statistics.median(spent) * 1e3, 1)
+
+
+def night(data: Path | None, times: int = 5) -> dict[str, object]:
+    """`tipoff run` of one night as a whole process on an empty home, history included."""
+    with tempfile.TemporaryDirectory() as folder:
+        if data is None:
+            from data_processors.nba.sample_season import write_sample_season
+
+            data, day = Path(folder) / "season", date(2025, 11, 20)
+            write_sample_season(data, first=date(2025, 10, 21))
+        else:
+            day = DAY
+        homes = iter(Path(folder) / f"home{number}" for number in range(times))
+
+        def run() -> object:
+            options = ["--date", str(day), "--mode", MODE, "--data", str(data), "--home", str(next(homes))]
+            command = [sys.executable, "-m", "orchestration.cli.main", "run", "nba", *options, "--json"]
+            return subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+
+        spent = [_timed(run) for _ in range(times)]
+    return {"night_s_p50": round(statistics.median(spent), 2), "night_s_max": round(max(spent), 2), "date": str(day)}
+
+
+def _home(folder: str, durability: str = "process") -> AbstractContextManager[wiring.LocalHome]:
+    settings = Settings(home=Path(folder), log_level="ERROR", commit="unknown", no_color=True)
+    return wiring.write_home(
+        settings, command="tipoff bench", wait_s=0, waiting=lambda who: None, durability=durability
+    )

@@ -1,0 +1,186 @@
+"""The `tipoff` command: reads the arguments, calls one command, turns what went wrong into one sentence and a code.
+
+Commands import what they need when they run, so that `tipoff --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+
+from shared.config.settings import read_settings
+
+OK, NOT_PUBLISHED, USAGE = 0, 1, 2
+
+EPILOG = """\
+exit codes:
+  0  published (or degraded and labelled so), or nothing was expected
+  1  not published: running, blocked or failed; or a check found something
+  2  wrong usage or unusable input: nothing was done
+
+examples:
+  tipoff run nba --date 2024-01-15 --mode overnight --data ../shared/data/nba
+  tipoff status nba --date 2024-01-15
+  tipoff explain nba.2024-01-15.overnight.1 --phase analytics
+"""
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done: says which argument, why, and the remedy."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if not hasattr(arguments, "module"):
+        parser.print_help()
+        return USAGE
+    try:
+        command = import_module(f"orchestration.cli.{arguments.module}")
+        logging.basicConfig(level=read_settings().log_level, format="%(levelname)s %(name)s: %(message)s")
+        return int(command.run(arguments))
+    except KeyboardInterrupt:
+        print("interrupted; nothing is lost, the same command goes on from here", file=sys.stderr)  # noqa: T201
+        return NOT_PUBLISHED
+    except BrokenPipeError:  # `tipoff ... | head`
+        sys.stderr.close()
+        return NOT_PUBLISHED
+    except Exception as error:
+        code = code_of(error)
+        if code is None:
+            raise
+        print(f"tipoff: {error}", file=sys.stderr)  # noqa: T201
+        return code
+
+
+def code_of(error: Exception) -> int | None:
+    """The exit code of an error that a person can mend; None for one that is a bug of ours."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if names & {"UsageError", "FeedError", "SettingsError", "HomeError", "StateFileError", "WarehouseError"}:
+        return USAGE
+    return NOT_PUBLISHED if isinstance(error, OSError) else None
+
+
+def build_parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print JSON for machines (docs/cli.md)")
+    common.add_argument("--home", type=Path, metavar="DIR", help="where state, warehouse and exports are (.tipoff)")
+    parser = argparse.ArgumentParser(
+        prog="tipoff",
+        description="Daily data pipelines whose gates start on data, open degraded rather than standing still, "
+        "and say what is missing, why, and what happens next.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def command(name: str, module: str, text: str, example: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=f"example:\n  {example}",
+            parents=[common],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(module=module)
+        return sub
+
+    run = command(
+        "run",
+        "run",
+        "run one pipeline day, or go on with it; ends when it has published or can only wait",
+        "tipoff run nba --date 2024-01-15 --mode overnight --data ../shared/data/nba",
+    )
+    _run_options(run)
+    demo = command("demo", "demo", "run a synthetic sample night in a home of its own", "tipoff demo")
+    demo.add_argument("--seed", type=int, default=7, help="of the sample season (7)")
+
+    status = command("status", "status", "how far the runs of a date are", "tipoff status nba --date 2024-01-15 --json")
+    status.add_argument("pipeline")
+    status.add_argument("--date", type=read_date, required=True, metavar="YYYY-MM-DD")
+
+    explain = command(
+        "explain",
+        "explain",
+        "what is missing in a run, why, since when, and what happens next and when",
+        "tipoff explain nba.2024-01-15.overnight.1 --phase analytics",
+    )
+    explain.add_argument("run", help="as `tipoff status` names it: pipeline.YYYY-MM-DD.mode.generation")
+    explain.add_argument("--phase", help="this phase alone, with each of its processors")
+
+    simulate = command(
+        "simulate",
+        "simulate",
+        "simulated days under seeded faults, or one named failure",
+        "tipoff simulate --scenario racing-join",
+    )
+    simulate.add_argument("--days", type=positive, help="how many (10)")
+    simulate.add_argument("--seed", type=int, default=0, help="same seed, same trace (0)")
+    simulate.add_argument("--scenario", metavar="NAME", help="`list` names them all")
+    simulate.add_argument("--trace", action="store_true", help="print every event")
+
+    config = command("config", "config", "check the declared pipelines", "tipoff config check")
+    config.add_argument("what", choices=["check"])
+
+    bench = command(
+        "bench", "bench", "measure Tipoff on this machine (docs/benchmarks.md)", "tipoff bench chain --json"
+    )
+    bench.add_argument("what", nargs="?", default="all", choices=["all", "chain", "core", "night"])
+    bench.add_argument("--data", type=Path, metavar="DIR", help="the season for `night` (the synthetic one)")
+    return parser
+
+
+def _run_options(run: argparse.ArgumentParser) -> None:
+    run.add_argument("pipeline")
+    run.add_argument("--date", type=read_date, required=True, metavar="YYYY-MM-DD", help="the run's date")
+    run.add_argument("--mode", required=True, help="overnight: yesterday's finished games")
+    run.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="games, player_box, team_box: Parquet or CSV"
+    )
+    run.add_argument("--generation", type=positive, help="a deliberate re-run is a new generation (the latest)")
+    run.add_argument(
+        "--patience",
+        type=seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long to stand by when only time or new data can help (30); the run is kept and can be gone on with",
+    )
+    run.add_argument(
+        "--wait", type=seconds, default=10.0, metavar="SECONDS", help="for another writer of the same home (10)"
+    )
+    run.add_argument(
+        "--fsync", action="store_true", help="write every step to disk: safe against a power cut too, slower"
+    )
+
+
+def read_date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date YYYY-MM-DD") from None
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 9_999:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 9999")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

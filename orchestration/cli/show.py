@@ -1,0 +1,141 @@
+"""How a run looks on a terminal: decisions as they happen, tables at the end. Colour only where it is wanted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from shared.config.settings import Settings
+from shared.core.model import END, LedgerEntry
+from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
+
+STYLE = {
+    "open": "green",
+    "done": "bold green",
+    "wait": "dim",
+    "ask": "dim",
+    "block": "bold yellow",
+    "fail": "bold red",
+    RunState.PUBLISHED: "bold green",
+    RunState.NOTHING_EXPECTED: "green",
+    RunState.DEGRADED: "bold yellow",
+    RunState.RUNNING: "cyan",
+    RunState.BLOCKED: "bold yellow",
+    RunState.FAILED: "bold red",
+    PhaseState.COMPLETE: "green",
+    PhaseState.NOT_NEEDED: "dim",
+    PhaseState.WAITING: "dim",
+}
+MISSING_SHOWN = 4
+PIPE_WIDTH = 160  # a pipe has no width of its own; long enough for a table, short enough to read
+
+
+def console(settings: Settings, *, stderr: bool = False) -> Console:
+    """Plain text into a pipe, colour on a terminal, none where NO_COLOR is set."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PIPE_WIDTH
+    return Console(stderr=stderr, no_color=settings.no_color or None, highlight=False, width=width)
+
+
+def print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def decision_line(entry: LedgerEntry, since: datetime) -> str:
+    """One decision: when, at which gate, what, why."""
+    style = STYLE.get(entry.decision, "")
+    gate = "the end" if entry.gate == END else entry.gate
+    again = f" (attempt {entry.attempt})" if entry.attempt > 1 else ""
+    elapsed_s = (entry.at - since).total_seconds()
+    return (
+        f"[dim]{elapsed_s:8.2f} s[/]  gate to [bold]{gate:<12}[/]{again} "
+        f"[{style}]{entry.decision.upper():<5}[/]  {escape(entry.reason)}"
+    )
+
+
+def run_table(status: RunStatus) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("phase", "state", "done", "missing", "took", "gate behind it"):
+        table.add_column(name, no_wrap=name in ("phase", "state", "done", "took"))
+    for phase in status.phases:
+        table.add_row(
+            phase.phase,
+            f"[{STYLE.get(phase.state, '')}]{phase.state}[/]" if STYLE.get(phase.state) else phase.state,
+            f"{phase.done} of {phase.expected}",
+            escape(shorten(phase.missing)),
+            took(phase.opened_at, phase.passed_at),
+            escape(gate_text(phase)),
+        )
+    return table
+
+
+def gate_text(phase: PhaseStatus) -> str:
+    """The gate behind a phase; why, wherever it is more than that all is there."""
+    if phase.state is PhaseState.COMPLETE or not phase.reason:
+        return phase.decision
+    return f"{phase.decision}: {phase.reason}" if phase.decision else phase.reason
+
+
+def processor_table(phase: PhaseStatus) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("processor", "class", "state", "reported", "why"):
+        table.add_column(name, no_wrap=name != "why")
+    for name, standing in phase.standings.items():
+        if standing.whole:
+            state = "[green]done[/]"
+        elif standing.done:
+            state = "[yellow]counts, not whole[/]"
+        else:
+            state = "[yellow]ended[/]" if standing.ended else "[cyan]open[/]"
+        kind = "critical" if standing.processor.critical else "optional"
+        reported = f"{standing.at:%H:%M:%S}" if standing.at else ""
+        table.add_row(name, kind, state, reported, escape(standing.why))
+    return table
+
+
+def headline(status: RunStatus) -> str:
+    style = STYLE[status.state]
+    text = f"[bold]{status.run}[/] is [{style}]{status.state}[/]"
+    if status.state is RunState.DEGRADED:
+        text += f", completeness {status.completeness:.1%}"
+    if status.ended_at:
+        text += f" after {took(status.started_at, status.ended_at)}"
+    return f"{text}: {escape(status.reason)}"
+
+
+def next_line(status: RunStatus, now: datetime) -> str:
+    """What happens next and when."""
+    if status.next_look_at is None:
+        return "Nothing more will happen by itself." if not status.state.well else ""
+    return f"Next look {moment(status.next_look_at, now)}."
+
+
+def moment(instant: datetime, now: datetime | None = None) -> str:
+    text = f"{instant:%Y-%m-%d %H:%M:%S} UTC"
+    if now is None:
+        return text
+    minutes = round((instant - now).total_seconds() / 60)
+    return f"{text} (in {minutes} min)" if minutes > 0 else f"{text} (now)"
+
+
+def took(first: datetime | None, last: datetime | None) -> str:
+    if first is None or last is None:
+        return ""
+    seconds = (last - first).total_seconds()
+    return f"{seconds:.2f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def shorten(names: Iterable[str]) -> str:
+    names = list(names)
+    more = len(names) - MISSING_SHOWN
+    return ", ".join(names[:MISSING_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)

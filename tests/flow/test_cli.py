@@ -1,0 +1,401 @@
+"""The command as docs/cli.md promises it: help, JSON forms, exit codes, and what a person is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.core.model import RunKey
+from tests.flow import seasons
+from tests.flow.cli import command, environment, run_arguments, tipoff, tipoff_json
+from tests.flow.snapshot import faults, snapshot
+from tests.house.tree import ROOT
+
+COMMANDS = ("run", "demo", "status", "explain", "simulate", "config", "bench")
+COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
+
+
+@pytest.fixture(scope="module")
+def published(season: Path, night: date, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one published night; for readers."""
+    home = tmp_path_factory.mktemp("published")
+    ended = tipoff(*run_arguments(season, night, home))
+    assert ended.returncode == 0, ended.stderr
+    return home
+
+
+@pytest.fixture(scope="module")
+def unfinished(season: Path, night: date, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The season before the night's games were over: its run has to wait."""
+    folder = seasons.copy(season, tmp_path_factory.mktemp("unfinished"))
+    seasons.take_results(folder, seasons.games_of(folder, night))
+    return folder
+
+
+# --- help and forms ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_an_example_that_a_person_can_type(name: str) -> None:
+    helped = tipoff(name, "--help")
+    assert helped.returncode == 0
+    assert f"example:\n  tipoff {name}" in helped.stdout
+
+
+def test_help_of_the_whole_names_every_command_and_every_exit_code() -> None:
+    helped = tipoff("--help")
+    assert helped.returncode == 0
+    for name in COMMANDS:
+        assert re.search(rf"^ +{name} ", helped.stdout, re.MULTILINE)
+    assert re.findall(r"^  ([0-9])  ", helped.stdout, re.MULTILINE) == ["0", "1", "2"]
+
+
+def test_without_a_command_it_shows_its_help_and_exits_with_2() -> None:
+    helped = tipoff()
+    assert helped.returncode == 2
+    assert "usage: tipoff" in helped.stdout
+
+
+def documented(heading: str) -> Any:
+    """The JSON example below a heading of docs/cli.md."""
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").split(f"## {heading}")[1]
+    return json.loads(text.split("```json\n")[1].split("```")[0])
+
+
+def form(value: object) -> object:
+    """Keys and types of a JSON value; of a list, those of its first element."""
+    match value:
+        case dict():
+            return {name: form(part) for name, part in value.items()}
+        case list():
+            return [form(part) for part in value[:1]]
+        case _:
+            return type(value).__name__
+
+
+def test_the_json_of_status_has_the_documented_form(published: Path, night: date) -> None:
+    status = tipoff_json("status", "nba", "--date", night, "--home", published)
+    assert form(status) == form(documented("tipoff status"))
+    [run] = status["runs"]
+    assert run["run"] == f"nba.{night}.overnight.1"
+    assert [phase["phase"] for phase in run["phases"]] == [
+        *("scrape", "raw", "analytics", "precompute", "grading", "export")
+    ]
+    assert {form(phase["next_look_at"]) for phase in run["phases"]} == {"NoneType"}
+
+
+def test_the_json_of_run_is_that_of_status_with_this_run_alone(season: Path, night: date, tmp_path: Path) -> None:
+    told = tipoff_json(*run_arguments(season, night, tmp_path))
+    assert told == tipoff_json("status", "nba", "--date", night, "--home", tmp_path)
+
+
+def test_the_json_of_explain_has_the_documented_form(published: Path, night: date) -> None:
+    told = tipoff_json("explain", f"nba.{night}.overnight.1", "--home", published)
+    [run] = documented("tipoff status")["runs"]
+    assert run.keys() | {"reason", "next_look_at", "decisions"} <= told.keys()
+    assert run["phases"][0].keys() | {"processors"} <= told["phases"][0].keys()
+    assert form(told["phases"][0]["processors"][0]) == {
+        **{"processor": "str", "critical": "bool", "done": "bool", "whole": "bool", "ended": "bool"},
+        **{"share": "float", "why": "str", "missing_units": [], "reported_at": "str"},
+    }
+    assert form(told["decisions"][0]) == {
+        **{"at": "str", "gate": "str", "attempt": "int", "decision": "str", "reason": "str", "missing": []},
+        **{"completeness": "float", "next_look_at": "str"},
+    }
+    assert told["decisions"][-1]["decision"] == "done"
+
+
+def test_explain_of_one_phase_tells_of_that_phase_alone(published: Path, night: date) -> None:
+    told = tipoff_json("explain", f"nba.{night}.overnight.1", "--phase", "raw", "--home", published)
+    assert [phase["phase"] for phase in told["phases"]] == ["raw"]
+    assert {decision["gate"] for decision in told["decisions"]} == {"raw", "analytics"}
+
+
+def test_the_shipped_configuration_has_no_problem() -> None:
+    checked = tipoff("config", "check", "--json")
+    assert checked.returncode == 0
+    told = json.loads(checked.stdout)
+    assert told["problems"] == []
+    assert re.fullmatch("[0-9a-f]{12}", told["config_hashes"]["nba"])
+    assert tipoff("config", "check").returncode == 0
+
+
+def test_the_same_seed_simulates_the_same_days() -> None:
+    first, second = (tipoff("simulate", "--days", 1, "--seed", 3, "--json") for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    assert {"days", "seed", "runs", "violations", "faults", "trace_digest"} <= json.loads(first.stdout).keys()
+
+
+# --- terminals and pipes ----------------------------------------------------------------------------
+
+
+def on_a_terminal(*arguments: object, **env: str) -> str:
+    """What the command writes when a person sits in front of it."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command(*arguments), stdout=theirs, stderr=theirs, cwd=ROOT, env=environment(TERM="xterm-256color", **env)
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while part := os.read(ours, 65_536):
+            said += part
+    except OSError:  # Linux says so when the other side is closed
+        pass
+    os.close(ours)
+    process.wait(timeout=60)
+    return said.decode()
+
+
+def test_a_pipe_gets_no_escape_codes(published: Path, season: Path, night: date) -> None:
+    for arguments in (
+        ("status", "nba", "--date", night, "--home", published),
+        ("explain", f"nba.{night}.overnight.1", "--home", published),
+        run_arguments(season, night, published),
+        ("config", "check"),
+    ):
+        ended = tipoff(*arguments)
+        assert ended.stdout
+        assert "\x1b" not in ended.stdout + ended.stderr
+
+
+def test_a_terminal_gets_colour_unless_no_color_is_set(published: Path, night: date) -> None:
+    arguments = ("status", "nba", "--date", night, "--home", published)
+    assert COLOUR.search(on_a_terminal(*arguments))
+    assert not COLOUR.search(on_a_terminal(*arguments, NO_COLOR="1"))
+
+
+def test_a_reader_that_goes_away_causes_no_traceback(published: Path, night: date) -> None:
+    process = subprocess.Popen(
+        command("explain", f"nba.{night}.overnight.1", "--home", published),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.read().decode()
+    process.stderr.close()
+    process.wait(timeout=60)
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+
+
+# --- wrong usage ------------------------------------------------------------------------------------
+
+RUN = ("--data", "nowhere", "--home", "unused")
+WRONG = {
+    "an unknown pipeline of a run": (("run", "nfl", "--date", "2025-10-31", "--mode", "overnight", *RUN), "nfl", "nba"),
+    "an unknown pipeline of status": (("status", "nfl", "--date", "2025-10-31"), "nfl", "nba"),
+    "an unknown pipeline of explain": (("explain", "nfl.2025-10-31.overnight.1"), "nfl", "nba"),
+    "a date that is none": (("status", "nba", "--date", "31.10.2025"), "31.10.2025", "YYYY-MM-DD"),
+    "a run that is not written like one": (("explain", "yesterday"), "yesterday", "pipeline.YYYY-MM-DD.mode.generation"),
+    "an unknown scenario": (("simulate", "--scenario", "meteor"), "meteor", "racing-join"),
+    "a generation that is none": (
+        ("run", "nba", "--date", "2025-10-31", "--mode", "overnight", *RUN, "--generation", "0"),
+        *("0", "1 to 9999"),
+    ),
+    "patience below zero": (
+        ("run", "nba", "--date", "2025-10-31", "--mode", "overnight", *RUN, "--patience", "-1"),
+        *("-1", "0 to 86400"),
+    ),
+    "an unknown log level": (("config", "check"), "LOUD", "INFO"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_usage_is_refused_with_value_and_remedy(case: str, tmp_path: Path) -> None:
+    arguments, value, remedy = WRONG[case]
+    env = {"LOG_LEVEL": "LOUD"} if "log level" in case else {}
+    ended = tipoff(*arguments, cwd=tmp_path, **env)
+    assert ended.returncode == 2
+    assert value in ended.stderr
+    assert remedy in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.iterdir()), "nothing was done"
+
+
+def test_an_unknown_mode_is_refused_and_the_known_ones_are_named(season: Path, night: date, tmp_path: Path) -> None:
+    ended = tipoff(*run_arguments(season, night, tmp_path / "home", mode="weekly"))
+    assert ended.returncode == 2
+    assert "--mode 'weekly'" in ended.stderr
+    assert "overnight, same_day, tomorrow" in ended.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_mode_that_cannot_run_here_says_what_it_lacks(season: Path, night: date, tmp_path: Path) -> None:
+    ended = tipoff(*run_arguments(season, night, tmp_path / "home", mode="same_day"))
+    assert ended.returncode == 2
+    assert "--mode same_day plans predictions, tonight, which cannot run here; use --mode overnight" in ended.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_unknown_run_is_refused_and_says_where_runs_are_listed(published: Path, night: date) -> None:
+    ended = tipoff("explain", f"nba.{night}.overnight.7", "--home", published)
+    assert ended.returncode == 2
+    assert f"nba.{night}.overnight.7" in ended.stderr
+    assert f"tipoff status nba --date {night}" in ended.stderr
+
+
+def test_an_unknown_phase_is_refused_and_the_planned_ones_are_named(published: Path, night: date) -> None:
+    ended = tipoff("explain", f"nba.{night}.overnight.1", "--phase", "cooking", "--home", published)
+    assert ended.returncode == 2
+    assert "--phase 'cooking'" in ended.stderr
+    assert "scrape, raw, analytics" in ended.stderr
+
+
+def test_a_date_without_runs_is_not_published(published: Path) -> None:
+    ended = tipoff("status", "nba", "--date", "2025-10-22", "--home", published)
+    assert ended.returncode == 1
+    assert "No run of nba for 2025-10-22" in ended.stdout
+
+
+def test_a_home_where_nothing_has_run_is_not_made_by_looking(tmp_path: Path) -> None:
+    assert tipoff("status", "nba", "--date", "2025-10-22", "--home", tmp_path / "home").returncode == 1
+    ended = tipoff("explain", "nba.2025-10-22.overnight.1", "--home", tmp_path / "home")
+    assert ended.returncode == 2
+    assert "nothing has run there yet" in ended.stderr
+    assert not (tmp_path / "home").exists()
+
+
+# --- runs -------------------------------------------------------------------------------------------
+
+
+def test_the_demo_publishes_a_night_that_is_labelled_synthetic(tmp_path: Path) -> None:
+    ended = tipoff("demo", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "synthetic" in ended.stdout
+    [results] = (tmp_path / ".tipoff" / "demo" / "exports").rglob("results.json")
+    assert json.loads(results.read_text())["synthetic"] is True
+    asked = next(line.split() for line in ended.stdout.splitlines() if line.strip().startswith("tipoff explain"))
+    assert tipoff(*asked[1:], cwd=tmp_path).returncode == 0, "what it tells to type works"
+
+
+def test_loading_the_history_counts_what_was_loaded(season: Path, night: date, tmp_path: Path) -> None:
+    dates = {row["game_date"] for row in seasons.read(season, "games") if row["game_date"] < str(night)}
+    ended = tipoff(*run_arguments(season, night, tmp_path))
+    assert f"{len(dates)} dates with games" in ended.stdout
+
+
+def test_a_published_night_run_again_changes_nothing(season: Path, night: date, tmp_path: Path) -> None:
+    arguments, run = run_arguments(season, night, tmp_path), RunKey("nba", night, "overnight")
+    assert tipoff(*arguments).returncode == 0
+    before, files = snapshot(tmp_path, run), {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    assert tipoff(*arguments).returncode == 0
+    assert list(faults(snapshot(tmp_path, run), before)) == []
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == files
+
+
+def test_a_new_generation_is_a_second_run_and_deletes_nothing(season: Path, night: date, tmp_path: Path) -> None:
+    arguments = run_arguments(season, night, tmp_path)
+    assert tipoff(*arguments).returncode == 0
+    first = tipoff_json("explain", f"nba.{night}.overnight.1", "--home", tmp_path)
+    tables = snapshot(tmp_path, RunKey("nba", night, "overnight"))["tables"]
+
+    assert tipoff(*arguments, "--generation", 2).returncode == 0
+    runs = tipoff_json("status", "nba", "--date", night, "--home", tmp_path)["runs"]
+    assert [(run["run"], run["state"]) for run in runs] == [
+        (f"nba.{night}.overnight.1", "published"),
+        (f"nba.{night}.overnight.2", "published"),
+    ]
+    assert tipoff_json("explain", f"nba.{night}.overnight.1", "--home", tmp_path) == first
+    assert snapshot(tmp_path, RunKey("nba", night, "overnight", 2))["tables"] == tables
+    [results] = tmp_path.rglob("results.json")
+    assert json.loads(results.read_text())["run"] == f"nba.{night}.overnight.2"
+
+    assert tipoff_json(*arguments)["runs"][0]["run"] == f"nba.{night}.overnight.2", "the latest is gone on with"
+
+
+# --- while a run is under way -----------------------------------------------------------------------
+
+
+def started(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment()
+    )
+
+
+def until(process: subprocess.Popen[str], text: str) -> None:
+    """Read on until the command has said this."""
+    assert process.stdout is not None
+    end = time.monotonic() + 60
+    while time.monotonic() < end and select.select([process.stdout], [], [], 1.0)[0] is not None:
+        line = process.stdout.readline()
+        if text in line:
+            return
+        assert line, f"it ended without saying {text!r}"
+    raise AssertionError(f"it never said {text!r}")
+
+
+@pytest.fixture
+def waiting(unfinished: Path, night: date, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A run that stands by for its games, and its home."""
+    process = started(*run_arguments(unfinished, night, tmp_path), "--patience", 600)
+    until(process, "OPEN")
+    yield process, tmp_path
+    process.kill()
+    process.communicate()
+
+
+def test_status_and_explain_answer_while_another_process_holds_the_home(
+    waiting: tuple[subprocess.Popen[str], Path], night: date
+) -> None:
+    process, home = waiting
+    told = tipoff("status", "nba", "--date", night, "--home", home, "--json")
+    assert told.returncode == 1, "not published yet"
+    assert json.loads(told.stdout)["runs"][0]["state"] == "running"
+    explained = tipoff("explain", f"nba.{night}.overnight.1", "--home", home)
+    assert explained.returncode == 0
+    assert "boxscores" in explained.stdout
+    assert process.poll() is None, "and it has not been disturbed"
+
+
+def test_status_answers_at_any_moment_of_a_run(season: Path, night: date, tmp_path: Path) -> None:
+    process = started(*run_arguments(season, night, tmp_path))
+    codes = []
+    while process.poll() is None:
+        told = tipoff("status", "nba", "--date", night, "--home", tmp_path)
+        assert told.stderr == ""
+        codes.append(told.returncode)
+    said = process.communicate()
+    assert process.returncode == 0, said
+    assert set(codes) <= {0, 1}
+
+
+@pytest.mark.parametrize("after", ["home", "gate to raw", "gate to analytics", "gate to export"])
+def test_control_c_loses_nothing_and_the_same_command_goes_on(
+    season: Path, night: date, tmp_path: Path, after: str
+) -> None:
+    arguments = run_arguments(season, night, tmp_path)
+    process = started(*arguments)
+    until(process, after)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert "nothing is lost" in said
+    assert "Traceback" not in said
+    assert tipoff(*arguments).returncode == 0
+    assert tipoff_json("status", "nba", "--date", night, "--home", tmp_path)["runs"][0]["state"] == "published"
+
+
+def test_control_c_ends_a_run_that_only_stands_by(waiting: tuple[subprocess.Popen[str], Path]) -> None:
+    process, _ = waiting
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "nothing is lost" in said

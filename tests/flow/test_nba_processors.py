@@ -1,0 +1,487 @@
+"""Do the nba processors turn the league's data into right tables, name what is missing, and never look ahead?"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from data_processors.nba.runner import UnknownProcessor, bootstrap
+from data_processors.nba.sample_season import write_sample_season
+from shared.adapters.feed import FolderFeed
+from shared.core.model import RunKey, Status
+from shared.ports import Feed, FeedError, Partition, Stamp
+from tests.flow.nights import NOW, EditedFeed, Night, Row, new_work
+
+DAY = timedelta(days=1)
+REAL_NIGHT = date(2024, 1, 15)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample_season(folder, days=16)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def feed(folder: Path) -> FolderFeed:
+    return FolderFeed(folder)
+
+
+@pytest.fixture(scope="module")
+def day(feed: FolderFeed) -> date:
+    """A late date with games enough, and with games on the date after."""
+    coverage = feed.coverage()
+    games = Counter(str(game["game_date"]) for game in feed.games(coverage.first, coverage.last))
+    days = [coverage.last - number * DAY for number in range(1, 9)]
+    return next(day for day in days if games[str(day)] >= 4 and games[str(day + DAY)] >= 2)
+
+
+def night(feed: Feed, day: date, mode: str = "overnight", generation: int = 1) -> Night:
+    return Night(work=new_work(feed, before=day), run=RunKey("nba", day, mode, generation))
+
+
+def rows(night: Night, sql: str, **parameters: object) -> list[Row]:
+    return night.work.warehouse.query(sql, parameters)
+
+
+# --- whole runs -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["overnight", "same_day", "tomorrow"])
+def test_every_planned_processor_succeeds_on_whole_data(feed: FolderFeed, day: date, mode: str) -> None:
+    completions = night(feed, day, mode).all()
+    failures = {name: (c.status, c.reason) for name, c in completions.items() if c.status is not Status.SUCCESS}
+    assert failures in ({}, {"prediction_accuracy": (Status.SKIPPED, "no_predictions")})
+    assert not [name for name, c in completions.items() if c.missing]
+
+
+def test_the_real_night_has_eleven_games(real_data: Path) -> None:
+    real = night(FolderFeed(real_data), REAL_NIGHT)
+    completions = real.all()
+    assert len(completions["schedule"].found["games"]) == 11
+    assert len(completions["schedule"].found["next_games"]) == 3
+    for name in ("boxscores", "player_boxscores", "team_boxscores", "player_game_summary", "results"):
+        assert (completions[name].status, completions[name].units_actual) == (Status.SUCCESS, 11), name
+    assert completions["player_boxscores"].rows == 229
+    assert completions["team_offense_game_summary"].rows == 22
+    published = json.loads(real.work.objects.get("nba/2024-01-15/results.json") or b"")
+    assert len(published["games"]) == 11
+    assert sum(len(game["players"]) for game in published["games"]) == 229
+
+
+def test_identities_hold_over_the_whole_real_season(real_data: Path) -> None:
+    feed = FolderFeed(real_data)
+    last = feed.coverage().last
+    season = Night(work=new_work(feed, before=last + DAY), run=RunKey("nba", last, "overnight"))
+    (counts,) = rows(
+        season,
+        """SELECT COUNT(*) AS lines, COUNTIF(pts <> pts_2pt + pts_3pt + pts_ft) AS broken
+           FROM nba_analytics.player_game_summary""",
+    )
+    assert counts == {"lines": 26_401, "broken": 0}
+    (ratings,) = rows(
+        season,
+        """SELECT COUNT(*) AS lines, MIN(o.offensive_rating) AS low, MAX(o.offensive_rating) AS high,
+             AVG(o.offensive_rating) AS mean, COUNTIF(ABS(o.offensive_rating - d.defensive_rating) > 1e-9) AS unequal
+           FROM nba_analytics.team_offense_game_summary AS o
+           JOIN nba_analytics.team_defense_game_summary AS d
+             ON d.game_date = o.game_date AND d.game_id = o.game_id AND d.team = o.opponent""",
+    )
+    assert (ratings["lines"], ratings["unequal"]) == (2_460, 0)
+    assert 70 < float(str(ratings["low"])) < 113 < float(str(ratings["mean"])) < 117 < float(str(ratings["high"])) < 160
+    (shares,) = rows(  # by its definition a team's usage, weighted by minutes, is 100 a fifth of the time each
+        season,
+        """SELECT MIN(total) AS low, MAX(total) AS high FROM (
+             SELECT SUM(p.usage_rate * p.minutes) / MIN(t.minutes / 5) AS total
+             FROM nba_analytics.player_game_summary AS p
+             JOIN nba_analytics.team_offense_game_summary AS t
+               ON t.game_date = p.game_date AND t.game_id = p.game_id AND t.team = p.team
+             GROUP BY p.game_id, p.team)""",
+    )
+    assert float(str(shares["low"])) > 95  # a player of 0 whole minutes has none
+    assert float(str(shares["high"])) <= 100 + 1e-9
+
+
+# --- no look-ahead ----------------------------------------------------------------------------------
+
+
+def blurred(feed: Feed, as_of: date) -> EditedFeed:
+    """The same past and the same meetings on as_of; every result from as_of on, and all that comes later, differ."""
+
+    def game(row: Row) -> Row:
+        if str(row["game_date"]) < str(as_of):
+            return row
+        changed: Row = {"home_pts": 7, "away_pts": 3, "winner": "NOBODY", "attendance": 1, "player_rows": 2}
+        if str(row["game_date"]) > str(as_of):
+            changed |= {"home_team": "AAA", "away_team": "BBB", "tipoff_et": "03:00"}
+        return {**row, **changed}
+
+    def line(row: Row) -> Row:
+        return row if str(row["game_date"]) < str(as_of) else {**row, "pts": 99, "minutes": 1, "team": "AAA"}
+
+    return EditedFeed(feed=feed, game=game, player=line, team=line)
+
+
+@pytest.mark.parametrize(
+    ("source", "mode"),
+    [
+        ("sample", "overnight"),
+        ("sample", "same_day"),
+        ("sample", "tomorrow"),
+        ("real", "overnight"),
+        ("real", "same_day"),
+    ],
+)
+def test_no_table_knows_the_future(request: pytest.FixtureRequest, mode: str, source: str) -> None:
+    if source == "real":
+        feed, day = FolderFeed(request.getfixturevalue("real_data")), REAL_NIGHT
+    else:
+        feed, day = request.getfixturevalue("feed"), request.getfixturevalue("day")
+    as_of = day + DAY if mode == "overnight" else day
+    seen = night(feed, day, mode).all()
+    blind = night(blurred(feed, as_of), day, mode).all()
+    # a run before its games also lands who meets on the date after: that is known, and blurred here
+    schedules = () if mode == "overnight" else ("schedule", "raw_schedule")
+    differ = {name for name, completion in seen.items() if completion.digest != blind[name].digest}
+    assert differ <= set(schedules)
+    assert seen["ml_feature_store"].rows
+
+
+def test_the_schedule_lands_no_result_of_a_date_that_is_not_over(feed: FolderFeed, day: date) -> None:
+    for mode, finals in (("overnight", {str(day)}), ("same_day", set())):
+        run = night(feed, day, mode)
+        run.one("schedule")
+        run.one("raw_schedule")
+        found = rows(
+            run, "SELECT game_date, game_status, home_pts, attendance, player_rows, winner FROM nba_raw.raw_schedule"
+        )
+        final = {str(row["game_date"]) for row in found if row["game_status"] == "final"}
+        assert final - {str(day - DAY * n) for n in range(1, 60)} == finals
+        later = [row for row in found if str(row["game_date"]) not in final]
+        assert later
+        assert all(row[name] is None for row in later for name in ("home_pts", "attendance", "player_rows", "winner"))
+
+
+# --- what is missing is named -----------------------------------------------------------------------
+
+
+def broken(feed: Feed, game_id: str, **changes: object) -> EditedFeed:
+    """One player line of a game carries other values."""
+    done: list[object] = []
+
+    def player(row: Row) -> Row:
+        if row["game_id"] != game_id or (done and done[0] != row["player_id"]):
+            return row
+        done.append(row["player_id"])
+        return {**row, **changes}
+
+    return EditedFeed(feed=feed, player=player)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"pts": 99}, "pts identity broken for player {player} (99 <> "),
+        ({"reb": 77}, "reb identity broken for player {player} (77 <> "),
+        ({"ftm": 50, "pts": None}, "unreadable number for player {player}"),
+        ({"stl": "many"}, "unreadable number for player {player}"),
+        ({"ast": -1}, "negative number for player {player}"),
+        ({"player_id": None}, "key missing in a line of player"),
+        ({"team": "ZZZ"}, "player {player} is not on a side of this game"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else ", ".join(value),
+)
+def test_a_line_that_breaks_a_rule_takes_its_game_out_and_says_why(
+    feed: FolderFeed, day: date, changes: dict[str, object], why: str
+) -> None:
+    game_id = str(feed.games(day, day)[1]["game_id"])
+    player = next(line["player_id"] for line in feed.player_lines(day, day) if line["game_id"] == game_id)
+    run = night(broken(feed, game_id, **changes), day)
+    completions = run.all()
+    games = len(run.units["games"])
+    for name in ("player_boxscores", "team_boxscores"):
+        completion = completions[name]
+        assert (completion.status, completion.missing) == (Status.PARTIAL, (game_id,))
+        assert (completion.units_actual, completion.units_expected) == (games - 1, games)
+        assert completion.reason.startswith(f"{game_id}: {why.format(player=player)}")
+    assert completions["boxscores"].status is Status.SUCCESS
+    published = json.loads(run.work.objects.get(f"nba/{day}/results.json") or b"")
+    assert published["missing_games"] == [game_id]
+    assert len(published["games"]) == games - 1
+
+
+def without_player(feed: Feed, game_id: str, *, count_known: bool) -> EditedFeed:
+    gone = min(str(line["player_id"]) for line in feed.player_lines(*game_dates(feed)) if line["game_id"] == game_id)
+    return EditedFeed(
+        feed=feed,
+        player=lambda row: None if (row["game_id"], str(row["player_id"])) == (game_id, gone) else row,
+        game=lambda row: row if count_known else {**row, "player_rows": None},
+    )
+
+
+def game_dates(feed: Feed) -> tuple[date, date]:
+    coverage = feed.coverage()
+    return coverage.first, coverage.last
+
+
+@pytest.mark.parametrize(
+    ("count_known", "why"),
+    [(True, "19 player lines, the schedule says 20"), (False, "points, the final score says")],
+    ids=["by the schedule's count", "by the final score"],
+)
+def test_a_lost_player_line_is_noticed(feed: FolderFeed, day: date, count_known: bool, why: str) -> None:
+    game_id = str(feed.games(day, day)[0]["game_id"])
+    run = night(without_player(feed, game_id, count_known=count_known), day)
+    completion = run.all()["player_boxscores"]
+    assert completion.missing == (game_id,)
+    assert why in completion.reason
+
+
+def unfinished(feed: Feed, game_ids: set[str]) -> EditedFeed:
+    """Games that are being played: no score yet, half the lines."""
+    return EditedFeed(
+        feed=feed,
+        game=lambda row: {**row, "home_pts": None, "away_pts": None} if row["game_id"] in game_ids else row,
+        player=lambda row: None if row["game_id"] in game_ids and int(str(row["player_id"])) % 2 else row,
+    )
+
+
+def test_one_unfinished_game_does_not_hold_the_others(real_data: Path) -> None:
+    feed = FolderFeed(real_data)
+    late = str(feed.games(REAL_NIGHT, REAL_NIGHT)[-1]["game_id"])
+    completions = night(unfinished(feed, {late}), REAL_NIGHT).all()
+    for name in ("boxscores", "player_boxscores", "player_game_summary", "results"):
+        completion = completions[name]
+        assert (completion.status, completion.units_actual, completion.units_expected) == (Status.PARTIAL, 10, 11)
+        assert completion.missing == (late,)
+    assert completions["boxscores"].reason == f"{late}: no final box score yet"
+
+
+def test_before_any_game_is_over_box_scores_are_not_ready(feed: FolderFeed, day: date) -> None:
+    tonight = {str(game["game_id"]) for game in feed.games(day, day)}
+    run = night(unfinished(feed, tonight), day)
+    run.one("schedule")
+    completion = run.one("boxscores")
+    assert (completion.status, completion.units_actual, completion.rows) == (Status.NOT_READY, 0, 0)
+    assert completion.retry_at
+    assert completion.retry_at > NOW
+    assert run.one("player_boxscores").status is Status.NOT_READY
+
+
+def test_a_game_that_ends_later_is_whole_on_the_next_attempt(feed: FolderFeed, day: date) -> None:
+    late = str(feed.games(day, day)[0]["game_id"])
+    run = night(unfinished(feed, {late}), day)
+    assert run.all()["player_boxscores"].status is Status.PARTIAL
+    run.work = type(run.work)(
+        warehouse=run.work.warehouse, feed=feed, objects=run.work.objects, now=run.work.now, commit="abc1234"
+    )
+    for name in ("boxscores", "player_boxscores", "team_boxscores", "team_offense_game_summary", "player_game_summary"):
+        assert run.one(name, attempt=2).status is Status.SUCCESS, name
+    assert run.one("results", attempt=2).missing == ()
+
+
+def test_a_date_the_feed_cannot_answer_for_is_an_error_not_a_holiday(feed: FolderFeed) -> None:
+    beyond = feed.coverage().last + DAY
+    run = Night(work=new_work(feed), run=RunKey("nba", beyond, "overnight"))
+    with pytest.raises(FeedError, match="silence is not a holiday"):
+        run.one("schedule")
+
+
+def test_the_day_after_the_last_covered_date_stays_unknown(feed: FolderFeed) -> None:
+    run = night(feed, feed.coverage().last)
+    assert set(run.one("schedule").found) == {"games"}
+    run.one("raw_schedule")
+    assert run.one("upcoming_team_game_context").reason == "no_input"
+
+
+def test_a_covered_date_without_games_is_found_empty(feed: FolderFeed) -> None:
+    first, last = game_dates(feed)
+    played = {str(game["game_date"]) for game in feed.games(first, last)}
+    empty = next(first + n * DAY for n in range((last - first).days) if str(first + n * DAY) not in played)
+    run = Night(work=new_work(feed), run=RunKey("nba", empty, "overnight"))
+    completion = run.one("schedule")
+    assert (completion.status, completion.found["games"]) == (Status.SUCCESS, ())
+
+
+def test_the_first_date_of_a_season_has_no_history(feed: FolderFeed) -> None:
+    run = night(feed, feed.coverage().first, "same_day")
+    completions = run.all()
+    for name in ("upcoming_player_game_context", "player_daily_cache", "ml_feature_store"):
+        assert (completions[name].status, completions[name].reason) == (Status.SKIPPED, "no_history")
+        assert not completions[name].missing
+    assert completions["upcoming_team_game_context"].status is Status.SUCCESS
+
+
+def test_games_between_teams_that_have_not_played_are_not_expected(feed: FolderFeed) -> None:
+    second = feed.coverage().first + DAY
+    completion = night(feed, second, "same_day").all()["upcoming_player_game_context"]
+    assert completion.status is Status.SUCCESS
+    assert completion.units_expected is not None
+    assert completion.units_expected < len(feed.games(second, second))
+
+
+# --- once more --------------------------------------------------------------------------------------
+
+
+def test_a_start_that_comes_again_is_reported_and_not_done_again(feed: FolderFeed, day: date) -> None:
+    run = night(feed, day)
+    first = run.all()
+    run.work = type(run.work)(
+        warehouse=run.work.warehouse,
+        feed=EditedFeed(feed=feed, player=lambda _: None, game=lambda _: None),
+        objects=run.work.objects,
+        now=run.work.now,
+        commit="abc1234",
+    )
+    for name in ("schedule", "boxscores", "player_boxscores", "upcoming_player_game_context", "player_daily_cache"):
+        again = run.one(name)
+        assert (again.status, again.digest, again.rows) == (first[name].status, first[name].digest, first[name].rows)
+        assert (again.found, again.units_actual) == (first[name].found, first[name].units_actual)
+
+
+def test_a_second_attempt_gives_equal_content_and_no_row_twice(feed: FolderFeed, day: date) -> None:
+    run = night(feed, day)
+    first, second = run.all(), run.all(attempt=2)
+    assert {name: (c.digest, c.rows) for name, c in first.items() if name != "status"} == {
+        name: (c.digest, c.rows) for name, c in second.items() if name != "status"
+    }
+
+
+def test_an_older_run_does_not_replace_a_newer_one(feed: FolderFeed, day: date) -> None:
+    newer = night(feed, day, generation=2)
+    newer.all()
+    older = Night(work=newer.work, run=RunKey("nba", day, "overnight"))
+    stood = newer.work.objects.get(f"nba/{day}/results.json")
+    for completion in older.all(without=("prediction_accuracy",)).values():
+        assert (completion.status, completion.reason) == (Status.SKIPPED, "superseded"), completion.processor
+    assert newer.work.objects.get(f"nba/{day}/results.json") == stood
+    assert older.units == newer.units
+
+
+# --- optional inputs, grading, export ---------------------------------------------------------------
+
+
+def test_a_missing_optional_input_leaves_its_features_null_and_counted(feed: FolderFeed, day: date) -> None:
+    whole, reduced = night(feed, day), night(feed, day)
+    whole.all()
+    completions = reduced.all(without=("team_defense_zone_analysis", "player_shot_zone_analysis"))
+    assert completions["ml_feature_store"].status is Status.SUCCESS
+    query = """SELECT COUNTIF(matchup_factor IS NULL) AS lacking, COUNT(*) AS players, MIN(features_present) AS low,
+      MAX(features_present) AS high, MIN(features_total) AS total FROM nba_precompute.ml_feature_store"""
+    (with_all,), (without,) = rows(whole, query), rows(reduced, query)
+    assert (with_all["high"], with_all["total"]) == (16, 16)
+    assert int(str(with_all["lacking"])) <= 3  # who has not scored yet has no shares
+    assert without["lacking"] == without["players"]
+    assert without["high"] == 14  # matchup_factor and share_pts_3pt
+
+
+def test_grading_takes_the_run_that_counts_and_names_it(feed: FolderFeed, day: date) -> None:
+    run = night(feed, day)
+    run.all()
+    line = feed.player_lines(day, day)[0]
+    actual = int(str(line["pts"]))
+    for mode, fence, value in (("tomorrow", 10, actual + 9.0), ("same_day", 20, actual + 1.5)):
+        prediction = {
+            "game_date": day,
+            "game_id": line["game_id"],
+            "player_id": str(line["player_id"]),
+            "system": "moving_average",
+            "value": value,
+            "low": value - 2,
+            "high": value + 2,
+            "completeness": 1.0,
+        }
+        run.work.warehouse.load(
+            Partition(table="nba_predictions.predictions", column="game_date", first=day, last=day),
+            [prediction],
+            Stamp(run=f"nba.{day}.{mode}.1", attempt=1, fence=fence),
+        )
+    completion = run.one("prediction_accuracy", attempt=2)
+    assert (completion.status, completion.rows) == (Status.SUCCESS, 1)
+    (graded,) = rows(run, "SELECT graded_run, value, actual, error, inside FROM nba_predictions.accuracy")
+    assert graded == {
+        "graded_run": f"nba.{day}.same_day.1",
+        "value": actual + 1.5,
+        "actual": actual,
+        "error": 1.5,
+        "inside": True,
+    }
+
+
+def test_the_export_carries_its_labels_and_is_the_same_but_for_the_time(feed: FolderFeed, day: date) -> None:
+    documents = []
+    for _ in range(2):
+        run = night(feed, day)
+        run.all()
+        run.one("results", completeness=0.9, missing=("team_defense_game_summary",))
+        documents.append(run.work.objects.get(f"nba/{day}/results.json"))
+    assert documents[0] == documents[1]
+    published = json.loads(documents[0] or b"")
+    assert (published["completeness"], published["missing"]) == (0.9, ["team_defense_game_summary"])
+    assert published["synthetic"] is True
+    assert published["run"] == f"nba.{day}.overnight.1"
+    assert (published["commit"], published["config_hash"]) == ("abc1234", "0123456789ab")
+    assert published["generated_at"] == NOW.isoformat()
+    status = json.loads(run.work.objects.get(f"nba/{day}/status.json") or b"")
+    counts = {table["table_name"]: table["row_count"] for table in status["tables"]}
+    assert counts["nba_raw.player_boxscores"] == sum(len(game["players"]) for game in published["games"])
+    assert len(counts) == 17
+
+
+def test_results_with_games_are_not_replaced_by_results_without(feed: FolderFeed, day: date) -> None:
+    run = night(feed, day)
+    run.all()
+    stood = run.work.objects.get(f"nba/{day}/results.json")
+    run.work.warehouse.load(
+        Partition(table="nba_analytics.player_game_summary", column="game_date", first=day, last=day),
+        [],
+        Stamp(run="a mistake", attempt=1, fence=10**12),
+    )
+    completion = run.one("results", attempt=2)
+    assert completion.status is Status.FAILED
+    assert "keeps its" in completion.reason
+    assert run.work.objects.get(f"nba/{day}/results.json") == stood
+
+
+def test_an_unknown_processor_is_refused_by_name(feed: FolderFeed, day: date) -> None:
+    with pytest.raises(UnknownProcessor, match="tonight"):
+        Night(work=new_work(feed), run=RunKey("nba", day, "same_day")).one("tonight")
+
+
+# --- history ----------------------------------------------------------------------------------------
+
+
+def test_history_is_loaded_once_and_strictly_before_the_date(feed: FolderFeed, day: date) -> None:
+    work = new_work(feed)
+    said: list[str] = []
+    loaded = bootstrap(work, day, said.append)
+    assert loaded == len({game["game_date"] for game in feed.games(feed.coverage().first, day - DAY)})
+    assert len(said) == 1
+    (last,) = work.warehouse.query("SELECT MAX(game_date) AS day FROM nba_scrape.boxscores", {})
+    assert str(last["day"]) < str(day)
+    assert bootstrap(work, day, said.append) == 0
+    assert len(said) == 1
+
+
+def test_a_history_that_was_killed_is_finished_and_leaves_runs_alone(feed: FolderFeed, day: date) -> None:
+    work = new_work(feed)
+    mine = next(
+        day - n * DAY for n in range(3, 10) if all(feed.games(day - m * DAY, day - m * DAY) for m in (n - 1, n, n + 1))
+    )
+    run = Night(work=work, run=RunKey("nba", mine, "overnight"))
+    for name in ("schedule", "boxscores", "raw_schedule", "player_boxscores", "team_boxscores"):
+        run.one(name)  # its summaries never came
+    bootstrap(work, mine, lambda _: None)
+    bootstrap(work, day, lambda _: None)
+    owners = work.warehouse.query(
+        "SELECT DISTINCT run FROM nba_raw.player_boxscores WHERE game_date = @day ORDER BY run", {"day": mine}
+    )
+    assert owners == [{"run": str(run.run)}]
+    straight = new_work(feed, before=day)
+    query = "SELECT COUNT(*) AS lines, SUM(pts) AS pts FROM nba_analytics.player_game_summary"
+    assert work.warehouse.query(query, {}) == straight.warehouse.query(query, {})
