@@ -217,6 +217,4 @@ def night(data: Path | None, times: int = 5) -> dict[str, object]:
 
 def _home(folder: str, durability: str = "process") -> AbstractContextManager[wiring.LocalHome]:
     settings = Settings(home=Path(folder), log_level="ERROR", commit="unknown", no_color=True)
-    return wiring.write_home(
-        settings, command="tipoff bench", wait_s=0, waiting=lambda who: None, durability=durability
-    )
+    return wiring.write_home(settings, command="tipoff bench", wait_s=0, waiting=lambda _: None, durability=durability)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared import edge
 from orchestration.pool import Pool, Work
+from shared import edge
 from shared.core.codec import Malformed
 from shared.core.messages import completion_message, read_completion, read_nudge, read_start
 from shared.core.model import Start
@@ -23,6 +23,7 @@ PULL_MAX = 64  # messages taken in one step; bounds what a crash leaves leased
 HANDLER_LEASE_S = 60  # far above any handler; a process that died is waited for this long at most
 START_LEASE_S = 24 * 3600  # a start is held until its own timeout; a home has one writer, which lets go at opening
 SWEEP_EVERY = timedelta(seconds=1)
+CLOSE_S = 5  # for a redelivered start whose run has ended meanwhile: its store must not be closed under it
 IDLE_S = 0.5  # between looks at the clock when nothing is due
 
 
@@ -44,7 +45,7 @@ class LocalRuntime:
         work: Work,
         *,
         topic_of: Callable[[Start], str],
-        interrupt: Callable[[int], object] = lambda thread: None,
+        interrupt: Callable[[int], object] = lambda _: None,
         workers: int = 4,
     ) -> None:
         self._ports, self._service = ports, service
@@ -90,7 +91,7 @@ class LocalRuntime:
         return self._pool.running
 
     def close(self) -> None:
-        self._pool.close()
+        self._pool.close(CLOSE_S)
 
     def _report(self) -> bool:
         """Publish what the processors reported, then acknowledge their starts: in this order nothing is lost."""

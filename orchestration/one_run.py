@@ -67,7 +67,9 @@ class OneRun:
             idle_until = runtime.idle_until()
             if idle_until is None:
                 return False
-            return min(idle_until, status.next_look_at) > ports.clock.now() + timedelta(seconds=patience_s)
+            # what fell due since the last sweep is not in the status any more, but still on the timer's list
+            due_at = ports.states.load(self.key).due_at or status.next_look_at
+            return min(idle_until, status.next_look_at, due_at) > ports.clock.now() + timedelta(seconds=patience_s)
 
         try:
             runtime.run_until(stands_still)

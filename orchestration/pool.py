@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import Generic, TypeVar
 
 from shared import edge
@@ -18,6 +18,7 @@ from shared.core.model import Completion, Start
 
 Work = Callable[[Start], Completion]
 Tag = TypeVar("Tag")
+CLOSE_POLL_S = 0.01
 
 
 @dataclass(eq=False, slots=True)
@@ -88,8 +89,12 @@ class Pool(Generic[Tag]):
         now = monotonic()
         return min((job.began + job.start.timeout_s - now for job in self._running if job.thread), default=None)
 
-    def close(self) -> None:
-        """Let idle threads go; those at work are daemons and end with the process."""
+    def close(self, wait_s: float = 0.0) -> None:
+        """Let the threads go, after what they are at; who takes longer than wait_s ends with the process."""
+        until = monotonic() + wait_s
+        while self._running and monotonic() < until:
+            self.finished()
+            sleep(CLOSE_POLL_S)
         for _ in range(self._threads):
             self._waiting.put(None)
 

@@ -37,7 +37,7 @@ def _handle(delivery: Delivery, handle: Handler, ports: Ports) -> bool:
         refused = handle(delivery.data)
     except Malformed as error:
         refused = Refusal(f"malformed: {error}")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the rim: whatever it is, the message comes again
         log.warning("%s attempt %d on %s: %s", delivery.id, delivery.attempt, delivery.topic, describe(error))
         ports.bus.nack(delivery, ports.clock.now(), describe(error))
         return False
@@ -65,7 +65,7 @@ def perform(start: Start, work: Callable[[Start], Completion]) -> Completion:
     began = monotonic()
     try:
         return work(start)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the rim: whatever it is, it is a report
         log.warning("%s failed: %s", start.id, describe(error))
         return failure(start, describe(error), monotonic() - began)
 

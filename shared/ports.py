@@ -40,6 +40,9 @@ class Quarantined:
 
 QUARANTINE_BODY_MAX = 4_096
 
+LOOK_WITHIN_S = 60
+"""Within two minutes, with a sweep every minute, a fact is weighed, whatever becomes of the message that brought it."""
+
 
 class StateStore(Protocol):
     """Facts, latches, control and ledger of every run. State is never deleted."""
@@ -51,7 +54,11 @@ class StateStore(Protocol):
         """The plan as it was written; None for an unknown run."""
 
     def append(self, fact: Fact) -> bool:
-        """Record a fact under its run and Completion.id. False if it is there; the first stays as it was."""
+        """Record a fact under its run and Completion.id. False if it is there; the first stays as it was.
+
+        In the same step the run becomes due LOOK_WITHIN_S after the fact was received, if it was not due earlier:
+        whoever recorded it may die before looking, every time it is delivered.
+        """
 
     def load(self, run: RunKey) -> RunRecord:
         """A view that holds every fact and latch whose append or claim returned before this call began."""

@@ -57,12 +57,13 @@ def write_home(
 ) -> Iterator[LocalHome]:
     """The home, held by this process alone. What a killed writer had leased is let go: nobody else can hold it."""
     from shared.adapters.clock import SystemClock
-    from shared.adapters.home import only_writer, open_home
+    from shared.adapters.home import only_writer, open_home, remove_unfinished
     from shared.adapters.sqlite import Sqlite
 
     path = open_home(settings.home)
     clock = SystemClock()
     with only_writer(path, command, wait_s, waiting):
+        remove_unfinished(path / EXPORTS)
         store = Sqlite(path / STATE_FILE, durability="power" if durability == "power" else "process")
         home = LocalHome(path, store, clock)
         try:
@@ -75,8 +76,11 @@ def write_home(
 @contextmanager
 def read_home(settings: Settings) -> Iterator[StateStore | None]:
     """The state of a home, readable also while another process writes it. None if nothing has run there yet."""
+    from shared.adapters.home import HomeError
     from shared.adapters.sqlite import Sqlite
 
+    if settings.home.exists() and not settings.home.is_dir():
+        raise HomeError(f"--home {settings.home}: is not a folder; name the one that the runs were given")
     if not (settings.home / STATE_FILE).exists():
         yield None
         return

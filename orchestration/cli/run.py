@@ -6,7 +6,6 @@ import argparse
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from pathlib import Path
-from time import monotonic
 
 from rich.console import Console
 from rich.status import Status
@@ -100,13 +99,11 @@ def drive(
                 if spin:
                     spin.update("running " + (", ".join(start.processor for start in running) or "nothing"))
 
-            started = monotonic()
             status = one.go(patience_s=patience_s, tell=tell, watch=watch)
-        took_s = monotonic() - started
     if json:
         show.print_json({"runs": [status.to_json()]})
     else:
-        report(console, settings, status, took_s)
+        report(console, settings, status)
     return OK if status.state.well else NOT_PUBLISHED
 
 
@@ -115,7 +112,7 @@ def spinner(console: Console, json: bool) -> AbstractContextManager[Status | Non
     return console.status("starting") if console.is_terminal and not json else nullcontext()
 
 
-def report(console: Console, settings: Settings, status: RunStatus, took_s: float) -> None:
+def report(console: Console, settings: Settings, status: RunStatus) -> None:
     console.print()
     console.print(show.headline(status), soft_wrap=True)
     console.print(show.run_table(status))

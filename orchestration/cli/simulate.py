@@ -3,39 +3,81 @@
 from __future__ import annotations
 
 import argparse
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import settings_of
 
+if TYPE_CHECKING:
+    from simulation.simulate import Report
+
 DAYS = 10
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from simulation.scenarios import SCENARIOS, run_scenario
-    from simulation.simulate import simulate
+    from simulation.scenarios import SCENARIOS
+    from simulation.simulate import run_scenario
 
-    settings = settings_of(arguments)
-    console = show.console(settings)
+    console = show.console(settings_of(arguments), stderr=arguments.json)
     if arguments.scenario == "list":
-        for name, scenario in SCENARIOS.items():
-            console.print(f"{name:<28} {scenario.lesson}")
-        return OK
+        return _list(console, {name: scenario.says for name, scenario in SCENARIOS.items()}, json=arguments.json)
     if arguments.scenario and arguments.scenario not in SCENARIOS:
         raise UsageError(f"--scenario {arguments.scenario!r} is unknown; known: {', '.join(SCENARIOS)}")
     if arguments.scenario and arguments.days:
         raise UsageError("--days goes without --scenario: a scenario lasts as long as its failure")
+    began = monotonic()
     if arguments.scenario:
         report = run_scenario(arguments.scenario, seed=arguments.seed)
     else:
-        report = simulate(days=arguments.days or DAYS, seed=arguments.seed)
+        report = _simulate(console, arguments.days or DAYS, arguments.seed)
     if arguments.json:
         show.print_json(report.to_json())
-        return NOT_PUBLISHED if report.violations else OK
-    if arguments.trace:
+    else:
+        if arguments.scenario:
+            console.print(f"[bold]{arguments.scenario}[/]: {SCENARIOS[arguments.scenario].says}", soft_wrap=True)
+        _print(console, report, monotonic() - began, trace=arguments.trace)
+    return NOT_PUBLISHED if report.violations else OK
+
+
+def _simulate(console: Console, days: int, seed: int) -> Report:
+    """With a bar and an estimate, on a terminal."""
+    from simulation.simulate import simulate
+
+    columns = (TextColumn("simulated days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("days", total=days)
+        return simulate(days=days, seed=seed, progress=lambda done: bar.advance(task, done))
+
+
+def _print(console: Console, report: Report, took_s: float, *, trace: bool) -> None:
+    if trace:
         for line in report.trace:
             console.print(line, markup=False, soft_wrap=True)
-    console.print(report.summary(), markup=False)
+    ends = {end: getattr(report, end) for end in ("published", "degraded", "nothing_expected", "blocked", "failed")}
+    if report.days > 1:
+        console.print(f"{report.days} days, seed {report.seed}: {report.runs} runs in {took_s:.1f} s")
+    else:
+        console.print(f"  runs     {report.runs}, {report.decisions} decisions, in {took_s:.1f} s")
+    console.print(
+        "  ended    " + (", ".join(f"{n} {end}" for end, n in ends.items() if n) or "none: cut short by design")
+    )
+    console.print("  faults   " + (", ".join(f"{n} {kind}" for kind, n in report.faults.items()) or "none"))
+    console.print(f"  trace    {report.digest[:16]}")
     for violation in report.violations:
-        console.print(f"VIOLATION {violation}", style="bold red", markup=False, soft_wrap=True)
-    return NOT_PUBLISHED if report.violations else OK
+        text = f"{violation.at:%Y-%m-%d %H:%M:%S} {violation.run}: {violation.rule}: {violation.detail}"
+        console.print(f"VIOLATION {text}", style="bold red", markup=False, soft_wrap=True)
+    console.print(f"{len(report.violations)} violations", style="bold red" if report.violations else "bold green")
+
+
+def _list(console: Console, lessons: dict[str, str], *, json: bool) -> int:
+    if json:
+        show.print_json({"scenarios": lessons})
+        return OK
+    for name, lesson in lessons.items():
+        console.print(f"{name:<28} {lesson}", markup=False)
+    return OK

@@ -35,6 +35,12 @@ def open_home(path: Path) -> Path:
     return path
 
 
+def remove_unfinished(exports: Path) -> None:
+    """Remove what a killed writer was putting. For the home's one writer: nobody else can be at it."""
+    for path in exports.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def only_writer(home: Path, command: str, wait_s: float, waiting: Callable[[str], None]) -> Iterator[None]:
     """Hold the home's write lock. The kernel lets go of it when the process ends, however it ends.
@@ -67,7 +73,8 @@ def _acquire(handle: int, home: Path, wait_s: float, waiting: Callable[[str], No
             return
         if time.monotonic() >= until:
             raise HomeBusy(
-                f"--home {home} is being written by {holder}; wait for it (--wait SECONDS), stop it, or use another --home"
+                f"--home {home} is being written by {holder}; "
+                "wait for it (--wait SECONDS), stop it, or use another --home"
             )
         if not told:
             waiting(holder)

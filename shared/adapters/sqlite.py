@@ -22,7 +22,7 @@ from shared.core.codec import Malformed, decode, encode
 from shared.core.messages import TEXT_MAX, Message
 from shared.core.model import Control, Fact, Latch, LedgerEntry, RunKey
 from shared.core.plan import Plan
-from shared.ports import QUARANTINE_BODY_MAX, Delivery, Quarantined, RunRecord
+from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, Delivery, Quarantined, RunRecord
 
 APPLICATION_ID = 0x7190FF01  # stands in the file's header and says: a Tipoff state file
 VERSION = 1  # of the tables below
@@ -363,6 +363,11 @@ class SqliteStates:
             written = connection.execute(
                 "INSERT INTO facts (run, key, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row
             ).rowcount
+            if written:
+                soon = to_micros(fact.received_at) + LOOK_WITHIN_S * SECOND
+                connection.execute(
+                    "UPDATE runs SET due_at = ?1 WHERE run = ?2 AND (due_at IS NULL OR due_at > ?1)", (soon, row[0])
+                )
         return bool(written)
 
     def load(self, run: RunKey) -> RunRecord:

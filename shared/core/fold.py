@@ -73,13 +73,15 @@ def with_starts(view: View, starts: Iterable[Start]) -> View:
 
 
 def found_by(phase: PlannedPhase, facts: Mapping[str, tuple[Fact, ...]]) -> dict[str, tuple[str, ...]]:
-    """What the processors of a phase found, the latest report of each; that there is nothing takes a success."""
+    """What the processors of a phase found, the latest report of each; that there is nothing takes a whole one."""
     found: dict[str, tuple[str, ...]] = {}
     for processor in phase.processors:
         for fact in facts.get(processor.name, ()):
             completion = fact.completion
-            if completion.found and completion.status in FINDS:
-                succeeded = completion.status is Status.SUCCESS
+            # Superseded by another run's newer rows, it has looked all the same.
+            whole_skip = completion.status is Status.SKIPPED and completion.reason in processor.whole_skips
+            if completion.found and (completion.status in FINDS or whole_skip):
+                succeeded = completion.status is not Status.PARTIAL
                 found.update({name: units for name, units in completion.found.items() if units or succeeded})
     return found
 

@@ -190,11 +190,16 @@ def name_of(decision: Decision) -> str:
 
 
 def says_the_same(entry: LedgerEntry | None, other: LedgerEntry) -> bool:
-    """Whether a decision has not changed: same gate, same word, same reason, same things missing."""
-    return entry is not None and (
-        (entry.gate, entry.attempt, entry.decision, entry.reason, entry.missing)
-        == (other.gate, other.attempt, other.decision, other.reason, other.missing)
-    )
+    """Whether a decision has not changed.
+
+    A wait stays the same wait however much of what it waits for has come: what is missing, and since when, is folded
+    from the facts. Everything else has changed when its reason or what is missing has.
+    """
+    if entry is None or (entry.gate, entry.attempt, entry.decision) != (other.gate, other.attempt, other.decision):
+        return False
+    if entry.decision == "wait":
+        return entry.readings == other.readings
+    return (entry.reason, entry.missing) == (other.reason, other.missing)
 
 
 def _standing_verdict(outcome: Outcome) -> Verdict:
@@ -295,7 +300,7 @@ def _weigh(
     completeness = min(before.completeness, _completeness(standings))
     count = f"{sum(s.done for s in standings.values())} of {len(standings)} processors of {left.name} are done"
     if all(standing.whole for standing in standings.values()):
-        reason = f"all {len(standings)} processors of {left.name} are done"
+        reason = f"all of {left.name} is done"
         grade = COMPLETE if not missing else DEGRADED
         return Open(reason=reason, grade=grade, missing=missing, completeness=completeness)
 
@@ -312,7 +317,7 @@ def _weigh(
             reason = f"{count}, every critical one among them, at the deadline {_clock(deadline_at)}"
             return Open(reason=reason, grade=DEGRADED, missing=missing, completeness=completeness)
         look = waited_for if waited_for > now and ratio >= left.quorum else deadline_at
-        return Wait(reason=f"{count}; the critical ones are", missing=missing, recheck_at=min(look, deadline_at))
+        return Wait(reason=f"{count}; every critical one is", missing=missing, recheck_at=min(look, deadline_at))
 
     names = ", ".join(standing.processor.name for standing in undone)
     if now >= give_up_at:

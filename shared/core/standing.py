@@ -6,9 +6,10 @@ a round the highest attempt's highest report speaks for a processor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from shared.core.fold import FINDS, View
 from shared.core.model import Completion, Fact, Outcome, Start, Status
@@ -144,7 +145,7 @@ def _result(
 ) -> Standing:
     """What the latest report is worth, attempts and retries aside."""
     completion = facts[-1].completion
-    at, mark = facts[-1].received_at, completion.mark
+    at, mark = facts[-1].received_at, mark_of(view.facts[processor.name])
     match completion.status:
         case Status.SUCCESS | Status.PARTIAL:
             expected = _expected(view, opened, processor.unit)
@@ -176,6 +177,19 @@ def _result(
         case _:
             word = "failed" if completion.status is Status.FAILED else "is not ready"
             return Standing(processor=processor, why=f"{word}: {completion.reason or 'no reason given'}", at=at)
+
+
+def mark_of(facts: Sequence[Fact]) -> str:
+    """The mark of the latest result, and how often the output has changed on the way to it.
+
+    Without the count, an output that was whole, then partial for a while, then whole again would look as if nobody
+    could have read it in between.
+    """
+    if len(facts) == 1:
+        return facts[0].completion.mark
+    marks = [fact.completion.mark for fact in facts if fact.completion.status in FINDS]
+    changes = sum(earlier != later for earlier, later in pairwise(marks))
+    return f"{facts[-1].completion.mark}#{changes}" if changes else facts[-1].completion.mark
 
 
 def _whole(processor: PlannedProcessor, mark: str, at: datetime) -> Standing:
@@ -215,10 +229,11 @@ def _newer_input(
     processor: PlannedProcessor, done: Completion, starts: list[Start], standings: Mapping[str, Standing]
 ) -> str:
     """The first need or after whose result is newer than what this result was made from, if it may refresh it."""
-    start = next((start for start in starts if start.attempt == done.attempt), None)
+    names = (*processor.needs, *processor.after)
+    start = next((start for start in starts if start.attempt == done.attempt), None) if names else None
     if start is None:
         return ""
-    for name in (*processor.needs, *processor.after):
+    for name in names:
         other = standings[name]
         if other.news and other.mark != start.inputs.get(name) and may_refresh(other):
             return name

@@ -376,3 +376,17 @@ def entry(number: int) -> LedgerEntry:
         latches=(),
         control=Control(),
     )
+
+
+def test_a_new_writer_ends_the_leases_of_a_dead_one(tmp_path: Path) -> None:
+    dead = Sqlite(tmp_path / "state.sqlite")
+    dead.bus.subscribe("work", "topic")
+    dead.bus.publish([Message(topic="topic", data=b"x")], NOW)
+    assert dead.bus.pull(["work"], limit=1, now=NOW, lease_s=86_400)
+    dead.close()
+    heir = Sqlite(tmp_path / "state.sqlite")
+    assert not heir.bus.pull(["work"], limit=1, now=NOW, lease_s=60)
+    heir.release_leases(NOW)
+    (again,) = heir.bus.pull(["work"], limit=1, now=NOW, lease_s=60)
+    assert (again.data, again.attempt) == (b"x", 2)
+    heir.close()

@@ -28,7 +28,7 @@ from shared.core.model import (
     Status,
 )
 from shared.core.plan import Plan, PlannedPhase, PlannedProcessor
-from shared.ports import QUARANTINE_BODY_MAX, Quarantined, StateStore
+from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, Quarantined, StateStore
 
 T = TypeVar("T")
 NOW = datetime(2024, 1, 16, 6, 0, tzinfo=timezone.utc)
@@ -360,6 +360,24 @@ def test_a_run_with_nothing_more_to_look_at_is_never_due(states: StateStore) -> 
     claim(states, [], due_at=None)
     assert states.load(RUN).due_at is None
     assert states.due_runs(NOW + timedelta(days=365), 10) == ()
+
+
+@pytest.mark.parametrize(
+    ("due_at", "then"),
+    [
+        pytest.param(NOW + timedelta(hours=1), NOW + timedelta(seconds=LOOK_WITHIN_S), id="later: sooner now"),
+        pytest.param(None, NOW + timedelta(seconds=LOOK_WITHIN_S), id="never: soon now"),
+        pytest.param(NOW + timedelta(seconds=1), NOW + timedelta(seconds=1), id="sooner: as it was"),
+    ],
+)
+def test_a_new_fact_makes_its_run_due_soon(states: StateStore, due_at: datetime | None, then: datetime) -> None:
+    states.create_run(plan())
+    claim(states, [], due_at=due_at)
+    states.append(fact(1))
+    assert states.load(RUN).due_at == then
+    claim(states, [], due_at=due_at)
+    states.append(fact(1))
+    assert states.load(RUN).due_at == due_at, "a fact that is there already changes nothing"
 
 
 def test_every_load_shows_when_to_look_as_the_last_claim_said(states: StateStore) -> None:

@@ -219,7 +219,8 @@ def main(season: Path, day: date, part: str, chunk: int, chunks: int) -> None:
             verbs.add(verb)
             tries += 1
             wrong += [f"killed before call {kill_at} ({verb}): {fault}" for fault in found]
-    print(json.dumps({"calls": calls, "tries": tries, "verbs": sorted(verbs - {""}), "faults": wrong}))
+    report = json.dumps({"calls": calls, "tries": tries, "verbs": sorted(verbs - {""}), "faults": wrong})
+    sys.stdout.write(f"{report}\n")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,9 @@ def documents(home: Path) -> dict[str, object]:
     found = {}
     for path in sorted((home / EXPORTS).rglob("*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
-        found[path.name] = {name: value for name, value in document.items() if name not in CHANGES}
+        found[str(path.relative_to(home / EXPORTS))] = {
+            name: value for name, value in document.items() if name not in CHANGES
+        }
     return found
 
 

@@ -11,8 +11,8 @@ PAGE = ROOT / "docs/08-projects/current/daily-orchestration-improvements/PROCESS
 def rows() -> list[str]:
     """One line of the page's table per processor."""
     return [
-        f"| {phase.label} {phase.name} | {spec.name} | {words(spec.critical)} | {words(spec.optional)} | {spec.weight:g} | "
-        f"{words(spec.needs)} | {words(spec.after)} |"
+        f"| {phase.label} {phase.name} | {spec.name} | {words(spec.critical)} | {words(spec.optional)} "
+        f"| {spec.weight:g} | {words(spec.needs)} | {words(spec.after)} |"
         for phase in NBA.phases
         for spec in phase.processors
     ]

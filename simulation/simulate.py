@@ -1,0 +1,155 @@
+"""`tipoff simulate`: pipeline-days under a virtual clock with seeded faults, and what they showed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from hashlib import sha256
+from os import cpu_count
+from typing import Any
+
+from shared.core.gate import COMPLETE, DEGRADED, NOTHING_EXPECTED
+from shared.core.model import OutcomeKind
+from simulation.fate import Faults, chance
+from simulation.scenarios import SCENARIOS
+from simulation.world import Violation, World, quiet
+
+FIRST = date(2024, 1, 15)
+EPISODE_DAYS = 5  # a world of its own: long enough for late policies to reach over days
+PROCESSES_MAX = 2
+FAULTS = Faults()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Equal seeds give equal reports, on any machine, in any number of processes."""
+
+    days: int
+    seed: int
+    runs: int
+    published: int  # complete
+    degraded: int  # published with the missing named
+    failed: int
+    blocked: int
+    nothing_expected: int
+    violations: tuple[Violation, ...]
+    faults: Mapping[str, int]
+    decisions: int
+    digest: str  # of every line of the trace
+    trace: tuple[str, ...]  # its last lines, or the last ones of the first world that broke a rule
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "days": self.days,
+            "seed": self.seed,
+            "runs": self.runs,
+            "published": self.published,
+            "degraded": self.degraded,
+            "failed": self.failed,
+            "blocked": self.blocked,
+            "nothing_expected": self.nothing_expected,
+            "violations": [
+                {"run": v.run, "rule": v.rule, "detail": v.detail, "at": v.at.isoformat()} for v in self.violations
+            ],
+            "faults": dict(sorted(self.faults.items())),
+            "decisions": self.decisions,
+            "trace_digest": self.digest,
+        }
+
+
+def simulate(
+    days: int,
+    seed: int,
+    first: date = FIRST,
+    *,
+    processes: int | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Simulate so many days from the first. The result does not depend on the number of processes.
+
+    `progress` hears how many more days are done.
+    """
+    assert days > 0, f"days: at least 1, got {days}"
+    episodes = [
+        (f"{seed}/{index}", first + timedelta(days=begin), min(EPISODE_DAYS, days - begin))
+        for index, begin in enumerate(range(0, days, EPISODE_DAYS))
+    ]
+    wanted = min(processes or cpu_count() or 1, PROCESSES_MAX, len(episodes))
+    if wanted == 1:
+        return _merge(days, seed, _collect(map(_episode, episodes), progress))
+    with ProcessPoolExecutor(max_workers=wanted) as pool:
+        return _merge(days, seed, _collect(pool.map(_episode, episodes), progress))
+
+
+def _collect(reports: Iterable[Report], progress: Callable[[int], None]) -> list[Report]:
+    collected = []
+    for each in reports:
+        collected.append(each)
+        progress(each.days)
+    return collected
+
+
+def run_scenario(name: str, seed: int = 0) -> Report:
+    """One published incident; KeyError for a name that SCENARIOS does not have."""
+    scenario = SCENARIOS[name]
+    with quiet():
+        return report(scenario.play(seed), 1, seed)
+
+
+def _episode(episode: tuple[str, date, int]) -> Report:
+    seed, first, days = episode
+    world = World(chance(seed, FAULTS), first)
+    world.forget_before()
+    world.schedule(days)
+    world.go_on()
+    return report(world, days, 0)
+
+
+def report(world: World, days: int, seed: int) -> Report:
+    """What a world that has ended showed."""
+    ends: Counter[str] = Counter()
+    stories = [story for run, story in world.stories.items() if run not in world.forgotten]
+    for story in stories:
+        final = story.final
+        if final:
+            ends[final.grade if final.kind is OutcomeKind.DONE else final.kind.value] += 1
+    return Report(
+        days=days,
+        seed=seed,
+        runs=len(stories),
+        published=ends[COMPLETE],
+        degraded=ends[DEGRADED],
+        failed=ends[OutcomeKind.FAIL.value],
+        blocked=ends[OutcomeKind.BLOCK.value],
+        nothing_expected=ends[NOTHING_EXPECTED],
+        violations=tuple(world.violations.values()),
+        faults=dict(world.faults),
+        decisions=world.decisions,
+        digest=world.digest,
+        trace=tuple(world.trace),
+    )
+
+
+def _merge(days: int, seed: int, reports: Sequence[Report]) -> Report:
+    faults: Counter[str] = Counter()
+    for each in reports:
+        faults.update(each.faults)
+    telling = next((each for each in reports if each.violations), reports[-1])
+    return Report(
+        days=days,
+        seed=seed,
+        runs=sum(each.runs for each in reports),
+        published=sum(each.published for each in reports),
+        degraded=sum(each.degraded for each in reports),
+        failed=sum(each.failed for each in reports),
+        blocked=sum(each.blocked for each in reports),
+        nothing_expected=sum(each.nothing_expected for each in reports),
+        violations=tuple(violation for each in reports for violation in each.violations),
+        faults=dict(sorted(faults.items())),
+        decisions=sum(each.decisions for each in reports),
+        digest=sha256("".join(each.digest for each in reports).encode()).hexdigest(),
+        trace=telling.trace,
+    )

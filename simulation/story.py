@@ -1,0 +1,66 @@
+"""One run as it was seen at the seam between the service and its ports: what was recorded, for the invariants."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.core.fold import View, look
+from shared.core.gate import Ask, Done, Fail, Open, Verdict, decide
+from shared.core.model import Control, Fact, Latch, LedgerEntry, Outcome, OutcomeKind
+from shared.core.plan import Plan
+
+
+@dataclass(slots=True, kw_only=True)
+class Story:
+    plan: Plan
+    due_at: datetime | None
+    control: Control = field(default_factory=Control)
+    facts: dict[str, Fact] = field(default_factory=dict)  # by Completion.id
+    facts_of: defaultdict[str, list[Fact]] = field(default_factory=lambda: defaultdict(list))  # by processor
+    latches: dict[str, Latch] = field(default_factory=dict)
+    leases: dict[str, datetime] = field(default_factory=dict)  # of open latches
+    claimed: Counter[str] = field(default_factory=Counter)  # start ids, as latches of theirs were taken or taken up
+    sent: Counter[str] = field(default_factory=Counter)  # start ids, as they were given to the bus
+    received: Counter[str] = field(default_factory=Counter)  # start ids, as processors got them
+    content: dict[str, str] = field(default_factory=dict)  # digest written under each start id
+    wrote: dict[str, str] = field(default_factory=dict)  # digest last written by each processor
+    foreign: bool = False  # read, or gave way to, what another run wrote
+    excused: str = ""  # why it need not publish
+    disturbed_until: datetime | None = None  # by a crash or a stall of who worked on it
+    ready: frozenset[str] = frozenset()  # what decide would do at once, and nobody has done
+    ledger: tuple[LedgerEntry, ...] = ()  # read when the world has ended
+
+    def view(self, now: datetime) -> View:
+        return look(self.plan, self.facts.values(), self.latches.values(), self.control, now)
+
+    def would(self, now: datetime) -> frozenset[str]:
+        """The effects that are due on what is recorded now."""
+        verdict = decide(self.view(now))
+        due = {start.id for start in verdict.starts}
+        if ends(verdict):
+            due.add(f"{verdict.gate}/{verdict.attempt}")
+        return frozenset(due)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [latch.outcome for latch in self.latches.values() if latch.outcome]
+
+    @property
+    def final(self) -> Outcome | None:
+        """How the run ended, the last time it did."""
+        ended = [outcome for outcome in self.outcomes if outcome.kind is not OutcomeKind.OPEN]
+        return ended[-1] if ended else None
+
+
+def ends(verdict: Verdict) -> bool:
+    """Whether it would latch an outcome, or asks on the way to one."""
+    return not verdict.stands and isinstance(verdict.decision, Open | Done | Fail | Ask)
+
+
+def done_by(latch: Latch) -> frozenset[str]:
+    """The effects, named as in Story.would, that this latch claims."""
+    outcome = latch.outcome
+    gate = {f"{outcome.gate}/{outcome.attempt}"} if outcome else set()
+    return frozenset(gate | {start.id for start in latch.starts})

@@ -1,0 +1,638 @@
+"""A world under a virtual clock: the shipped service and adapters, simulated processors, and whatever fate brings.
+
+Every handler run is a greenlet that yields before each port call, so the seeded fate decides who goes on, and who dies
+there. A crash after a call is a crash before the next one: nothing can be seen between the two. Time, messages,
+handlers, processors and what is seen of them stand here together, because each event touches most of them; hence the
+length.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+from greenlet import getcurrent, greenlet
+
+from shared import edge
+from shared.adapters.sqlite import Sqlite
+from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, FunctionKind
+from shared.config.nba import NBA
+from shared.config.orchestration_config import PIPELINES
+from shared.core import calendar
+from shared.core.codec import encode
+from shared.core.messages import (
+    Message,
+    Nudge,
+    completion_message,
+    read_completion,
+    read_nudge,
+    read_start,
+    run_of,
+)
+from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, RunKey, ScheduleSpec, Start, Status
+from shared.core.plan import Plan
+from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Ports, Stamp, StateStore, Written
+from shared.service import Service
+from simulation import invariants
+from simulation.fate import Call, Fate, planned_in
+from simulation.story import Story, done_by
+from simulation.warehouse import MemoryWarehouse
+from simulation.work import Behaviour, Kind, expected_units, make_rows, partition_of, reads
+
+HANDLER_LEASE_S = 60  # of a gate function's message
+START_LEASE_S = 600  # of an order to a processor: the longest that Pub/Sub allows
+PULL_MAX = 64
+OUTLAST = timedelta(days=3)  # the longest a world goes on after its last schedule: late policies end after two
+TRACE_LINES = 400  # kept to be read; all of them go into the digest
+SIMULATED = "simulated:"
+
+MINUTE = timedelta(minutes=1)
+FINDS = {spec.name: spec.finds for phase in NBA.phases for spec in phase.processors}
+
+
+class Crash(BaseException):
+    """The instance is gone; what it had in memory with it."""
+
+
+class Unavailable(OSError):
+    """A port says no; nothing has happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    run: str
+    rule: str
+    detail: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class VirtualClock:
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+
+@dataclass(slots=True, eq=False)
+class Handler:
+    """One delivery on one instance."""
+
+    name: str
+    delivery: Delivery
+    run: RunKey | None
+    thread: Any = None
+    calls: int = 0
+
+
+class Seam:
+    """A port, with the world between every call and its effect."""
+
+    def __init__(self, port: object, through: Callable[..., Any]) -> None:
+        self._port, self._through = port, through
+
+    def __getattr__(self, verb: str) -> Any:
+        method, through = getattr(self._port, verb), self._through
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            return through(verb, method, arguments, named)
+
+        setattr(self, verb, call)
+        return call
+
+
+class Network:
+    """The shipped bus behind a road on which messages are lost, doubled and late."""
+
+    def __init__(self, bus: Bus, carry: Callable[[Sequence[Message]], None]) -> None:
+        self._bus = bus
+        self._carry = carry
+
+    def publish(self, messages: Sequence[Message], _: datetime) -> None:
+        self._carry(messages)
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        self._bus.ack(deliveries)
+
+    def nack(self, delivery: Delivery, now: datetime, error: str) -> None:
+        self._bus.nack(delivery, now, error)
+
+
+class World:
+    def __init__(self, fate: Fate, first: date) -> None:
+        self.fate = fate
+        self.begins_at = calendar.at(first, "00:00", NBA.zone)
+        self.first = first
+        self.clock = VirtualClock(self.begins_at)
+        self.sqlite = Sqlite(":memory:")
+        self.stories: dict[RunKey, Story] = {}
+        self._open: dict[RunKey, Story] = {}  # those that anything is due in, or soon will be
+        self.forgotten: set[RunKey] = set()
+        self.quarantined: dict[str, str] = {}  # delivery id to reason
+        self.violations: dict[tuple[str, str], Violation] = {}
+        self.faults: Counter[str] = Counter()
+        self.decisions = 0
+        self.trace: deque[str] = deque(maxlen=TRACE_LINES)
+        self.warehouse = MemoryWarehouse()
+        self._digest = sha256()
+        self._events: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._pushed = 0
+        self.before_call: Callable[[str], None] = lambda _: None  # of who is no handler of this world
+        self._current: Handler | None = None
+        self._hub = getcurrent()
+        self._pull_at: datetime | None = None
+        self._sweep_at: datetime | None = None
+        self._awaited: set[RunKey] = set()  # scheduled, and not begun
+        self._ends_at = self.begins_at + OUTLAST
+        states = cast(StateStore, Seam(self.sqlite.states, self._call))
+        bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self._call))
+        ports = Ports(states=states, bus=bus, clock=self.clock)
+        self.service = Service(ports, PIPELINES, tell=self._tell)
+        self._ports = ports
+        self._handlers: dict[str, edge.Handler] = {}
+        self._workers: list[str] = []
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        for function in FUNCTIONS:
+            for topic in function.listens:
+                subscription = f"{function.name}.{topic}"
+                self.sqlite.bus.subscribe(subscription, topic)
+                if function.kind is FunctionKind.SERVICE:
+                    self._workers.append(subscription)
+                elif topic == NUDGE_TOPIC:
+                    self._handlers[subscription] = lambda body: self.service.on_nudge(read_nudge(body))
+                else:
+                    self._handlers[subscription] = lambda body: self.service.on_completion(read_completion(body))
+
+    # --- time -----------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.at
+
+    def at(self, instant: datetime, act: Callable[[], None]) -> None:
+        self._pushed += 1
+        heapq.heappush(self._events, (instant, self._pushed, act))
+
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        self.at(self.now + timedelta(seconds=seconds), act)
+
+    def go_on(self) -> None:
+        """Until nothing is left to happen, or the world has outlasted its last schedule."""
+        self._hub = getcurrent()
+        with quiet():
+            while self._events and self._events[0][0] <= self._ends_at:
+                instant, _, act = heapq.heappop(self._events)
+                self.clock.at = max(self.clock.at, instant)
+                act()
+            self._judge()
+
+    # --- schedules --------------------------------------------------------------------------------------
+
+    def forget_before(self) -> None:
+        """The runs of the days before are none of this world's: an operator has cancelled them."""
+        with quiet():
+            for run in calendar.expected_runs(NBA, self.now):
+                self.forgotten.add(run)
+                cancel = Act(actor="simulation", reason="before the first day", at=self.now)
+                self.sqlite.states.set_control(run, Control(version=1, cancel=cancel))
+                self.service.start_run(run)
+
+    def schedule(self, days: int, modes: Iterable[str] = ("overnight", "same_day", "tomorrow")) -> None:
+        """What Cloud Scheduler says on these local days."""
+        until = calendar.at(self.first + timedelta(days=days), "00:00", NBA.zone)
+        self._ends_at = until + OUTLAST
+        for spec in NBA.schedules:
+            if spec.act == "sweep" or spec.mode not in modes:
+                continue
+            for firing in CronSim(spec.cron, self.begins_at.astimezone(ZoneInfo(spec.zone)) - MINUTE):
+                instant = firing.astimezone(self.begins_at.tzinfo)
+                if instant >= until:
+                    break
+                self.at(instant, lambda spec=spec: self._fire(spec))  # type: ignore[misc]
+
+    def _fire(self, spec: ScheduleSpec) -> None:
+        run = RunKey(NBA.name, calendar.resolve(spec.date, self.now, spec.zone), spec.mode)
+        if spec.act == "start" and run not in self.stories:
+            self._awaited.add(run)
+            self._plan_sweep()
+        self.nudge(Nudge(pipeline=NBA.name, mode=spec.mode, date=spec.date, scheduled_at=self.now, act=spec.act))
+
+    def nudge(self, nudge: Nudge) -> None:
+        self.carry([Message(topic=NUDGE_TOPIC, data=encode(nudge))])
+
+    def _plan_sweep(self) -> None:
+        """The next full minute at which the timer would find something; those before it would find nothing."""
+        looks = [self.now] if self._awaited else []
+        for run in [run for run, story in self._open.items() if story.due_at is None and not story.leases]:
+            del self._open[run]
+        for story in self._open.values():
+            if story.due_at is not None:
+                looks.append(story.due_at)
+            looks.extend(story.leases.values())
+        if not looks:
+            return
+        whole = max(min(looks), self.now).replace(second=0, microsecond=0) + MINUTE
+        if self._sweep_at is None or whole < self._sweep_at:
+            self._sweep_at = whole
+            self.at(whole, lambda: self._sweep(whole))
+
+    def _sweep(self, planned_at: datetime) -> None:
+        if planned_at != self._sweep_at:
+            return
+        self._sweep_at = None
+        due = [story for story in self._open.values() if story.due_at is not None and story.due_at <= self.now]
+        if due or self._awaited or any(at <= self.now for s in self._open.values() for at in s.leases.values()):
+            for story in due:
+                self._look_whether_ready(story)
+            self.nudge(Nudge(pipeline=NBA.name, mode="", date="", scheduled_at=self.now, act="sweep"))
+        self._plan_sweep()
+
+    # --- messages -------------------------------------------------------------------------------------
+
+    def carry(self, messages: Sequence[Message]) -> None:
+        """Bring messages to the bus, each as fate has it."""
+        arrived: list[Message] = []
+        for message in messages:
+            self._sent(message)
+            copies = self.fate.carry(message)
+            if message.topic == NUDGE_TOPIC and 0.0 not in copies:  # the timer itself is out of order for a while
+                self._disturb(None, min(copies, default=60.0))
+            if not copies:
+                self._fault("lost", message.attributes.get("run", ""))
+            if len(copies) > 1:
+                self._fault("doubled", message.attributes.get("run", ""))
+            for copy_s in copies:
+                if copy_s:
+                    self._fault("late", message.attributes.get("run", ""))
+                    self.after(copy_s, lambda message=message: self.arrive([message]))  # type: ignore[misc]
+                else:
+                    arrived.append(message)
+        if arrived:
+            self.arrive(arrived)
+
+    def arrive(self, messages: Sequence[Message]) -> None:
+        self.sqlite.bus.publish(messages, self.now)
+        self._want_pull(self.now)
+
+    def _sent(self, message: Message) -> None:
+        run = run_of(message.attributes)
+        if run in self.stories and message.topic.endswith("-start"):
+            a = message.attributes
+            self.stories[run].sent[f"{run}/{a['phase']}/{a['processor']}/{a['attempt']}"] += 1
+
+    def _want_pull(self, instant: datetime) -> None:
+        if self._pull_at is None or instant < self._pull_at:
+            self._pull_at = instant
+            self.at(instant, lambda: self._pull(instant))
+
+    def _pull(self, planned_at: datetime) -> None:
+        if planned_at != self._pull_at:
+            return
+        self._pull_at = None
+        bus = self.sqlite.bus
+        heard = bus.pull(list(self._handlers), limit=PULL_MAX, now=self.now, lease_s=HANDLER_LEASE_S)
+        for delivery in heard:
+            self._hear(delivery)
+        for delivery in bus.pull(self._workers, limit=PULL_MAX, now=self.now, lease_s=START_LEASE_S):
+            self._order(delivery)
+        next_at = bus.next_at()
+        if next_at is not None:
+            self._want_pull(max(next_at, self.now))
+
+    # --- handlers -------------------------------------------------------------------------------------
+
+    def _hear(self, delivery: Delivery) -> None:
+        run = run_of(delivery.attributes)
+        name = f"{delivery.subscription.partition('.')[0]}#{delivery.id}.{delivery.attempt}"
+        handler = Handler(name, delivery, run)
+        self.note(name, "hears", delivery.topic)
+
+        def live() -> None:
+            try:
+                edge.receive([delivery], lambda each: self._handlers[each.subscription], self._ports)
+            except (Crash, Unavailable) as end:
+                self.note(name, "is gone", type(end).__name__)
+
+        handler.thread = greenlet(live, parent=self._hub)
+        self._resume(handler)
+
+    def _resume(self, handler: Handler) -> None:
+        self._current = handler
+        handler.thread.switch()
+        self._current = None
+
+    def _call(self, verb: str, method: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """A handler's way to a port: others go on, then it strikes or goes through, and the world takes note."""
+        handler = self._current
+        if handler is None:
+            self.before_call(verb)
+            result = method(*arguments, **named)
+        elif verb == "plan":  # a plan never changes: whoever reads it early reads the same
+            result = method(*arguments, **named)
+        else:
+            handler.calls += 1
+            call = Call(verb, handler.delivery.topic, str(handler.run or ""), handler.delivery.attempt, handler.calls)
+            pause_s = self.fate.pause_s(call)
+            if pause_s > 1:
+                self._fault("stall", call.run)
+                self._disturb(handler.run, pause_s)
+            self.after(pause_s, lambda: self._resume(handler))
+            self._hub.switch()
+            struck = self.fate.strike(call)
+            if struck:
+                self._fault(struck, call.run)
+                self._disturb(handler.run, HANDLER_LEASE_S)
+                raise Crash if struck == "crash" else Unavailable(f"{SIMULATED} {verb} is unavailable")
+            result = method(*arguments, **named)
+            self.note(handler.name, verb, _brief(result))
+        seen = getattr(self, f"_saw_{verb}", None)
+        if seen:
+            seen(result, *arguments, **named)
+        return result
+
+    def _disturb(self, run: RunKey | None, seconds: float) -> None:
+        until = self.now + timedelta(seconds=seconds)
+        for story in [self.stories[run]] if run in self.stories else self._open.values():
+            story.disturbed_until = max(story.disturbed_until or until, until)
+
+    # --- what is seen at the seam -------------------------------------------------------------------------
+
+    def _saw_create_run(self, created: bool, plan: Plan) -> None:
+        self._awaited.discard(plan.run)
+        if not created:
+            return
+        self.stories[plan.run] = self._open[plan.run] = story = Story(plan=plan, due_at=plan.started_at)
+        if plan.run in self.forgotten:
+            return
+        held = self.fate.hold_s(plan.run)
+        if held:
+            begin_s, length_s = held
+            self.after(begin_s, lambda: self.hold(plan.run, length_s))
+        self._look_whether_ready(story)
+        self._plan_sweep()
+
+    def _saw_append(self, written: bool, fact: Fact) -> None:
+        if written:
+            story = self.stories[fact.completion.run]
+            story.facts[fact.completion.id] = fact
+            story.facts_of[fact.completion.processor].append(fact)
+            soon = fact.received_at + timedelta(seconds=LOOK_WITHIN_S)
+            story.due_at = min(story.due_at or soon, soon)
+            self._open[fact.completion.run] = story
+            self._look_whether_ready(story)
+            self._plan_sweep()
+
+    def _saw_claim(
+        self,
+        created: tuple[Latch, ...] | None,
+        run: RunKey,
+        *,
+        due_at: datetime | None,
+        now: datetime,
+        lease_s: int,
+        **_: object,
+    ) -> None:
+        if created is None:
+            return
+        story = self.stories[run]
+        self.check(run, invariants.a_hold_holds, story.control, created, now)
+        story.due_at = due_at
+        self._open[run] = story
+        for latch in created:
+            story.latches[latch.key] = latch
+            story.leases[latch.key] = now + timedelta(seconds=lease_s)
+            story.ready -= done_by(latch)
+            story.claimed.update(start.id for start in latch.starts)
+        self._plan_sweep()
+
+    def _saw_close(self, _: None, run: RunKey, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.stories[run].leases.pop(key, None)
+
+    def _saw_take_lapsed(self, taken: tuple[Latch, ...], now: datetime, lease_s: int, _: int) -> None:
+        for latch in taken:
+            self.stories[latch.run].claimed.update(start.id for start in latch.starts)
+            self.stories[latch.run].leases[latch.key] = now + timedelta(seconds=lease_s)
+        self._plan_sweep()
+
+    def _saw_quarantine(self, _: None, item: Any) -> None:
+        self.quarantined[item.id] = item.reason
+
+    def _saw_nack(self, _: None, delivery: Delivery, _now: datetime, error: str) -> None:
+        if SIMULATED not in error:
+            self.violate(delivery.attributes.get("run", ""), "no handler raises", error)
+        self._want_pull(self.sqlite.bus.next_at() or self.now)
+
+    def _saw_ack(self, _: None, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            if delivery.topic != NUDGE_TOPIC:
+                run = run_of(delivery.attributes)
+                story = self.stories.get(run) if run else None
+                kept = delivery.id in self.quarantined
+                self.check(run, invariants.no_completed_work_lost, story, delivery, kept)
+
+    def _tell(self, entry: LedgerEntry) -> None:
+        self.decisions += 1
+        self.note(str(entry.run), f"{entry.decision} {entry.gate}/{entry.attempt}", entry.reason)
+
+    # --- operators ----------------------------------------------------------------------------------------
+
+    def hold(self, run: RunKey, seconds: float) -> None:
+        story = self.stories[run]
+        hold = Act(actor="operator", reason="looks into it", at=self.now, until=self.now + timedelta(seconds=seconds))
+        control = Control(version=story.control.version + 1, hold=hold)
+        assert self.sqlite.states.set_control(run, control)
+        story.control, story.excused = control, story.excused or "held"
+        story.ready = frozenset()
+        self._fault("held", str(run))
+
+    # --- processors -----------------------------------------------------------------------------------
+
+    def _order(self, delivery: Delivery) -> None:
+        start = read_start(delivery.data)
+        story = self.stories[start.run]
+        story.received[start.id] += 1
+        self.note(start.id, "starts", f"delivery {delivery.attempt}")
+        self.check(start.run, invariants.starts_only_what_its_mode_plans, start)
+        self.check(start.run, invariants.starts_only_with_critical_inputs, story, start, self.now)
+        phase = story.plan.phase_by_name[start.phase]
+        processor = phase.by_name[start.processor]
+        behaviour = Behaviour(kind=Kind.NOT_READY)  # of a stranger to the mode: what it would read does not exist
+        if planned_in(start):
+            behaviour = self.fate.behave(story.plan, start)
+        if behaviour.fault:
+            self._fault(behaviour.fault, start.id)
+        if behaviour.hard:
+            story.excused = story.excused or behaviour.fault
+        inputs: dict[str, str] = {}
+        for other in reads(story.plan, phase, processor):
+            stands = self.warehouse.read(partition_of(other))
+            if stands:
+                story.foreign |= stands[0].run != str(start.run)
+                inputs[other.name] = stands[1].digest
+        if behaviour.kind is Kind.HANG:
+            self.sqlite.bus.ack([delivery])
+        elif behaviour.kind is not Kind.DIE:
+            self.after(behaviour.after_s, lambda: self._finish(delivery, start, behaviour, inputs))
+
+    def _finish(self, delivery: Delivery, start: Start, behaviour: Behaviour, inputs: Mapping[str, str]) -> None:
+        """Write, report, and only then let go of the order."""
+        match behaviour.kind:
+            case Kind.NOT_READY | Kind.FAIL | Kind.SKIP:
+                statuses = {Kind.NOT_READY: Status.NOT_READY, Kind.FAIL: Status.FAILED, Kind.SKIP: Status.SKIPPED}
+                self.report(start, status=statuses[behaviour.kind], reason=behaviour.fault or behaviour.kind.value)
+            case _:
+                written, units = self._write(start, behaviour, inputs)
+                if behaviour.kind is not Kind.MUTE:
+                    self._report_written(start, written, units)
+        self.sqlite.bus.ack([delivery])
+
+    def _write(self, start: Start, behaviour: Behaviour, inputs: Mapping[str, str]) -> tuple[Written, tuple[str, ...]]:
+        """What stands afterwards, and the units there should be. A start id that was done is not done again."""
+        story = self.stories[start.run]
+        processor = story.plan.phase_by_name[start.phase].by_name[start.processor]
+        partition, stamp = partition_of(processor), Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
+        units = start.units
+        if units is None:
+            units = expected_units(start.run, self.fate.games).get(processor.unit, ())
+        written = self.warehouse.standing(partition, stamp)
+        if written is None:
+            there = self.warehouse.read(partition)
+            made = tuple(unit for unit in units if unit not in behaviour.lacks)
+            rows = make_rows(processor, made, inputs)
+            written = self.warehouse.load(partition, rows, stamp, "unit" if processor.unit else "")
+            self.note(start.id, "writes", f"{written.digest}{' superseded' if written.superseded else ''}")
+            if not written.superseded:
+                stood = there[0] if there else None
+                self.check(
+                    start.run,
+                    invariants.each_start_id_effective_once,
+                    self.stories,
+                    start,
+                    stood,
+                    written.digest,
+                )
+                story.wrote[start.processor] = story.content[start.id] = written.digest
+            elif there and there[0].run != str(start.run):
+                story.foreign = True
+        return written, units if processor.unit else ()
+
+    def _report_written(self, start: Start, written: Written, units: tuple[str, ...]) -> None:
+        found = self._found(start, written.units)
+        if written.superseded:
+            self.report(start, status=Status.SKIPPED, reason="superseded", found=found)
+            return
+        missing = tuple(unit for unit in units if unit not in written.units)
+        self.report(
+            start,
+            status=Status.PARTIAL if missing else Status.SUCCESS,
+            units_expected=len(units) if units else None,
+            units_actual=len(written.units) if units else None,
+            missing=missing,
+            rows=written.rows,
+            digest=written.digest,
+            found=found,
+        )
+
+    def _found(self, start: Start, units: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        league = expected_units(start.run, self.fate.games)
+        found = {name: league[name] for name in FINDS[start.processor]}
+        if "players" in found:
+            found["players"] = tuple(player for player in found["players"] if player.rpartition("-")[0] in units)
+        return found
+
+    def report(self, start: Start, **said: Any) -> None:
+        completion = Completion(
+            run=start.run,
+            phase=start.phase,
+            processor=start.processor,
+            attempt=start.attempt,
+            report=1,
+            **said,
+        )
+        self.note(start.id, "reports", completion.status)
+        topic = self.stories[start.run].plan.phase_by_name[start.phase].completion_topic
+        self.carry([completion_message(completion, topic)])
+
+    # --- judgement --------------------------------------------------------------------------------------
+
+    def _look_whether_ready(self, story: Story) -> None:
+        """What is due on what is recorded must have been done two minutes from now."""
+        due = story.would(self.now)
+        news = due - story.ready
+        story.ready = due
+        if news:
+            self.at(self.now + invariants.READY, lambda: self._still_ready(story, news))
+
+    def _still_ready(self, story: Story, news: frozenset[str]) -> None:
+        left = news & story.ready
+        if not left:
+            return
+        if story.disturbed_until and story.disturbed_until + invariants.READY > self.now:
+            self.at(story.disturbed_until + invariants.READY, lambda: self._still_ready(story, left))
+            return
+        self.check(story.plan.run, invariants.ready_but_not_fired, story, left, self.now)
+
+    def check(self, run: RunKey | None, rule: Callable[..., Iterator[str]], *arguments: object) -> None:
+        for detail in rule(*arguments):
+            self.violate(str(run or ""), rule.__name__.replace("_", " "), detail)
+
+    def expect(self, claim: bool, detail: str, run: RunKey | None = None) -> None:
+        """What a scenario expects beyond the invariants."""
+        if not claim:
+            self.violate(str(run or ""), "scenario", detail)
+
+    def violate(self, run: str, rule: str, detail: str) -> None:
+        if (run, rule) not in self.violations:  # the first of a kind says most
+            self.violations[run, rule] = Violation(run, rule, detail, self.now)
+            self.note(run, "VIOLATES", f"{rule}: {detail}")
+
+    def _judge(self) -> None:
+        states = self.sqlite.states
+        for run, story in self.stories.items():
+            if run in self.forgotten:
+                continue
+            record = states.load(run)
+            story.ledger = states.ledger(run)
+            for rule in invariants.AT_THE_END:
+                self.check(run, rule, invariants.End(story, record, self.fate.games))
+
+    def _fault(self, kind: str, where: str) -> None:
+        self.faults[kind] += 1
+        self.note(where, "fault", kind)
+
+    def note(self, who: str, does: str, what: str) -> None:
+        line = f"{self.now:%Y-%m-%d %H:%M:%S.%f} {who} {does} {what}"
+        self.trace.append(line)
+        self._digest.update(line.encode())
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _brief(result: object) -> str:
+    return str(len(result)) if isinstance(result, tuple) else str(result) if isinstance(result, bool) else ""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Injected faults are no news for a person: the shipped code's log lines are left out."""
+    log = logging.getLogger("tipoff")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
