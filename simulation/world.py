@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
 from greenlet import getcurrent, greenlet
 
 from shared import edge
+from shared.adapters.scheduler import firings, nudge_message
 from shared.adapters.sqlite import Sqlite
 from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, FunctionKind
 from shared.config.nba import NBA
@@ -215,10 +214,7 @@ class World:
         for spec in NBA.schedules:
             if spec.act == "sweep" or spec.mode not in modes:
                 continue
-            for firing in CronSim(spec.cron, self.begins_at.astimezone(ZoneInfo(spec.zone)) - MINUTE):
-                instant = firing.astimezone(self.begins_at.tzinfo)
-                if instant >= until:
-                    break
+            for instant in firings(spec, self.begins_at, until):
                 self.at(instant, lambda spec=spec: self._fire(spec))  # type: ignore[misc]
 
     def _fire(self, spec: ScheduleSpec) -> None:
@@ -226,7 +222,7 @@ class World:
         if spec.act == "start" and run not in self.stories:
             self._awaited.add(run)
             self._plan_sweep()
-        self.nudge(Nudge(pipeline=NBA.name, mode=spec.mode, date=spec.date, scheduled_at=self.now, act=spec.act))
+        self.carry([nudge_message(spec, NBA.name, self.now, NUDGE_TOPIC)])
 
     def nudge(self, nudge: Nudge) -> None:
         self.carry([Message(topic=NUDGE_TOPIC, data=encode(nudge))])
