@@ -62,7 +62,7 @@ class OneRun:
         def stands_still() -> bool:
             watch(runtime.running)
             status = self.status()
-            if status.ended_at or status.next_look_at is None:
+            if status.next_look_at is None:
                 return True
             idle_until = runtime.idle_until()
             if idle_until is None:

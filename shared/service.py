@@ -130,13 +130,8 @@ class Service:
         What it wrote may allow more, or may have put an older idea of the next look over that of someone quicker.
         """
         run, now = view.plan.run, view.now
-        if verdict.stands:
-            if record.due_at is None:
-                return False
-            self._claim(run, record, (), None, None, now)  # off the timer's list
-            return True
         asked = consequences(view, verdict, readings)
-        entry = None if says_the_same(record.last_entry, asked.entry) else asked.entry
+        entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
         if not asked.latches and entry is None and _in_time(record.due_at, asked.due_at, now):
             return False
         claimed = self._claim(run, record, asked.latches, entry, asked.due_at, now)
@@ -212,7 +207,7 @@ class Service:
 
 def _in_time(due_at: datetime | None, wanted: datetime | None, now: datetime) -> bool:
     """Whether the timer's next look comes soon enough as it is: a look too many costs less than a write a message."""
-    return due_at == wanted or (due_at is not None and now < due_at and (wanted is None or due_at <= wanted))
+    return due_at == wanted or (due_at is not None and wanted is not None and now < due_at <= wanted)
 
 
 def _messages(plan: Plan, latch: Latch) -> list[Message]:

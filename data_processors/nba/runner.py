@@ -12,8 +12,9 @@ from importlib.resources import files
 from data_processors.nba import scrape
 from data_processors.nba.dates import DAY, as_of_date, season_first
 from data_processors.nba.exports import Rows, game_ids, object_name, publish, results_content, status_content
+from shared.core.codec import to_data
 from shared.core.messages import TEXT_MAX
-from shared.core.model import Completion, ProcessorSpec, RunKey, Start, Status
+from shared.core.model import Completion, Missing, ProcessorSpec, RunKey, Start, Status
 from shared.ports import Feed, ObjectStore, Partition, Stamp, Warehouse, Written
 
 UNIT_COLUMNS = {"": "", "games": "game_id", "next_games": "game_id", "players": "player_id"}
@@ -269,6 +270,11 @@ def _listed(parts: Iterator[str]) -> str:
     return text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 4] + " ..."
 
 
+def _own(processor: str, games: tuple[str, ...]) -> tuple[Missing, ...]:
+    """What a document itself lacks of the games it was to hold."""
+    return (Missing(processor=processor, why="not in its input", units=games),) if games else ()
+
+
 def _publish(start: Start, export: Export, work: Work) -> Verdict:
     content = export.content(work.warehouse.query(sql(f"{start.processor}.sql"), _parameters(start)))
     expected: set[str] | None = None
@@ -276,14 +282,13 @@ def _publish(start: Start, export: Export, work: Work) -> Verdict:
     if "games" in content and start.units is not None:
         expected = set(start.units)
         missing = tuple(sorted(expected.difference(game_ids(content))))
-        content["missing_games"] = list(missing)
     document = {
         "run": str(start.run),
         "attempt": start.attempt,
         "fence": start.fence,
         "generated_at": work.now().isoformat(),
         "completeness": round(start.completeness, 4),
-        "missing": list(start.missing),
+        "missing": to_data((*start.missing, *_own(start.processor, missing))),
         "config_hash": start.config_hash,
         "commit": work.commit,
         "synthetic": work.feed.coverage().synthetic,

@@ -125,6 +125,8 @@ def report(console: Console, settings: Settings, status: RunStatus) -> None:
     if not status.state.well:
         console.print(f"Why: tipoff explain {status.run}{_home_option(settings)}", soft_wrap=True)
         console.print("The run is kept; the same command goes on with it.")
+    if status.state in (RunState.BLOCKED, RunState.FAILED):
+        console.print(f"To run the date anew, add --generation {status.run.generation + 1}.")
 
 
 def _home_option(settings: Settings) -> str:

@@ -46,6 +46,13 @@ class WarehouseError(Exception):
     """The warehouse cannot do what it was asked: says what, why, and the remedy."""
 
 
+class WarehouseUnavailable(OSError):
+    """The disk under the warehouse is full: nothing has happened, and the same call may be made again."""
+
+
+FULL = ("File too large", "No space left on device", "Disk quota exceeded")
+
+
 # --- BigQuery's dialect -----------------------------------------------------------------------------
 
 
@@ -333,8 +340,12 @@ def _told(path: str, about: str, act: Callable[[], Any]) -> Any:
         raise _explained(path, about, error) from error
 
 
-def _explained(path: str, about: str, error: duckdb.Error) -> WarehouseError:
+def _explained(path: str, about: str, error: duckdb.Error) -> WarehouseError | WarehouseUnavailable:
     said = str(error).strip()
+    if any(text in said for text in FULL):
+        return WarehouseUnavailable(
+            f"warehouse {path}: the disk is full. Check free space and file size limit; then try again. ({said})"
+        )
     if isinstance(error, duckdb.IOException):
         if "Conflicting lock" in said:
             why = "another process has it open, and DuckDB files have one writer: stop that process or ask it"

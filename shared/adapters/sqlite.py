@@ -153,7 +153,8 @@ class SqliteFile:
                 execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 execute(f"PRAGMA user_version = {VERSION}")
             self._check_format()
-        execute("PRAGMA journal_mode = WAL")
+        if execute("PRAGMA journal_mode").fetchone()[0] != "wal":  # to change it takes the file alone, so only once
+            execute("PRAGMA journal_mode = WAL")
         # Under NORMAL a commit is with the kernel: kill -9 loses nothing; a power cut may lose the last commits but
         # never damages the file, as OFF would, which is only some microseconds a commit faster.
         execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")

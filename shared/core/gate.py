@@ -7,7 +7,7 @@ lines because a verdict, its consequences and its recomputation are changed toge
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -93,7 +93,7 @@ class Verdict:
     gate: str  # the phase it would open, or END
     attempt: int
     decision: Decision
-    stands: bool = False  # this outcome is latched already; nothing is to be done
+    stands: bool = False  # this outcome is latched already
     starts: tuple[Start, ...] = ()  # due inside open phases
     next_look_at: datetime | None = None
 
@@ -144,10 +144,19 @@ def decide(view: View, readings: Mapping[str, Reading] | None = None) -> Verdict
             return verdict
         if view.control.held_at(view.now):
             return verdict
-        look = min((at for at in (*looks, verdict.next_look_at) if at and at > view.now), default=None)
-        return replace(verdict, starts=tuple(starts), next_look_at=look)
+        return _with_starts(view, verdict, starts, [*looks, verdict.next_look_at])
     assert before is not None
-    return _standing_verdict(before)
+    ended = _standing_verdict(before)
+    if view.control.cancel or view.control.held_at(view.now):
+        return ended
+    return _with_starts(
+        view, ended, starts, looks
+    )  # what was published without is still looked for, while it may refresh
+
+
+def _with_starts(view: View, verdict: Verdict, starts: list[Start], looks: Sequence[datetime | None]) -> Verdict:
+    next_look_at = min((at for at in looks if at and at > view.now), default=None)
+    return replace(verdict, starts=tuple(starts), next_look_at=next_look_at)
 
 
 def consequences(view: View, verdict: Verdict, readings: Mapping[str, Reading] | None = None) -> Consequences:

@@ -148,6 +148,15 @@ class PipelineSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A planned processor whose work, or part of it, is not there, and why."""
+
+    processor: str
+    why: str
+    units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """The order to a processor, identified run/phase/processor/attempt."""
 
@@ -162,7 +171,7 @@ class Start:
     units: tuple[str, ...] | None = None  # what there is to do; None where nobody knows
     inputs: Mapping[str, str] = field(default_factory=dict)  # marks of the needs and afters it saw
     completeness: float = 1.0  # of everything upstream
-    missing: tuple[str, ...] = ()  # processors upstream that are not in it
+    missing: tuple[Missing, ...] = ()  # upstream, and so not in it
     config_hash: str = ""  # of the plan it belongs to
 
     @property
@@ -206,15 +215,6 @@ class Fact:
 
     completion: Completion
     received_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
-    """A planned processor whose work, or part of it, is not there, and why."""
-
-    processor: str
-    why: str
-    units: tuple[str, ...] = ()
 
 
 class OutcomeKind(StrEnum):

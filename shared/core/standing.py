@@ -74,7 +74,7 @@ def order_start(
         units=_expected(view, opened, processor.unit),
         inputs={name: standings[name].mark for name in (*processor.needs, *processor.after) if standings[name].mark},
         completeness=opened.completeness,
-        missing=tuple(missing.processor for missing in opened.missing),
+        missing=opened.missing,
         config_hash=view.plan.config_hash,
     )
 

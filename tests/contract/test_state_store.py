@@ -21,6 +21,7 @@ from shared.core.model import (
     Fact,
     Latch,
     LedgerEntry,
+    Missing,
     Outcome,
     OutcomeKind,
     RunKey,
@@ -502,7 +503,7 @@ def start(attempt: int = 1) -> Start:
         issued_at=NOW,
         units=("0022300561",),
         inputs={"games": "d1"},
-        missing=("team_totals",),
+        missing=(Missing(processor="team_totals", why="failed", units=("0022300561",)),),
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from shared.adapters.duckdb import DuckDbWarehouse, WarehouseError
+from shared.adapters.duckdb import DuckDbWarehouse, WarehouseError, WarehouseUnavailable  # noqa: F401 - the child below
 from shared.ports import Partition, Stamp, Warehouse, Written
 
 DAY = date(2024, 1, 15)
@@ -715,7 +715,7 @@ warehouse.create(DDL)
 warehouse.replace(partition(), GAMES, given(games=1_000), stamp(fence=1))
 try:
     warehouse.replace(partition(), GAMES, given(games=900_000), stamp(fence=2))
-except WarehouseError as error:
+except WarehouseUnavailable as error:
     print(error)
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import subprocess
@@ -107,7 +106,7 @@ def test_a_disk_that_fills_up_during_a_night_loses_nothing(
     home = shutil.copytree(eve, tmp_path / "home")
     ended = run_with_room_for(kilobytes, *run_arguments(season, night, home), "--patience", 0)
     said = ended.stdout + ended.stderr
-    assert ended.returncode in (1, 2), said
+    assert ended.returncode == 1, said
     assert "Traceback" not in said
     assert "Check free space" in said
     assert list(faults(finish(season, night, home), undisturbed)) == []
@@ -120,9 +119,9 @@ def test_a_disk_that_fills_up_while_the_history_is_loaded_loses_nothing(
 ) -> None:
     home = tmp_path / "home"
     ended = run_with_room_for(kilobytes, *run_arguments(season, night, home))
-    assert ended.returncode in (1, 2), ended.stderr
+    assert ended.returncode == 1, ended.stderr
     assert "Traceback" not in ended.stderr
-    assert re.search("Check free space|File too large", ended.stderr)
+    assert "Check free space" in ended.stderr
     found = finish(season, night, home)
     assert found["done_decisions"] == 1
     alone = {name: body for name, body in undisturbed["documents"].items() if str(night) in name}

@@ -12,7 +12,7 @@ import pytest
 from data_processors.nba.runner import UnknownProcessor, bootstrap
 from data_processors.nba.sample_season import write_sample_season
 from shared.adapters.feed import FolderFeed
-from shared.core.model import RunKey, Status
+from shared.core.model import Missing, RunKey, Status
 from shared.ports import Feed, FeedError, Partition, Stamp
 from tests.flow.nights import NOW, EditedFeed, Night, Row, new_work
 
@@ -211,7 +211,7 @@ def test_a_line_that_breaks_a_rule_takes_its_game_out_and_says_why(
         assert completion.reason.startswith(f"{game_id}: {why.format(player=player)}")
     assert completions["boxscores"].status is Status.SUCCESS
     published = json.loads(run.work.objects.get(f"nba/{day}/results.json") or b"")
-    assert published["missing_games"] == [game_id]
+    assert [entry["units"] for entry in published["missing"]] == [[game_id]]
     assert len(published["games"]) == games - 1
 
 
@@ -418,13 +418,13 @@ def test_the_export_carries_its_labels_and_is_the_same_but_for_the_time(feed: Fo
     for _ in range(2):
         run = night(feed, day)
         run.all()
-        run.one("results", completeness=0.9, missing=("team_defense_game_summary",))
+        run.one("results", completeness=0.9, missing=(Missing(processor="team_defense_game_summary", why="failed"),))
         documents.append(run.work.objects.get(f"nba/{day}/results.json"))
     assert documents[0] == documents[1]
     published = json.loads(documents[0] or b"")
-    assert (published["completeness"], published["missing"]) == (0.9, ["team_defense_game_summary"])
     assert published["synthetic"] is True
-    assert published["run"] == f"nba.{day}.overnight.1"
+    missing = [entry["processor"] for entry in published["missing"]]
+    assert (published["completeness"], missing) == (0.9, ["team_defense_game_summary"])
     assert (published["commit"], published["config_hash"]) == ("abc1234", "0123456789ab")
     assert published["generated_at"] == NOW.isoformat()
     status = json.loads(run.work.objects.get(f"nba/{day}/status.json") or b"")

@@ -24,7 +24,7 @@ from shared.core.messages import (
     run_of,
     start_message,
 )
-from shared.core.model import Completion, RunKey, Start, Status
+from shared.core.model import Completion, Missing, RunKey, Start, Status
 from shared.core.plan import fence
 
 NOON = datetime(2024, 1, 15, 12, tzinfo=timezone.utc)
@@ -42,7 +42,7 @@ START = Start(
     units=("0022300561", "0022300562"),
     inputs={"boxscores": "abc"},
     completeness=0.95,
-    missing=("team_boxscores",),
+    missing=(Missing(processor="team_boxscores", why="failed: network", units=("0022300562",)),),
     config_hash="0123456789ab",
 )
 COMPLETION = Completion(

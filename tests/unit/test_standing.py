@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.core.model import Missing
 from shared.core.plan import PlannedPhase, PlannedProcessor
 from shared.core.standing import Standing, deadline_of, may_refresh, next_attempt, order_start, stand
 from tests.unit.plans import Day, critical, minute, minutes, opened, optional, phase, plan, start
@@ -447,6 +448,6 @@ def test_an_order_says_all_there_is_to_know() -> None:
         units=("g1", "g2"),
         inputs={"a": "x"},
         completeness=0.75,
-        missing=("t",),
+        missing=(Missing(processor="t", why="is running, attempt 1"),),
         config_hash="0123456789ab",
     )
