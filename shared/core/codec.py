@@ -9,17 +9,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
-import typing
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timezone
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import Any, TypeVar
 
 from shared.core.model import RunKey
 
-T = TypeVar("T")
-Convert = Callable[[Any], Any]
+TYPE_CHECKING = False  # as in typing, whose import is a tenth of the core's: only the first decoding needs it
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+    Convert = Callable[[Any], Any]
 
 TO_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 """Built once: json.dumps with these options builds an encoder at every call."""
@@ -124,6 +126,8 @@ def write_instant(instant: datetime) -> str:
 
 @cache
 def _decoder(hint: Any) -> Convert:
+    from typing import get_args, get_origin
+
     if hint in (str, int, bool):
         return _exactly(hint)
     if hint is float:
@@ -139,8 +143,8 @@ def _decoder(hint: Any) -> Convert:
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return _text(hint, "one of " + ", ".join(hint))
     if dataclasses.is_dataclass(hint):
-        return _fields_decoder(typing.cast(type, hint))
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        return _fields_decoder(hint)
+    origin, arguments = get_origin(hint), get_args(hint)
     if origin is types.UnionType:
         present = _decoder(next(argument for argument in arguments if argument is not type(None)))
         return lambda data: None if data is None else present(data)
@@ -151,8 +155,10 @@ def _decoder(hint: Any) -> Convert:
     raise TypeError(f"{hint} has no JSON form")
 
 
-def _fields_decoder(cls: type) -> Convert:
-    hints = typing.get_type_hints(cls)
+def _fields_decoder(cls: Any) -> Convert:
+    from typing import get_type_hints
+
+    hints = get_type_hints(cls)
     decoders = {f.name: _decoder(hints[f.name]) for f in dataclasses.fields(cls)}
     required = {f.name for f in dataclasses.fields(cls) if _default(f) is REQUIRED}
 
@@ -206,7 +212,7 @@ def _read_float(data: object) -> float:
     if data.__class__ not in (float, int) or data != data or data in (float("inf"), float("-inf")):
         raise Malformed(f"expected a finite number, got {_show(data)}")
     try:
-        return float(typing.cast(float, data))
+        return float(data)
     except OverflowError:
         raise Malformed(f"expected a number that fits a float, got {_show(data)}") from None
 
@@ -233,7 +239,7 @@ def read_date(text: str) -> date:
 def read_instant(data: object) -> datetime:
     """An ISO 8601 time with an offset, as UTC."""
     try:
-        instant = datetime.fromisoformat(typing.cast(str, data))
+        instant = datetime.fromisoformat(data)  # type: ignore[arg-type]
         if instant.tzinfo is not None:
             return instant.astimezone(timezone.utc)
     except (TypeError, ValueError, OverflowError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -169,6 +168,8 @@ def _plan_phase(
 
 def config_hash(spec: PipelineSpec) -> str:
     """Twelve hex digits that change exactly when the pipeline's declaration does."""
+    import hashlib  # a tenth of what importing the core costs, and only those who plan need it
+
     return hashlib.sha256(encode(spec)).hexdigest()[:12]
 
 
