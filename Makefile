@@ -29,7 +29,7 @@ demo: setup ## run a synthetic sample night and show its gates and decisions
 	@$(TIPOFF) demo
 
 test: setup ## pass the tests
-	@$(BIN)/python -m pytest -q -n $(NPROC)
+	@$(BIN)/python -m pytest -q -n $(NPROC) --dist worksteal
 
 check: setup ## format, lint, types, house rules, declared pipelines
 	@$(BIN)/ruff format --check --quiet .

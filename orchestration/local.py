@@ -37,6 +37,8 @@ class Listening:
 
 
 class LocalRuntime:
+    """Drives service and processors from one thread; nothing outlives the process but what the bus holds."""
+
     def __init__(
         self,
         ports: Ports,
@@ -78,7 +80,8 @@ class LocalRuntime:
         reported = self._report()
         handled = self._hear()
         handed = self._hand_out()
-        return self._sweep() or reported or handled or handed
+        self._sweep()
+        return reported or handled or handed
 
     def idle_until(self) -> datetime | None:
         """When something will be done next by itself; None while processors are at work."""
@@ -125,13 +128,12 @@ class LocalRuntime:
             self._pool.submit(start, delivery)
         return bool(deliveries)
 
-    def _sweep(self) -> bool:
+    def _sweep(self) -> None:
         now = self._ports.clock.now()
-        if now < self._sweep_at:
-            return False
+        if now < self._sweep_at <= now + SWEEP_EVERY:  # further off than that, the clock was put back
+            return
         self._sweep_at = now + SWEEP_EVERY
         self._service.sweep()
-        return False
 
     def _pause_s(self) -> float:
         pauses = [IDLE_S, (self._sweep_at - self._ports.clock.now()).total_seconds()]

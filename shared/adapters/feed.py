@@ -94,7 +94,7 @@ class FolderFeed:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise FeedError(f"{folder}: there is no such folder; point the data setting at one that holds {_wanted()}")
+            raise FeedError(f"{folder}: there is no such folder; point --data at one that holds {_wanted()}")
         if set("*?[") & set(str(folder)):
             raise FeedError(f"{folder}: DuckDB reads *, ? and [ in a path as a pattern; name a folder without them")
         self._folder = folder

@@ -219,7 +219,7 @@ def _share(completion: Completion, expected: tuple[str, ...] | None) -> float:
 
 def _why_partial(completion: Completion, unit: str, share: float) -> str:
     text = f"has {share:.0%} of its {unit or 'units'}"
-    if completion.missing:
+    if completion.missing and completion.missing[0] not in completion.reason:  # or its reason names them, and says why
         named = ", ".join(completion.missing[:5])
         text += f", without {named}" + (f" and {len(completion.missing) - 5} more" if completion.missing[5:] else "")
     return text + (f": {completion.reason}" if completion.reason else "")

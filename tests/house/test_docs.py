@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.cli.main import build_parser
+from shared.adapters.feed import COLUMNS
 from shared.config import settings
 from shared.config.orchestration_config import PIPELINES
 from tests.house.tree import ROOT
@@ -60,3 +61,11 @@ def test_every_link_between_documents_leads_somewhere() -> None:
         targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
         broken += [f"{page.relative_to(ROOT)} -> {target}" for target in targets if not (page.parent / target).exists()]
     assert not broken
+
+
+def test_every_column_of_the_data_is_documented() -> None:
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    undocumented = [
+        name for name, columns in COLUMNS.items() if f"| {name} |" not in text or ", ".join(columns) not in text
+    ]
+    assert not undocumented
