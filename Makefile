@@ -8,7 +8,7 @@ TIPOFF := $(BIN)/tipoff
 NPROC ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench soak lock clean
+.PHONY: help setup demo test quick check format bench soak lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ demo: setup ## run a synthetic sample night and show its gates and decisions
 
 test: setup ## pass the tests
 	@$(BIN)/python -m pytest -q -n $(NPROC) --dist worksteal
+
+quick: setup ## the tests that are not slow: about three minutes
+	@$(BIN)/python -m pytest -q -n $(NPROC) --dist worksteal -m "not slow"
 
 check: setup ## format, lint, types, house rules, declared pipelines
 	@$(BIN)/ruff format --check --quiet .

@@ -96,6 +96,9 @@ def _start_order(start: Start) -> tuple[int, datetime]:
 
 def _one_per_attempt(starts: Iterable[Start]) -> tuple[Start, ...]:
     """An opening and a retry may order the same attempt at the same time; whoever does the work drops one of them."""
+    starts = tuple(starts)
+    if len(starts) == 1:
+        return starts
     return tuple({start.attempt: start for start in sorted(starts, key=_start_order)}.values())
 
 

@@ -202,8 +202,11 @@ def says_the_same(entry: LedgerEntry | None, other: LedgerEntry) -> bool:
     """Whether a decision has not changed.
 
     A wait stays the same wait however much of what it waits for has come: what is missing, and since when, is folded
-    from the facts. Everything else has changed when its reason or what is missing has.
+    from the facts. That a phase is waited for once it has opened goes with the opening. Everything else has changed
+    when its reason or what is missing has.
     """
+    if entry is not None and (entry.decision, other.decision) == ("open", "wait"):
+        return entry.gate != other.gate and not other.readings
     if entry is None or (entry.gate, entry.attempt, entry.decision) != (other.gate, other.attempt, other.decision):
         return False
     if entry.decision == "wait":

@@ -93,8 +93,11 @@ def _stand(
     standings: Mapping[str, Standing],
 ) -> Standing:
     base = opened.base.get(processor.name, 1)
-    facts = [fact for fact in view.facts.get(processor.name, ()) if fact.completion.attempt >= base]
-    starts = [start for start in view.starts.get(processor.name, ()) if start.attempt >= base]
+    facts: Sequence[Fact] = view.facts.get(processor.name, ())
+    starts: Sequence[Start] = view.starts.get(processor.name, ())
+    if base > 1:
+        facts = [fact for fact in facts if fact.completion.attempt >= base]
+        starts = [start for start in starts if start.attempt >= base]
     if not facts and not starts:
         return _not_started(view, opened, processor, standings, base)
     latest = facts[-1] if facts else None
@@ -141,7 +144,7 @@ def _not_started(
 
 
 def _result(
-    view: View, phase: PlannedPhase, opened: Outcome, processor: PlannedProcessor, facts: list[Fact]
+    view: View, phase: PlannedPhase, opened: Outcome, processor: PlannedProcessor, facts: Sequence[Fact]
 ) -> Standing:
     """What the latest report is worth, attempts and retries aside."""
     completion = facts[-1].completion
@@ -226,7 +229,7 @@ def _why_partial(completion: Completion, unit: str, share: float) -> str:
 
 
 def _newer_input(
-    processor: PlannedProcessor, done: Completion, starts: list[Start], standings: Mapping[str, Standing]
+    processor: PlannedProcessor, done: Completion, starts: Sequence[Start], standings: Mapping[str, Standing]
 ) -> str:
     """The first need or after whose result is newer than what this result was made from, if it may refresh it."""
     names = (*processor.needs, *processor.after)
@@ -247,7 +250,7 @@ def may_refresh(late: Standing) -> bool:
 
 
 def _in_flight(
-    view: View, processor: PlannedProcessor, result: Standing, facts: list[Fact], starts: list[Start]
+    view: View, processor: PlannedProcessor, result: Standing, facts: Sequence[Fact], starts: Sequence[Start]
 ) -> Standing:
     start = starts[-1]
     mute_at = start.issued_at + timedelta(seconds=processor.timeout_s) + MUTE_MARGIN
@@ -266,8 +269,8 @@ def _try_again(
     processor: PlannedProcessor,
     result: Standing,
     latest: Fact,
-    facts: list[Fact],
-    starts: list[Start],
+    facts: Sequence[Fact],
+    starts: Sequence[Start],
 ) -> Standing:
     """What follows a report that leaves something to be done: another attempt when its pause is over, or the end."""
     completion = latest.completion
@@ -290,7 +293,7 @@ def _try_again(
     return _but(result, why, next_at=again_at)
 
 
-def _failures(facts: list[Fact], starts: list[Start], *, mute: bool = False) -> int:
+def _failures(facts: Sequence[Fact], starts: Sequence[Start], *, mute: bool = False) -> int:
     """Attempts of this round that failed or never reported; the last start counts as mute only where said."""
     reported = {fact.completion.attempt: fact.completion.status for fact in facts}
     failed = sum(status is Status.FAILED for status in reported.values())
@@ -298,7 +301,7 @@ def _failures(facts: list[Fact], starts: list[Start], *, mute: bool = False) -> 
     return failed + silent + mute
 
 
-def _looks(facts: list[Fact]) -> int:
+def _looks(facts: Sequence[Fact]) -> int:
     """Attempts of this round that reported something else than failure, however late."""
     return len({fact.completion.attempt for fact in facts if fact.completion.status is not Status.FAILED})
 

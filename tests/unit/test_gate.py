@@ -676,11 +676,9 @@ def test_two_final_outcomes_at_once_are_told_in_the_order_of_the_gates() -> None
 def test_the_ledger_tells_each_change_once() -> None:
     day = Day(READ).play("+5 a done; +10 read fresh=block; +12 c done; +20 read fresh=pass; +30 z done", until=40)
     assert [f"{entry.decision} {entry.gate}" for entry in day.ledger] == [
-        "open raw",
-        "wait out",  # for a, then for the grace of c: one wait
+        "open raw",  # and then it waits, for a, then for the grace of c
         "block out",  # ten looks, one entry
         "open out",
-        "wait end",
         "done end",
     ]
 
