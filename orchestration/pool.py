@@ -48,6 +48,7 @@ class Pool(Generic[Tag]):
         self._results: SimpleQueue[tuple[Job[Tag], Completion]] = SimpleQueue()
         self._running: set[Job[Tag]] = set()
         self._threads = 0
+        self._turn = threading.Lock()
 
     @property
     def free(self) -> int:
@@ -74,13 +75,16 @@ class Pool(Generic[Tag]):
                 self._running.discard(job)
                 done.append((job, completion))
         now = monotonic()
-        for job in [job for job in self._running if job.thread and now - job.began > job.start.timeout_s]:
-            job.given_up = True
+        for job in list(self._running):
+            with self._turn:  # a thread that ends a job in this moment must not be interrupted in its next one
+                if not job.thread or now - job.began <= job.start.timeout_s:
+                    continue
+                job.given_up = True
+                self._interrupt(job.thread)
             self._running.discard(job)
             self._threads -= 1
             reason = f"timed out after {job.start.timeout_s} s"
             done.append((job, edge.failure(job.start, reason, now - job.began)))
-            self._interrupt(job.thread)
         self._staff()
         return done
 
@@ -108,6 +112,8 @@ class Pool(Generic[Tag]):
         while (job := self._waiting.get()) is not None:
             job.began, job.thread = monotonic(), threading.get_ident()
             completion = edge.perform(job.start, self._work)
+            with self._turn:
+                job.thread = 0
             self._results.put((job, completion))
             self._wake()
             if job.given_up:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from shared.core import calendar
 from shared.core.fold import View, look
-from shared.core.gate import Ask, Verdict, consequences, decide, says_the_same
+from shared.core.gate import Ask, Consequences, Verdict, consequences, decide, refused_before, says_the_same
 from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import Completion, Fact, Latch, LedgerEntry, PipelineSpec, Reading, RunKey
 from shared.core.plan import Plan, build_plan
@@ -111,11 +111,12 @@ class Service:
         for _ in range(LOOKS_MAX):
             record = self._ports.states.load(run)
             view = look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
-            verdict, readings = decide(view), dict[str, Reading]()
+            refused, readings = refused_before(record.last_entry, view.now), dict[str, Reading]()
+            verdict = decide(view, refused=refused)
             if isinstance(verdict.decision, Ask):
                 readings = self._gather(run, verdict.gate, verdict.decision.readings)
-                verdict = decide(view, readings)
-            if not self._apply(view, record, verdict, readings):
+                verdict = decide(view, readings, refused)
+            if not self._apply(view, record, verdict, consequences(view, verdict, readings, refused)):
                 return
 
     def _gather(self, run: RunKey, gate: str, names: Sequence[str]) -> dict[str, Reading]:
@@ -124,13 +125,12 @@ class Service:
             answers = pool.map(lambda name: self._ports.readers[name].read(run, gate), names)
             return dict(zip(names, answers, strict=True))
 
-    def _apply(self, view: View, record: RunRecord, verdict: Verdict, readings: Mapping[str, Reading]) -> bool:
+    def _apply(self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences) -> bool:
         """Make a verdict true. True if anything was written: whoever writes looks once more.
 
         What it wrote may allow more, or may have put an older idea of the next look over that of someone quicker.
         """
         run, now = view.plan.run, view.now
-        asked = consequences(view, verdict, readings)
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
         if not asked.latches and entry is None and _in_time(record.due_at, asked.due_at, now):
             return False

@@ -52,6 +52,15 @@ class LocalHome:
 
 
 @contextmanager
+def alone_in(home: Path, *, command: str) -> Iterator[None]:
+    """The home without anything opened in it, and nobody else writing."""
+    from shared.adapters.home import only_writer, open_home
+
+    with only_writer(open_home(home), command, 0.0, lambda _: None):
+        yield
+
+
+@contextmanager
 def write_home(
     settings: Settings, *, command: str, wait_s: float, waiting: Callable[[str], None], durability: str = "process"
 ) -> Iterator[LocalHome]:

@@ -130,7 +130,7 @@ def table_of(phase: str, processor: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Result:
     """What a processor says of its output."""
 
     status: Status
@@ -151,32 +151,32 @@ def run_processor(start: Start, spec: ProcessorSpec, phase: str, work: Work) -> 
     began = time.monotonic()
     match REGISTRY.get(start.processor):
         case Export() as export:
-            verdict = _publish(start, export, work)
+            result = _publish(start, export, work)
         case Scrape() | Select() as table:
-            verdict = _fill(start, spec, table_of(phase, start.processor), table, work)
+            result = _fill(start, spec, table_of(phase, start.processor), table, work)
         case None:
             raise UnknownProcessor(f"{start.processor}: no processor of nba; known are {', '.join(sorted(REGISTRY))}")
-    again_at = work.now() + timedelta(seconds=spec.look_again_s) if verdict.status is Status.NOT_READY else None
+    again_at = work.now() + timedelta(seconds=spec.look_again_s) if result.status is Status.NOT_READY else None
     return Completion(
         run=start.run,
         phase=start.phase,
         processor=start.processor,
         attempt=start.attempt,
         report=1,
-        status=verdict.status,
-        reason=verdict.reason,
-        units_expected=verdict.expected,
-        units_actual=verdict.actual,
-        missing=verdict.missing,
-        rows=verdict.rows,
+        status=result.status,
+        reason=result.reason,
+        units_expected=result.expected,
+        units_actual=result.actual,
+        missing=result.missing,
+        rows=result.rows,
         duration_s=round(time.monotonic() - began, 3),
-        digest=verdict.digest,
-        found=verdict.found,
+        digest=result.digest,
+        found=result.found,
         retry_at=again_at,
     )
 
 
-def _fill(start: Start, spec: ProcessorSpec, table: str, how: Table, work: Work) -> Verdict:
+def _fill(start: Start, spec: ProcessorSpec, table: str, how: Table, work: Work) -> Result:
     partition = Partition(table=table, column=spec.partition, first=start.partition, last=start.partition)
     stamp = Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
     unit = UNIT_COLUMNS[spec.unit]
@@ -235,7 +235,7 @@ def judge(
     whys: Mapping[str, str],
     no_history: bool,
     found: Mapping[str, tuple[str, ...]],
-) -> Verdict:
+) -> Result:
     """Compare what was read back with what there is to do."""
     excused = {unit for unit, why in whys.items() if why == NO_HISTORY}
     expected = None if units is None else set(units) - excused
@@ -252,7 +252,7 @@ def judge(
         nothing_yet = expected is not None and len(missing) == len(expected) and not whys
         status = Status.NOT_READY if nothing_yet else Status.PARTIAL
         reason = _listed(f"{unit}: {whys.get(unit, how.absent)}" for unit in missing)
-    return Verdict(
+    return Result(
         status=status,
         reason=reason,
         expected=None if expected is None else len(expected),
@@ -275,7 +275,7 @@ def _own(processor: str, games: tuple[str, ...]) -> tuple[Missing, ...]:
     return (Missing(processor=processor, why="not in its input", units=games),) if games else ()
 
 
-def _publish(start: Start, export: Export, work: Work) -> Verdict:
+def _publish(start: Start, export: Export, work: Work) -> Result:
     content = export.content(work.warehouse.query(sql(f"{start.processor}.sql"), _parameters(start)))
     expected: set[str] | None = None
     missing: tuple[str, ...] = ()
@@ -286,7 +286,7 @@ def _publish(start: Start, export: Export, work: Work) -> Verdict:
         "run": str(start.run),
         "attempt": start.attempt,
         "fence": start.fence,
-        "generated_at": work.now().isoformat(),
+        "generated_at": start.issued_at.isoformat(),  # not the clock: a start done twice writes the same bytes
         "completeness": round(start.completeness, 4),
         "missing": to_data((*start.missing, *_own(start.processor, missing))),
         "config_hash": start.config_hash,
@@ -302,7 +302,7 @@ def _publish(start: Start, export: Export, work: Work) -> Verdict:
     else:
         status = Status.PARTIAL if missing else Status.SUCCESS
         reason = _listed(f"{unit}: not in its input" for unit in missing)
-    return Verdict(
+    return Result(
         status=status,
         reason=reason,
         expected=None if expected is None else len(expected),

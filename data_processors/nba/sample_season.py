@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
+MARKER = "SYNTHETIC"  # the feed labels a folder that has this file
 TEAM_NAMES = (
     "Amberfall Aglow Brineholt Bricks Cinderwick Comets Dovemarsh Dynamos Elmspire Echoes Fernhollow Foxes "
     "Gloamport Gulls Harrowby Hares Inkwell Ibises Juniper Jesters Kestrelton Kites Lanternby Lynxes "
@@ -93,7 +94,7 @@ def write_sample_season(folder: Path, seed: int = 7, days: int = 45, first: date
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in (("games", games), ("player_box", players), ("team_box", sides)):
         _write(folder / f"{name}.csv", rows)
-    (folder / "SYNTHETIC").write_text(f"An invented season: no team, player or game of it is real (seed {seed}).\n")
+    (folder / MARKER).write_text(f"An invented season: no team, player or game of it is real (seed {seed}).\n")
 
 
 def _teams(random: Random) -> list[Team]:

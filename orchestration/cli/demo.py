@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from orchestration.cli import show
+from orchestration.cli.main import UsageError
 from orchestration.cli.options import settings_of, spec_of
 from orchestration.cli.run import drive
 from shared import wiring
@@ -16,19 +17,24 @@ from shared.ports import Feed
 
 FIRST = date(2025, 10, 21)
 DAYS = 45
+SEASON = "sample_season"
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from data_processors.nba.sample_season import MARKER as SYNTHETIC_MARKER
     from data_processors.nba.sample_season import write_sample_season
 
     settings = settings_of(arguments)
     settings = replace(settings, home=arguments.home or settings.home / "demo")
     console = show.console(settings, stderr=arguments.json)
-    season = settings.home / "sample_season"
-    if (settings.home / wiring.STATE_FILE).exists():
-        console.print(f"Beginning anew in {settings.home}: the demo's own home, synthetic throughout.")
-        forget(settings.home)
-    write_sample_season(season, seed=arguments.seed, days=DAYS, first=FIRST)
+    season = settings.home / SEASON
+    with wiring.alone_in(settings.home, command="tipoff demo"):
+        if (settings.home / wiring.STATE_FILE).exists():
+            if not (season / SYNTHETIC_MARKER).exists():
+                raise UsageError(f"--home {settings.home} is not the demo's own; without --home it is .tipoff/demo")
+            console.print(f"Beginning anew in {settings.home}: the demo's own home, synthetic throughout.")
+            forget(settings.home)
+        write_sample_season(season, seed=arguments.seed, days=DAYS, first=FIRST)
     feed = wiring.open_feed(season)
     night = last_night(feed)
     console.print(
@@ -62,5 +68,4 @@ def forget(home: Path) -> None:
     for name in (wiring.STATE_FILE, wiring.WAREHOUSE_FILE):
         for path in home.glob(f"{name}*"):
             path.unlink()
-    for name in (wiring.EXPORTS, "sample_season"):
-        shutil.rmtree(home / name, ignore_errors=True)
+    shutil.rmtree(home / wiring.EXPORTS, ignore_errors=True)

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(show.processor_table(phase))
     console.print("\n[bold]Decisions[/]")
     for entry in entries:
-        console.print(show.decision_line(entry, status.started_at), soft_wrap=True)
+        console.print(show.decision_line(entry), soft_wrap=True)
     if line := show.next_line(status, show.utc_now()):
         console.print(f"\n{line}")
     return OK
@@ -56,6 +56,7 @@ def to_json(status: RunStatus, phases: tuple[PhaseStatus, ...], entries: tuple[L
     data = status.to_json()
     described = {phase.phase: phase for phase in phases}
     data["reason"] = status.reason
+    data["labels"] = dict(status.labels)
     data["next_look_at"] = status.next_look_at.isoformat() if status.next_look_at else None
     rows = data["phases"]
     assert isinstance(rows, list)

@@ -20,8 +20,8 @@ OK, NOT_PUBLISHED, USAGE = 0, 1, 2
 EPILOG = """\
 exit codes:
   0  published (or degraded and labelled so), or nothing was expected
-  1  not published: running, blocked or failed; or a check found something
-  2  wrong usage or unusable input: nothing was done
+  1  not published: running, blocked or failed; a simulation broke a rule
+  2  wrong usage or unusable input: nothing has run
 
 examples:
   tipoff run nba --date 2024-01-15 --mode overnight --data ../shared/data/nba
@@ -139,7 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("pipeline")
     run.add_argument("--date", type=read_date, required=True, metavar="YYYY-MM-DD", help="the run's date")
-    run.add_argument("--mode", required=True, help="overnight: yesterday's finished games")
+    run.add_argument("--mode", help="overnight: finished games (the mode that the date has today)")
     run.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="games, player_box, team_box: Parquet or CSV"
     )

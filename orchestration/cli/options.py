@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 
 from orchestration.cli.main import UsageError
-from shared.config.orchestration_config import PIPELINES
+from shared.config import orchestration_config
 from shared.config.settings import Settings, read_settings
 from shared.core.model import PipelineSpec, RunKey
 
@@ -17,9 +17,10 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def spec_of(pipeline: str) -> PipelineSpec:
-    if pipeline not in PIPELINES:
-        raise UsageError(f"pipeline {pipeline!r} is unknown; known: {', '.join(PIPELINES)}")
-    return PIPELINES[pipeline]
+    try:
+        return orchestration_config.pipeline(pipeline)
+    except orchestration_config.UnknownPipeline as error:
+        raise UsageError(str(error)) from None
 
 
 def run_key_of(text: str) -> RunKey:

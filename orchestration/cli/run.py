@@ -15,6 +15,7 @@ from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import settings_of, spec_of
 from shared import wiring
 from shared.config.settings import Settings
+from shared.core.calendar import mode_for
 from shared.core.model import LedgerEntry, PipelineSpec, RunKey, Start
 from shared.core.status import RunState, RunStatus
 from shared.ports import Feed
@@ -25,13 +26,14 @@ TOLD = ("open", "block", "fail", "done")  # a wait is what the spinner is for
 def run(arguments: argparse.Namespace) -> int:
     settings, spec = settings_of(arguments), spec_of(arguments.pipeline)
     feed = wiring.open_feed(arguments.data)
-    check(spec, arguments.mode, arguments.date, feed)
+    mode = arguments.mode or mode_for(arguments.date, show.utc_now(), spec.zone)
+    check(spec, mode, arguments.date, feed)
     return drive(
         settings,
         spec,
         feed,
         day=arguments.date,
-        mode=arguments.mode,
+        mode=mode,
         generation=arguments.generation,
         patience_s=arguments.patience,
         wait_s=arguments.wait,

@@ -47,14 +47,14 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def decision_line(entry: LedgerEntry, since: datetime) -> str:
-    """One decision: when, at which gate, what, why."""
+def decision_line(entry: LedgerEntry, since: datetime | None = None) -> str:
+    """One decision: when (since that time, or on the clock), at which gate, what, why."""
     style = STYLE.get(entry.decision, "")
     gate = "the end" if entry.gate == END else entry.gate
     again = f" (attempt {entry.attempt})" if entry.attempt > 1 else ""
-    elapsed_s = (entry.at - since).total_seconds()
+    when = f"{(entry.at - since).total_seconds():8.2f} s" if since else f"{entry.at:%Y-%m-%d %H:%M:%S}"
     return (
-        f"[dim]{elapsed_s:8.2f} s[/]  gate to [bold]{gate:<12}[/]{again} "
+        f"[dim]{when}[/]  gate to [bold]{gate:<12}[/]{again} "
         f"[{style}]{entry.decision.upper():<5}[/]  {escape(entry.reason)}"
     )
 
@@ -103,7 +103,9 @@ def headline(status: RunStatus) -> str:
     style = STYLE[status.state]
     text = f"[bold]{status.run}[/] is [{style}]{status.state}[/]"
     if status.state is RunState.DEGRADED:
-        text += f", completeness {status.completeness:.1%}"
+        text += f", completeness {status.completeness:.1%}, without {shorten(status.missing) or 'all it planned'}"
+    if status.synthetic:
+        text += " [yellow](synthetic)[/]"
     if status.ended_at:
         text += f" after {took(status.started_at, status.ended_at)}"
     return f"{text}: {escape(status.reason)}"

@@ -30,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(show.headline(status), soft_wrap=True)
             console.print(show.run_table(status))
             console.print(show.next_line(status, show.utc_now()))
-    return OK if statuses and all(status.state.well for status in statuses) else NOT_PUBLISHED
+    latest = {status.run.mode: status for status in sorted(statuses, key=lambda status: status.run.generation)}
+    return OK if latest and all(status.state.well for status in latest.values()) else NOT_PUBLISHED
 
 
 def view_of(states: StateStore, run: RunKey) -> View:

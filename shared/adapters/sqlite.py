@@ -251,7 +251,7 @@ UNREAD = RunRecord(facts=(), latches=(), control=Control(), last_entry=None, due
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class Seen:
     """A run as far as this process has read it."""
 
     fact: int = 0  # the highest ids in it
@@ -260,7 +260,7 @@ class View:
     due: int | None = None  # the record's due_at as it stands in the file
     record: RunRecord = UNREAD
 
-    def extend(self, rows: list[tuple[str, int, bytes]]) -> View:
+    def extend(self, rows: list[tuple[str, int, bytes]]) -> Seen:
         """With the rows of NEWER, which have not been in it."""
         fact, latch, entry, due = self.fact, self.latch, self.entry, self.due
         facts, latches = list(self.record.facts), list(self.record.latches)
@@ -286,7 +286,7 @@ class View:
             last_entry=last_entry,
             due_at=None if due is None else from_micros(due),
         )
-        return View(fact=fact, latch=latch, entry=entry, due=due, record=record)
+        return Seen(fact=fact, latch=latch, entry=entry, due=due, record=record)
 
 
 NEWER = """
@@ -296,7 +296,7 @@ UNION ALL SELECT 'control', version, body FROM controls WHERE run = :run AND ver
 UNION ALL SELECT * FROM (
     SELECT 'entry', id, body FROM ledger WHERE run = :run AND id > :entry ORDER BY id DESC LIMIT 1)
 UNION ALL SELECT 'due', due_at, NULL FROM runs WHERE run = :run AND due_at IS NOT :due"""
-"""What a View has not seen, in one statement, so from one committed state.
+"""What a Seen has not seen, in one statement, so from one committed state.
 
 "id > the highest seen" misses nothing, whoever writes: a new row gets the highest id of its table plus one while its
 transaction holds the file's only write lock, and rows are never deleted, so ids rise in the order of the commits. A row
@@ -331,7 +331,7 @@ class SqliteStates:
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
-        self._views: Recent[View] = Recent(VIEWS_MAX)
+        self._views: Recent[Seen] = Recent(VIEWS_MAX)
         self._plans: Recent[Plan] = Recent(PLANS_MAX)
 
     def create_run(self, plan: Plan) -> bool:
@@ -374,7 +374,7 @@ class SqliteStates:
     def load(self, run: RunKey) -> RunRecord:
         key = str(run)
         with self._file.reading() as connection:
-            view = self._views.get(key) or View()
+            view = self._views.get(key) or Seen()
             seen = {
                 "run": key,
                 "fact": view.fact,

@@ -39,8 +39,3 @@ FUNCTIONS = (
     FunctionSpec("grading_processor", ("nba-grading-start",), FunctionKind.SERVICE),
     FunctionSpec("export_processor", ("nba-export-start",), FunctionKind.SERVICE),
 )
-
-
-def listeners(topic: str) -> tuple[str, ...]:
-    """Names of the functions that a message on this topic wakes."""
-    return tuple(function.name for function in FUNCTIONS if topic in function.listens)

@@ -17,7 +17,6 @@ NBA_SCHEDULES = (
         act="nudge",
         mode="overnight",
         date="YESTERDAY",
-        phase="precompute",
     ),
     ScheduleSpec(name="same-day", cron="30 10 * * *", zone=EASTERN, act="start", mode="same_day", date="TODAY"),
     ScheduleSpec(name="tomorrow", cron="0 17 * * *", zone=EASTERN, act="start", mode="tomorrow", date="TOMORROW"),

@@ -107,8 +107,12 @@ class Consequences:
     due_at: datetime | None
 
 
-def decide(view: View, readings: Mapping[str, Reading] | None = None) -> Verdict:
-    """The verdict on the run's current gate: the first that has not been passed with what is now on its left."""
+def decide(view: View, readings: Mapping[str, Reading] | None = None, refused: str | None = None) -> Verdict:
+    """The verdict on the run's current gate: the first that has not been passed with what is now on its left.
+
+    `refused` is the gate attempt that an earlier look has refused, "" for none: a gate never fails at the first look
+    after a long silence, when what would open it may still be on the bus. None: it has been looked at in time.
+    """
     starts: list[Start] = []
     looks: list[datetime] = []
     before: Outcome | None = None
@@ -138,6 +142,8 @@ def decide(view: View, readings: Mapping[str, Reading] | None = None) -> Verdict
             before = outcome
             continue
         verdict = _verdict(view, gate, left, before, standings, outcome, holiday, readings or {})
+        if isinstance(verdict.decision, Fail) and refused is not None and refused != key_of(verdict):
+            verdict = _block_first(view, verdict, verdict.decision)
         if isinstance(verdict.decision, Fail | Done) or (
             isinstance(verdict.decision, Block) and verdict.decision.recheck_at is None
         ):
@@ -147,11 +153,30 @@ def decide(view: View, readings: Mapping[str, Reading] | None = None) -> Verdict
         return _with_starts(view, verdict, starts, [*looks, verdict.next_look_at])
     assert before is not None
     ended = _standing_verdict(before)
-    if view.control.cancel or view.control.held_at(view.now):
+    if view.control.cancel:
         return ended
+    if hold := view.control.held_at(view.now):
+        return replace(ended, next_look_at=hold.until or view.now + LOOK_AGAIN) if starts or looks else ended
     return _with_starts(
         view, ended, starts, looks
     )  # what was published without is still looked for, while it may refresh
+
+
+def key_of(about: Verdict | LedgerEntry) -> str:
+    """The gate attempt that it is about."""
+    return f"{about.gate}/{about.attempt}"
+
+
+def refused_before(entry: LedgerEntry | None, now: datetime) -> str:
+    """The gate attempt that the last decision refused, once the time to look again has come."""
+    again_at = entry.next_look_at if entry and entry.decision == "block" else None
+    return key_of(entry) if entry and again_at and again_at <= now else ""
+
+
+def _block_first(view: View, verdict: Verdict, fail: Fail) -> Verdict:
+    again_at = view.now + LOOK_AGAIN
+    block = Block(reason=f"{fail.reason}; fails at the next look", missing=fail.missing, recheck_at=again_at)
+    return replace(verdict, decision=block, next_look_at=again_at)
 
 
 def _with_starts(view: View, verdict: Verdict, starts: list[Start], looks: Sequence[datetime | None]) -> Verdict:
@@ -159,7 +184,9 @@ def _with_starts(view: View, verdict: Verdict, starts: list[Start], looks: Seque
     return replace(verdict, starts=tuple(starts), next_look_at=next_look_at)
 
 
-def consequences(view: View, verdict: Verdict, readings: Mapping[str, Reading] | None = None) -> Consequences:
+def consequences(
+    view: View, verdict: Verdict, readings: Mapping[str, Reading] | None = None, refused: str | None = None
+) -> Consequences:
     """The latches to take, the outcome first; the ledger entry; when to look again."""
     latches: list[Latch] = []
     after, run = view, view.plan.run
@@ -190,6 +217,7 @@ def consequences(view: View, verdict: Verdict, readings: Mapping[str, Reading] |
         latches=view.latch_keys,
         control=view.control,
         readings=readings or {},
+        refused=refused,
     )
     return Consequences(latches=tuple(latches), entry=entry, due_at=due_at)
 
@@ -484,4 +512,4 @@ def recompute(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], entry
         entry.control,
         entry.at,
     )
-    return decide(view, entry.readings)
+    return decide(view, entry.readings, entry.refused)

@@ -129,7 +129,6 @@ class ScheduleSpec:
     act: str  # start, nudge, sweep
     mode: str = ""
     date: str = ""  # YESTERDAY, TODAY or TOMORROW, resolved against scheduled_at
-    phase: str = ""  # a nudge looks at this phase's gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,3 +307,4 @@ class LedgerEntry:
     latches: tuple[str, ...]  # Latch.key of each it saw
     control: Control
     readings: Mapping[str, Reading] = field(default_factory=dict)
+    refused: str | None = None  # the gate attempt that a look before had refused

@@ -66,7 +66,13 @@ class RunStatus:
     next_look_at: datetime | None
     started_at: datetime
     ended_at: datetime | None
+    missing: tuple[str, ...]  # processors that what was published is without
+    labels: Mapping[str, str]  # of the plan: which data, whether it is synthetic
     phases: tuple[PhaseStatus, ...]
+
+    @property
+    def synthetic(self) -> bool:
+        return self.labels.get("synthetic") == "yes"
 
     def to_json(self) -> dict[str, object]:
         """The documented form of `tipoff status --json`: stable, fields are only ever added."""
@@ -104,6 +110,8 @@ def summarise(view: View) -> RunStatus:
         next_look_at=verdict.next_look_at,
         started_at=view.plan.started_at,
         ended_at=end.decided_at if end and state.well else None,
+        missing=tuple(missing.processor for missing in end.missing) if end and state.well else (),
+        labels=view.plan.labels,
         phases=tuple(
             _phase_status(view, verdict, phase, gate, state)
             for phase, gate in zip(view.plan.phases, view.plan.gates[1:], strict=True)

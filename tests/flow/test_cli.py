@@ -413,3 +413,19 @@ def test_control_c_ends_a_run_that_only_stands_by(waiting: tuple[subprocess.Pope
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "nothing is lost" in said
+
+
+def test_the_demo_refuses_a_home_that_is_not_its_own(season: Path, night: date, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert tipoff(*run_arguments(season, night, home)).returncode == 0
+    refused = tipoff("demo", "--home", home)
+    assert refused.returncode == 2
+    assert "is not the demo's own" in refused.stderr
+    assert tipoff("status", "nba", "--date", night, "--home", home).returncode == 0
+
+
+def test_what_is_synthetic_is_labelled_where_it_is_shown(season: Path, night: date, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert tipoff(*run_arguments(season, night, home)).returncode == 0
+    assert "(synthetic)" in tipoff("status", "nba", "--date", night, "--home", home).stdout
+    assert "(synthetic)" in tipoff("explain", f"nba.{night}.overnight.1", "--home", home).stdout

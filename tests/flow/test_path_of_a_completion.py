@@ -459,6 +459,29 @@ def any_start() -> Start:
     )
 
 
+def test_a_run_that_nobody_looked_at_for_hours_hears_what_waits_before_it_gives_up(world: World) -> None:
+    world.service.start_run(RUN)
+    starts = world.starts()
+    world.report(starts[0])
+    world.clock.pass_by(hours=30)  # far beyond the time to give up; the other reports waited on the bus
+    world.service.sweep()
+    assert {entry.decision for entry in world.store.states.ledger(RUN)} == {"open", "block"}
+    for start in starts[1:]:
+        world.report(start)
+    world.finish()
+    assert world.status().state.well
+
+
+def test_a_run_that_is_still_without_its_critical_work_at_the_next_look_fails(world: World) -> None:
+    world.service.start_run(RUN)
+    world.clock.pass_by(hours=30)
+    world.service.sweep()
+    world.clock.pass_by(minutes=6)
+    world.service.sweep()
+    assert world.status().state is RunState.FAILED
+    assert world.store.states.ledger(RUN)[-1].decision == "fail"
+
+
 # --- timers and schedules ------------------------------------------------------------------------------
 
 

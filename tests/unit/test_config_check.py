@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.config.check import FUNCTIONS_FILE, Problem, check
-from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, FunctionKind, FunctionSpec, listeners
+from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, FunctionKind, FunctionSpec
 from shared.config.nba import NBA
 from shared.config.orchestration_config import PIPELINES, UnknownPipeline, pipeline
 from shared.core.model import PhaseSpec, PipelineSpec, ProcessorSpec
@@ -239,8 +239,8 @@ PLANTED = [
         "phases.export.readings",
         "weather",
         "is not a reading",
-        "health, freshness, completeness",
-        id="an unknown reading",
+        "none is known yet",
+        id="a reading that nobody takes",
     ),
     pytest.param(
         with_processor("status", weight=0.0),
@@ -505,14 +505,6 @@ PLANTED = [
         "TODAY",
         id="a sweep of now",
     ),
-    pytest.param(
-        with_schedule("yesterday-phase4", phase="phase4"),
-        "schedules.yesterday-phase4.phase",
-        "phase4",
-        "is not a phase",
-        "precompute",
-        id="a nudge at an unknown phase",
-    ),
 ]
 
 
@@ -568,20 +560,6 @@ def test_a_phase_with_optional_processors_never_opens_on_its_criticals_alone() -
         >= phase.quorum_by_mode.get(mode.name, phase.quorum) * sum(spec.weight for spec in members)
     }
     assert alone == {"analytics same_day", "analytics tomorrow"}
-
-
-@pytest.mark.parametrize(
-    ("topic", "names"),
-    [
-        pytest.param("nba-phase1-scrapers-complete", ("phase1_to_phase2",), id="a completion topic wakes a gate"),
-        pytest.param("nba-grading-complete", ("phase5_to_phase6",), id="grading wakes the gate of phase 6"),
-        pytest.param("nba-phase6-export-complete", ("self_heal",), id="the last phase wakes the sweep"),
-        pytest.param("nba-predictions-start", ("prediction_coordinator",), id="a start topic wakes a service"),
-        pytest.param("nowhere", (), id="an unknown topic wakes nobody"),
-    ],
-)
-def test_a_topic_wakes_its_listeners(topic: str, names: tuple[str, ...]) -> None:
-    assert listeners(topic) == names
 
 
 def test_an_unknown_pipeline_is_named_with_the_known_ones() -> None:
