@@ -48,8 +48,8 @@ format: setup ## put the code into its format
 bench: setup ## measure; docs/benchmarks.md says what and why
 	@$(TIPOFF) bench
 
-soak: setup ## 10,000 simulated days, by hand
-	@$(TIPOFF) simulate --days 9999 --seed $${SEED:-1}
+soak: setup ## 10,000 simulated days, by hand; SEED=n
+	@$(TIPOFF) simulate --days 10000 --seed $${SEED:-1}
 
 lock: ## pin requirements anew, with hashes
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet pip-tools==7.6.2

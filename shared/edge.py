@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from shared.core.codec import Malformed
-from shared.core.messages import TEXT_MAX
+from shared.core.messages import TEXT_MAX, run_of
 from shared.core.model import Completion, Start, Status
 from shared.ports import QUARANTINE_BODY_MAX, Delivery, Ports, Quarantined
 from shared.service import Refusal
@@ -52,6 +52,7 @@ def quarantine(delivery: Delivery, refused: Refusal, ports: Ports) -> None:
     ports.states.quarantine(
         Quarantined(
             id=delivery.id,
+            run=str(run_of(delivery.attributes) or ""),
             topic=delivery.topic,
             reason=refused.reason[:TEXT_MAX],
             at=ports.clock.now(),

@@ -36,6 +36,7 @@ class Quarantined:
     reason: str
     at: datetime
     body: bytes  # cut at QUARANTINE_BODY_MAX
+    run: str = ""  # that it says it is about; empty where it says nothing readable
 
 
 QUARANTINE_BODY_MAX = 4_096

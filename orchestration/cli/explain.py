@@ -14,6 +14,9 @@ from shared import wiring
 from shared.core.codec import to_data
 from shared.core.model import END, LedgerEntry
 from shared.core.status import PhaseStatus, RunStatus
+from shared.ports import Quarantined
+
+QUARANTINED_MAX = 1_000  # the newest; more than that is another command's work
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--home {settings.home}: nothing has run there yet")
         status = status_of(states, key)
         entries = states.ledger(key)
+        refused = [item for item in states.quarantined(QUARANTINED_MAX) if item.run == arguments.run]
     phases = status.phases
     if arguments.phase:
         phases = tuple(phase for phase in phases if phase.phase == arguments.phase)
@@ -32,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--phase {arguments.phase!r} is not planned in {key}; planned: {known}")
         entries = tuple(entry for entry in entries if entry.gate in _gates_around(status, arguments.phase))
     if arguments.json:
-        show.print_json(to_json(status, phases, entries))
+        show.print_json({**to_json(status, phases, entries), "quarantined": [_refused(item) for item in refused]})
         return OK
     console = show.console(settings)
     console.print(show.headline(status), soft_wrap=True)
@@ -45,6 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     console.print("\n[bold]Decisions[/]")
     for entry in entries:
         console.print(show.decision_line(entry), soft_wrap=True)
+    if refused:
+        console.print("\n[bold]Quarantined messages[/] (they changed nothing)")
+    for item in refused:
+        console.print(f"{item.at:%Y-%m-%d %H:%M:%S}  {item.topic}: {escape(item.reason)}", soft_wrap=True)
     if line := show.next_line(status, show.utc_now()):
         console.print(f"\n{line}")
     return OK
@@ -77,6 +85,10 @@ def to_json(status: RunStatus, phases: tuple[PhaseStatus, ...], entries: tuple[L
         for entry in entries
     ]
     return data
+
+
+def _refused(item: Quarantined) -> dict[str, object]:
+    return {"id": item.id, "at": item.at.isoformat(), "topic": item.topic, "reason": item.reason}
 
 
 def _processors(phase: PhaseStatus) -> list[dict[str, object]]:

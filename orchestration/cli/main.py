@@ -17,6 +17,8 @@ from shared.config.settings import read_settings
 
 OK, NOT_PUBLISHED, USAGE = 0, 1, 2
 
+NUMBER_MAX = 100_000  # of an argument: days of a simulation
+
 EPILOG = """\
 exit codes:
   0  published (or degraded and labelled so), or nothing was expected
@@ -131,7 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench = command(
         "bench", "bench", "measure Tipoff on this machine (docs/benchmarks.md)", "tipoff bench chain --json"
     )
-    bench.add_argument("what", nargs="?", default="all", choices=["all", "chain", "core", "night"])
+    bench.add_argument("what", nargs="?", default="all", choices=["all", "chain", "chain_fsync", "core", "night"])
     bench.add_argument("--data", type=Path, metavar="DIR", help="the season for `night` (the synthetic one)")
     return parser
 
@@ -167,8 +169,8 @@ def read_date(text: str) -> date:
 
 
 def positive(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 9_999:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 9999")
+    if not text.isdecimal() or not 1 <= int(text) <= NUMBER_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {NUMBER_MAX}")
     return int(text)
 
 

@@ -13,6 +13,7 @@ import duckdb
 from shared.ports import Coverage, FeedError
 
 SYNTHETIC_MARKER = "SYNTHETIC"
+GIST_MAX = 500  # of an error: line, column and value stand at its beginning
 """A file of this name says that the folder holds an invented season."""
 
 _SHOTS = {
@@ -159,7 +160,13 @@ class FolderFeed:
                 return rows
         except duckdb.Error as error:
             remedy = "correct that value" if isinstance(error, duckdb.DataError) else "fetch or copy the file again"
-            raise FeedError(f"{self._paths[name]}: cannot be read; {remedy}: {str(error).strip()}") from error
+            raise FeedError(f"{self._paths[name]}: cannot be read; {remedy}: {_gist(error)}") from error
+
+
+def _gist(error: duckdb.Error) -> str:
+    """What DuckDB says is wrong, and where, without its settings and the advice that is meant for its own users."""
+    told = [line.strip() for line in str(error).partition("Possible fixes")[0].splitlines() if line.strip()]
+    return " ".join(told)[:GIST_MAX]
 
 
 def _wanted() -> str:

@@ -46,7 +46,7 @@ class FolderObjects:
 
 
 class MemoryObjects:
-    """The same promises inside one process, gone with it."""
+    """The same promises inside one process, gone with it: for tests."""
 
     def __init__(self) -> None:
         self._bodies: dict[str, bytes] = {}

@@ -52,8 +52,8 @@ SCHEMA = (
     "CREATE TABLE ledger (id INTEGER PRIMARY KEY, run TEXT NOT NULL, body BLOB NOT NULL)",
     "CREATE INDEX ledger_by_run ON ledger (run)",
     """CREATE TABLE quarantine (
-        id INTEGER PRIMARY KEY, message TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, reason TEXT NOT NULL,
-        at INTEGER NOT NULL, body BLOB NOT NULL)""",
+        id INTEGER PRIMARY KEY, message TEXT NOT NULL UNIQUE, run TEXT NOT NULL, topic TEXT NOT NULL,
+        reason TEXT NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL)""",
     """CREATE TABLE subscriptions (
         topic TEXT NOT NULL, subscription TEXT NOT NULL, PRIMARY KEY (topic, subscription)) WITHOUT ROWID""",
     # AUTOINCREMENT: an acknowledged id must never be given again, or a late ack would take another message with it.
@@ -471,19 +471,26 @@ class SqliteStates:
     def quarantine(self, item: Quarantined) -> None:
         with self._file.writing() as connection:
             connection.execute(
-                "INSERT INTO quarantine (message, topic, reason, at, body) VALUES (?, ?, ?, ?, ?)"
+                "INSERT INTO quarantine (message, run, topic, reason, at, body) VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
-                (item.id, item.topic, storable(item.reason), to_micros(item.at), item.body[:QUARANTINE_BODY_MAX]),
+                (
+                    item.id,
+                    item.run,
+                    item.topic,
+                    storable(item.reason),
+                    to_micros(item.at),
+                    item.body[:QUARANTINE_BODY_MAX],
+                ),
             )
 
     def quarantined(self, limit: int) -> tuple[Quarantined, ...]:
         with self._file.reading() as connection:
             rows = connection.execute(
-                "SELECT message, topic, reason, at, body FROM quarantine ORDER BY id DESC LIMIT ?", (limit,)
+                "SELECT message, run, topic, reason, at, body FROM quarantine ORDER BY id DESC LIMIT ?", (limit,)
             ).fetchall()
         return tuple(
-            Quarantined(id=message, topic=topic, reason=reason, at=from_micros(at), body=body)
-            for message, topic, reason, at, body in rows
+            Quarantined(id=message, run=run, topic=topic, reason=reason, at=from_micros(at), body=body)
+            for message, run, topic, reason, at, body in rows
         )
 
 

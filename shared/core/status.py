@@ -120,7 +120,7 @@ def summarise(view: View) -> RunStatus:
 
 
 def _run_state(verdict: Verdict, end: Outcome | None) -> RunState:
-    """A run that has published stays so, whatever becomes of a later refresh."""
+    """A run that has published stays so when a later refresh is refused or fails; during one it is running."""
     if end and end.kind is OutcomeKind.DONE and (verdict.stands or name_of(verdict.decision) in ("block", "fail")):
         if end.grade == NOTHING_EXPECTED:
             return RunState.NOTHING_EXPECTED

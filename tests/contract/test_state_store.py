@@ -546,7 +546,7 @@ def entry(decision: str) -> LedgerEntry:
 
 
 def item(key: str) -> Quarantined:
-    return Quarantined(id=key, topic="nba-phase2-raw-complete", reason="not JSON", at=NOW, body=b"{")
+    return Quarantined(id=key, run=str(RUN), topic="nba-phase2-raw-complete", reason="not JSON", at=NOW, body=b"{")
 
 
 def plan(run: RunKey = RUN) -> Plan:

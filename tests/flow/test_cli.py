@@ -11,13 +11,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.core.model import RunKey
+from shared.adapters.sqlite import Sqlite
+from shared.core.messages import completion_message
+from shared.core.model import Completion, RunKey, Status
 from tests.flow import seasons
 from tests.flow.cli import command, environment, run_arguments, tipoff, tipoff_json
 from tests.flow.snapshot import faults, snapshot
@@ -429,3 +431,17 @@ def test_what_is_synthetic_is_labelled_where_it_is_shown(season: Path, night: da
     assert tipoff(*run_arguments(season, night, home)).returncode == 0
     assert "(synthetic)" in tipoff("status", "nba", "--date", night, "--home", home).stdout
     assert "(synthetic)" in tipoff("explain", f"nba.{night}.overnight.1", "--home", home).stdout
+
+
+def test_explain_shows_a_report_of_a_processor_that_nobody_planned(season: Path, night: date, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    run = RunKey("nba", night, "overnight")
+    assert tipoff(*run_arguments(season, night, home)).returncode == 0
+    stranger = Completion(run=run, phase="raw", processor="stranger", attempt=1, report=1, status=Status.SUCCESS)
+    store = Sqlite(home / "state.sqlite")
+    store.bus.publish([completion_message(stranger, "nba-phase2-raw-complete")], datetime.now(timezone.utc))
+    store.close()
+    assert tipoff(*run_arguments(season, night, home)).returncode == 0
+    told = tipoff_json("explain", run, "--home", home)
+    assert [item["reason"] for item in told["quarantined"]] == [f"raw/stranger is not planned in {run}"]
+    assert "raw/stranger is not planned" in tipoff("explain", run, "--home", home).stdout

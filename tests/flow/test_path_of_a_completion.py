@@ -396,6 +396,7 @@ def test_an_unknown_name_is_quarantined_and_changes_nothing(world: World) -> Non
     reasons = [item.reason for item in world.store.states.quarantined(10)]
     assert len(reasons) == 4
     assert "p0/stranger is not planned" in reasons[-1]
+    assert {item.run for item in world.store.states.quarantined(10)} == {str(RUN)}
 
 
 HOSTILE = [
@@ -423,7 +424,8 @@ def test_hostile_bytes_are_quarantined_once_and_block_nobody(world: World, body:
 def deliver(world: World, body: bytes) -> None:
     """Through the bus and the rim, as the runtime does."""
     topic = world.spec.phases[0].completion_topic
-    world.ports.bus.publish([Message(topic=topic, data=body)], world.clock.now())
+    message = Message(topic=topic, data=body, attributes={"run": str(RUN)})
+    world.ports.bus.publish([message], world.clock.now())
     deliveries = world.ports.bus.pull([topic], limit=10, now=world.clock.now(), lease_s=60)
     edge.receive(deliveries, lambda _: lambda data: world.service.on_completion(read_completion(data)), world.ports)
 
