@@ -17,6 +17,7 @@ from shared.config.settings import read_settings
 
 OK, NOT_PUBLISHED, USAGE = 0, 1, 2
 
+GENERATION_MAX = 9_999  # four digits of the fence
 NUMBER_MAX = 100_000  # of an argument: days of a simulation
 
 EPILOG = """\
@@ -145,7 +146,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="games, player_box, team_box: Parquet or CSV"
     )
-    run.add_argument("--generation", type=positive, help="a deliberate re-run is a new generation (the latest)")
+    run.add_argument("--generation", type=generation, help="a deliberate re-run is a new generation (the latest)")
     run.add_argument(
         "--patience",
         type=seconds,
@@ -172,6 +173,13 @@ def positive(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= NUMBER_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {NUMBER_MAX}")
     return int(text)
+
+
+def generation(text: str) -> int:
+    number = positive(text)
+    if number > GENERATION_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {GENERATION_MAX}")
+    return number
 
 
 def seconds(text: str) -> float:
