@@ -484,6 +484,19 @@ def test_a_run_that_is_still_without_its_critical_work_at_the_next_look_fails(wo
     assert world.store.states.ledger(RUN)[-1].decision == "fail"
 
 
+def test_a_day_without_games_ends_at_once_and_says_that_the_rest_was_not_needed(world: World) -> None:
+    world.service.start_run(RUN, {"synthetic": "yes"})
+    for start in world.starts():
+        world.report(start, found={"games": ()})
+    status = world.status()
+    assert status.state is RunState.NOTHING_EXPECTED
+    assert status.synthetic
+    told = status.to_json()
+    assert told["run"] == str(RUN)
+    assert [phase["state"] for phase in told["phases"]] == ["complete", "not_needed", "not_needed"]  # type: ignore[attr-defined]
+    assert not world.starts()
+
+
 # --- timers and schedules ------------------------------------------------------------------------------
 
 
