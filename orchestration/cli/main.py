@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,7 @@ from shared.config.settings import read_settings
 OK, NOT_PUBLISHED, USAGE = 0, 1, 2
 
 GENERATION_MAX = 9_999  # four digits of the fence
-NUMBER_MAX = 100_000  # of an argument: days of a simulation
+DAYS_MAX = 100_000  # some hours
 
 EPILOG = """\
 exit codes:
@@ -123,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
         "simulated days under seeded faults, or one named failure",
         "tipoff simulate --scenario racing-join",
     )
-    simulate.add_argument("--days", type=positive, help="how many (10)")
+    simulate.add_argument("--days", type=number_to(DAYS_MAX), help="how many (10)")
     simulate.add_argument("--seed", type=int, default=0, help="same seed, same trace (0)")
     simulate.add_argument("--scenario", metavar="NAME", help="`list` names them all")
     simulate.add_argument("--trace", action="store_true", help="print every event")
@@ -146,7 +146,9 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="games, player_box, team_box: Parquet or CSV"
     )
-    run.add_argument("--generation", type=generation, help="a deliberate re-run is a new generation (the latest)")
+    run.add_argument(
+        "--generation", type=number_to(GENERATION_MAX), help="a deliberate re-run is a new generation (the latest)"
+    )
     run.add_argument(
         "--patience",
         type=seconds,
@@ -169,17 +171,15 @@ def read_date(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date YYYY-MM-DD") from None
 
 
-def positive(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= NUMBER_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {NUMBER_MAX}")
-    return int(text)
+def number_to(most: int) -> Callable[[str], int]:
+    """Reads a whole number from 1 to `most`."""
 
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
+        return int(text)
 
-def generation(text: str) -> int:
-    number = positive(text)
-    if number > GENERATION_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {GENERATION_MAX}")
-    return number
+    return read
 
 
 def seconds(text: str) -> float:
