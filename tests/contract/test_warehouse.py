@@ -392,13 +392,11 @@ def test_a_row_with_an_unknown_key_says_which(warehouse: Warehouse) -> None:
         warehouse.load(partition(), [{"pts": 1}, {"ptss": 1}], stamp())
 
 
-def test_thirteen_thousand_rows_load_well_under_a_second(warehouse: Warehouse) -> None:
+def test_thirteen_thousand_rows_load_in_one_step(warehouse: Warehouse) -> None:
     rows: list[dict[str, object]] = [
         {"game_date": DAY, "game_id": f"00{n}", "pts": n, "share": n / 7, "final": True} for n in range(13_000)
     ]
-    began = time.perf_counter()
     assert warehouse.load(partition(), rows, stamp()).rows == 13_000
-    assert time.perf_counter() - began < 1.0  # measured 0.11
 
 
 # --- parameters and dialect -------------------------------------------------------------------------
