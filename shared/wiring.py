@@ -66,7 +66,8 @@ def write_home(
 ) -> Iterator[LocalHome]:
     """The home, held by this process alone. What a killed writer had leased is let go: nobody else can hold it."""
     from shared.adapters.clock import SystemClock
-    from shared.adapters.home import only_writer, open_home, remove_unfinished
+    from shared.adapters.home import only_writer, open_home
+    from shared.adapters.objects import remove_unfinished
     from shared.adapters.sqlite import Sqlite
 
     path = open_home(settings.home)

@@ -136,11 +136,15 @@ class Result:
     status: Status
     reason: str = ""
     expected: int | None = None
-    actual: int | None = None
     missing: tuple[str, ...] = ()
     rows: int = 0
     digest: str = ""
     found: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def actual(self) -> int | None:
+        """The expected units that are there."""
+        return None if self.expected is None else self.expected - len(self.missing)
 
 
 def run_processor(start: Start, spec: ProcessorSpec, phase: str, work: Work) -> Completion:
@@ -256,7 +260,6 @@ def judge(
         status=status,
         reason=reason,
         expected=None if expected is None else len(expected),
-        actual=None if expected is None else len(expected) - len(missing),
         missing=missing,
         rows=written.rows,
         digest=written.digest,
@@ -306,7 +309,6 @@ def _publish(start: Start, export: Export, work: Work) -> Result:
         status=status,
         reason=reason,
         expected=None if expected is None else len(expected),
-        actual=None if expected is None else len(expected) - len(missing),
         missing=missing,
         rows=published.rows,
         digest=published.digest,

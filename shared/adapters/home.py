@@ -35,12 +35,6 @@ def open_home(path: Path) -> Path:
     return path
 
 
-def remove_unfinished(exports: Path) -> None:
-    """Remove what a killed writer was putting. For the home's one writer: nobody else can be at it."""
-    for path in exports.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
-
-
 @contextmanager
 def only_writer(home: Path, command: str, wait_s: float, waiting: Callable[[str], None]) -> Iterator[None]:
     """Hold the home's write lock. The kernel lets go of it when the process ends, however it ends.

@@ -1,10 +1,18 @@
-"""The ObjectStore in a folder, for one machine, and in memory, for the simulation."""
+"""The ObjectStore in a folder, for one machine, and in memory, for tests."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from pathlib import Path
+
+UNFINISHED = ".tmp"  # what a name ends in, after a dot at its beginning, until its bytes are whole
+
+
+def remove_unfinished(root: Path) -> None:
+    """Remove what a killed writer was putting. For a folder with one writer: nobody else can be at it."""
+    for path in root.rglob(f".*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 def _checked(name: str) -> str:
@@ -25,7 +33,7 @@ class FolderObjects:
         path = self._root / _checked(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         # in the same folder, so that the rename stays within one file system
-        temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+        temporary = path.parent / f".{secrets.token_hex(8)}{UNFINISHED}"
         try:
             with open(temporary, "xb") as file:
                 file.write(body)
