@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import TypeVar
 
 from shared.core.codec import Malformed
 from shared.core.messages import TEXT_MAX, run_of
@@ -19,6 +20,7 @@ from shared.service import Refusal
 log = logging.getLogger("tipoff.edge")
 
 Handler = Callable[[bytes], Refusal | None]
+T = TypeVar("T")
 
 
 def receive(deliveries: Sequence[Delivery], handler_of: Callable[[Delivery], Handler], ports: Ports) -> None:
@@ -69,6 +71,14 @@ def perform(start: Start, work: Callable[[Start], Completion]) -> Completion:
     except Exception as error:  # noqa: BLE001 - the rim: whatever it is, it is a report
         log.warning("%s failed: %s", start.id, describe(error))
         return failure(start, describe(error), monotonic() - began)
+
+
+def attempt(work: Callable[[], T]) -> T | str:
+    """What the work gives; or, whatever it raises, that in words: for work whose failure is a result like any other."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - the rim: whatever it is, it is a result
+        return describe(error)
 
 
 def failure(start: Start, reason: str, duration_s: float) -> Completion:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
+from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.messages import Message
 from shared.core.model import Control, Fact, Latch, LedgerEntry, Reading, RunKey
 from shared.core.plan import Plan
@@ -107,6 +108,60 @@ class StateStore(Protocol):
         """The newest first."""
 
 
+class BatchStore(Protocol):
+    """Batches, their chunks, and what was reported of them. Nothing here is a document that many writers update."""
+
+    def create(self, batch: Batch, chunks: Sequence[Chunk]) -> bool:
+        """Write a batch with its chunks, and the first order of each, in one step. False if it is there; it stands.
+
+        The batch becomes due LOOK_WITHIN_S after created_at: whoever created it may die before publishing anything.
+        """
+
+    def batch(self, id: str) -> Batch | None:
+        """As it was created; None for an unknown one."""
+
+    def chunks(self, id: str, numbers: Sequence[int] | None = None) -> tuple[Chunk, ...]:
+        """These chunks, or all, in order; unknown numbers are left out."""
+
+    def ordered(self, id: str, chunk: int) -> tuple[Ordered, ...]:
+        """The orders of one chunk."""
+
+    def order(self, id: str, orders: Sequence[Ordered]) -> tuple[Ordered, ...]:
+        """Record that these are ordered; the ones that this call recorded. Of concurrent callers one gets each."""
+
+    def record(self, report: ChunkReport, *, rest: Sequence[str], ended: bool, at: datetime) -> int | None:
+        """Keep a report once, under batch, chunk and number, and count: how many chunks have not ended.
+
+        None, and nothing written, once the batch is sealed. A report that is there stays as it was. Of concurrent
+        callers the last one to be counted gets 0.
+        """
+
+    def reports(self, id: str) -> tuple[ChunkReport, ...]:
+        """All of them, in order of chunk and number."""
+
+    def load(self, id: str) -> BatchRecord | None:
+        """What a decision sees; holds all that was written before the call began."""
+
+    def seal(self, seal: Seal, now: datetime, lease_s: int) -> Seal | None:
+        """Create the seal, under a lease; the first stands. Returns the seal to whoever now holds it.
+
+        None if another holds it, or if it is closed. A lapsed lease is taken up, by exactly one of several callers. The
+        batch becomes due when the lease lapses: who seals it may die before it is consolidated.
+        """
+
+    def close(self, seal: Seal) -> None:
+        """The seal with its completion, for good; the batch is due no more. Idempotent."""
+
+    def look_at(self, id: str, due_at: datetime | None) -> None:
+        """When the timer is to look. Overwrites; a look too many costs little."""
+
+    def due(self, now: datetime, limit: int) -> tuple[str, ...]:
+        """Batches that want to be looked at, the longest due first."""
+
+    def next_at(self) -> datetime | None:
+        """When the next batch wants to be looked at; None if none does."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One try at one message. The same message may come again, also after an acknowledgement."""
@@ -192,6 +247,23 @@ class Warehouse(Protocol):
     def load(self, partition: Partition, rows: Sequence[Mapping[str, object]], stamp: Stamp, unit: str = "") -> Written:
         """As replace, from rows in memory (a load job)."""
 
+    def merge(
+        self,
+        target: Partition,
+        rows: Sequence[Mapping[str, object]],
+        keys: Sequence[str],
+        stamp: Stamp,
+        unit: str = "",
+    ) -> Written:
+        """Bring a batch of one run into a partition that it shares with other runs, in one atomic step.
+
+        Staged once, then one MERGE on run and keys: exact, never rounded, never null. A new key is inserted; a known
+        one takes the new values and stamp; the run's rows with an older fence that the batch lacks are deleted. Rows
+        of other runs and other partitions are untouched. Refused (superseded) where a row of this run with a newer
+        fence stands. An error, and nothing written: a key that comes twice, or no rows at all. Written describes the
+        run's rows alone. Repeating it is harmless, also after a call that died: staging is its own and goes with it.
+        """
+
     def standing(self, partition: Partition, stamp: Stamp, unit: str = "") -> Written | None:
         """What this very stamp has written there, read back; None if it has not."""
 
@@ -211,6 +283,7 @@ class Coverage:
     last: date
     source: str
     synthetic: bool = False
+    folder: str = ""  # where to find it again; empty for a feed that is no folder
 
 
 class Feed(Protocol):
@@ -243,9 +316,11 @@ class Clock(Protocol):
 
 
 class Reader(Protocol):
-    """Answers one reading that `decide` asked for."""
+    """Answers one reading that `decide` asked for before a gate opens."""
 
-    def read(self, run: RunKey, phase: str) -> Reading: ...
+    def read(self, plan: Plan, phase: str, now: datetime) -> Reading:
+        """What is found for the gate into this phase. An equal state of things gives an equal note: the ledger holds
+        every one that changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

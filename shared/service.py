@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.core import calendar
+from shared.core.again import given_by, order_looks
 from shared.core.fold import View, look
-from shared.core.gate import Ask, Consequences, Verdict, consequences, decide, refused_before, says_the_same
+from shared.core.gate import (
+    Ask,
+    Consequences,
+    Verdict,
+    consequences,
+    decide,
+    refused_before,
+    says_the_same,
+    start_latch,
+)
 from shared.core.messages import Message, Nudge, start_message
-from shared.core.model import Completion, Fact, Latch, LedgerEntry, PipelineSpec, Reading, RunKey
-from shared.core.plan import Plan, build_plan
+from shared.core.model import Act, Completion, Fact, Latch, LedgerEntry, PipelineSpec, Reading, RunKey, Start
+from shared.core.plan import Given, Plan, build_plan
 from shared.ports import Ports, RunRecord
 
 LATCH_LEASE_S = 30
@@ -102,6 +112,69 @@ class Service:
                 if self._ports.states.plan(run) is None:
                     self.start_run(run)
 
+    # --- what an operator asks for --------------------------------------------------------------------
+
+    def replay(
+        self, run: RunKey, from_phase: str, act: Act, labels: Mapping[str, str] | None = None
+    ) -> RunKey | Refusal:
+        """Begin a new generation that does the phases from this one on ("": all) over, given what the run then knew.
+
+        Nothing of the old generation is changed; should it still run, its fence is older from now on. Two calls at once
+        begin two generations, of which the newer one stands.
+        """
+        view = self._view(run)
+        given = given_by(view, from_phase, act.reason) if view else _unknown(run)
+        if view is None or isinstance(given, str):
+            return Refusal(str(given))
+        labels = {**view.plan.labels, **(labels or {})}
+        said = {"replays": str(run), "from": given.phase, "reason": given.reason, "actor": act.actor}
+        again = replace(run, generation=self._newest(run).generation + 1)
+        while not self._ports.states.create_run(self._plan(again, labels | said, given)):
+            again = replace(again, generation=again.generation + 1)
+        self.advance(again)
+        return again
+
+    def look_again(self, run: RunKey, processors: Sequence[str] = ()) -> tuple[Start, ...] | Refusal:
+        """Order the sources of a run, or those named, to look again at what may have been corrected since.
+
+        What they bring travels as everything does that comes late: the same content changes nothing, other content is
+        published once. The starts that this call has ordered: none where another call was quicker.
+        """
+        view = self._view(run)
+        if view is None:
+            return Refusal(_unknown(run))
+        newest = self._newest(run)
+        if newest != run:
+            return Refusal(f"{newest} stands over {run}: what that finds would be refused; look again at {newest}")
+        starts, refused = order_looks(view, processors)
+        if not starts:
+            return Refusal("; ".join(refused))
+        latches = [start_latch(start) for start in starts]
+        claimed = self._ports.states.claim(
+            run,
+            control_version=view.control.version,
+            latches=latches,
+            entry=None,
+            due_at=view.now,
+            now=view.now,
+            lease_s=LATCH_LEASE_S,
+        )
+        self._send(claimed or ())
+        self.advance(run)  # it writes when to look next
+        return tuple(start for latch in claimed or () for start in latch.starts)
+
+    def _view(self, run: RunKey) -> View | None:
+        plan = self._ports.states.plan(run)
+        if plan is None:
+            return None
+        record = self._ports.states.load(run)
+        return look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
+
+    def _newest(self, run: RunKey) -> RunKey:
+        """The newest generation of a run that is known."""
+        runs = self._ports.states.runs(run.pipeline, run.date, run.date)
+        return max((key for key in runs if key.mode == run.mode), key=lambda key: key.generation)
+
     # --- the path of one look -----------------------------------------------------------------------
 
     def advance(self, run: RunKey) -> None:
@@ -114,16 +187,21 @@ class Service:
             refused, readings = refused_before(record.last_entry, view.now), dict[str, Reading]()
             verdict = decide(view, refused=refused)
             if isinstance(verdict.decision, Ask):
-                readings = self._gather(run, verdict.gate, verdict.decision.readings)
+                readings = self._gather(view, verdict.gate, verdict.decision.readings)
                 verdict = decide(view, readings, refused)
             if not self._apply(view, record, verdict, consequences(view, verdict, readings, refused)):
                 return
 
-    def _gather(self, run: RunKey, gate: str, names: Sequence[str]) -> dict[str, Reading]:
-        """Ask for all readings at once: the slowest sets the pace, not their sum."""
+    def _gather(self, view: View, gate: str, names: Sequence[str]) -> dict[str, Reading]:
+        """Ask for all readings at once: the slowest sets the pace, not their sum. One alone needs no thread."""
+
+        def read(name: str) -> Reading:
+            return self._ports.readers[name].read(view.plan, gate, view.now)
+
+        if len(names) == 1:
+            return {names[0]: read(names[0])}
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            answers = pool.map(lambda name: self._ports.readers[name].read(run, gate), names)
-            return dict(zip(names, answers, strict=True))
+            return dict(zip(names, pool.map(read, names), strict=True))
 
     def _apply(self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences) -> bool:
         """Make a verdict true. True if anything was written: whoever writes looks once more.
@@ -188,7 +266,7 @@ class Service:
                 return Refusal(f"{completion.processor} attempt {completion.attempt} was never ordered in {plan.run}")
         return None
 
-    def _plan(self, run: RunKey, labels: Mapping[str, str] | None) -> Plan:
+    def _plan(self, run: RunKey, labels: Mapping[str, str] | None, given: Given | None = None) -> Plan:
         spec = self._pipelines.get(run.pipeline)
         if spec is None:
             raise ValueError(f"pipeline {run.pipeline!r} is unknown; known: {', '.join(self._pipelines)}")
@@ -202,7 +280,12 @@ class Service:
             usual_start_at=calendar.usual_start(mode, run.date, spec.zone),
             deadline_at=calendar.deadline(mode, run.date, spec.zone),
             labels=labels,
+            given=given,
         )
+
+
+def _unknown(run: RunKey) -> str:
+    return f"run {run} is not known here; `tipoff status {run.pipeline} --date {run.date}` lists those that are"
 
 
 def _in_time(due_at: datetime | None, wanted: datetime | None, now: datetime) -> bool:

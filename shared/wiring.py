@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.config.settings import Settings
-from shared.ports import Clock, Feed, ObjectStore, Ports, StateStore
+from shared.ports import BatchStore, Clock, Feed, ObjectStore, Ports, StateStore
+from shared.readings import readers
 
 if TYPE_CHECKING:
     from shared.adapters.duckdb import DuckDbWarehouse
@@ -31,7 +32,12 @@ class LocalHome:
 
     @property
     def ports(self) -> Ports:
-        return Ports(states=self.store.states, bus=self.store.bus, clock=self.clock)
+        states = self.store.states
+        return Ports(states=states, bus=self.store.bus, clock=self.clock, readers=readers(states))
+
+    @property
+    def batches(self) -> BatchStore:
+        return self.store.batches
 
     @cached_property
     def warehouse(self) -> DuckDbWarehouse:
@@ -49,6 +55,13 @@ class LocalHome:
         self.store.close()
         if "warehouse" in self.__dict__:
             self.warehouse.close()
+
+
+def memory_warehouse() -> DuckDbWarehouse:
+    """An empty one, for figures that nobody keeps. Whoever opens it closes it."""
+    from shared.adapters.duckdb import DuckDbWarehouse
+
+    return DuckDbWarehouse(":memory:")
 
 
 @contextmanager

@@ -19,11 +19,11 @@ from shared.config.nba import MODES, NBA
 from shared.core import calendar
 from shared.core.gate import COMPLETE, DEGRADED, NOTHING_EXPECTED
 from shared.core.messages import Message, completion_message
-from shared.core.model import Completion, OutcomeKind, RunKey, Start, Status
+from shared.core.model import Act, Completion, OutcomeKind, RunKey, Start, Status
 from simulation import invariants
 from simulation.fate import CALM, ORDINARY_S, TICK_S, Call, Fate, four_games
 from simulation.interleavings import Choose, Meeting, Orders
-from simulation.work import Behaviour, Kind
+from simulation.work import Behaviour, Kind, partition_of
 from simulation.world import Crash, World
 
 DAY = date(2024, 1, 15)
@@ -432,6 +432,86 @@ def endless_retry(seed: int) -> World:
     return world
 
 
+# --- between runs ---------------------------------------------------------------------------------------
+
+
+def late_night(seed: int) -> World:
+    """Last night is held until after the day's run has begun: once within its patience, once for far longer."""
+    soon = _held_night(seed, hours=4.75)
+    expect_end(soon, SAME_DAY, OutcomeKind.DONE, COMPLETE)
+    opened = [o.decided_at for o in soon.stories[SAME_DAY].outcomes if o.gate == "analytics"]
+    night = soon.stories[OVERNIGHT].final
+    soon.expect(night is not None and opened[:1] > [night.decided_at], "did not wait for its night", SAME_DAY)
+    late = _held_night(seed, hours=8)
+    expect_end(late, SAME_DAY, OutcomeKind.DONE, DEGRADED)
+    final = late.stories[SAME_DAY].final
+    named = [missing.processor for missing in final.missing] if final else []
+    late.expect(named == [f"overnight of {OVERNIGHT.date}"], f"missing: {named}", SAME_DAY)
+    late.violations.update(soon.violations)
+    return late
+
+
+def _held_night(seed: int, hours: float) -> World:
+    world = World(calm(seed), DAY)
+    world.forget_before()
+    world.schedule(1)
+    begins_at = calendar.usual_start(MODES[0], OVERNIGHT.date, NBA.zone)
+    world.at(begins_at + timedelta(seconds=45), lambda: world.hold(OVERNIGHT, hours * 3600))
+    world.go_on()
+    return world
+
+
+def replay_in_flight(seed: int) -> World:
+    """A night is replayed from precompute while it is at precompute itself: it gives way, and both end well."""
+
+    def behave(start: Start) -> Behaviour:
+        slow = start.run == OVERNIGHT and start.phase in ("precompute", "grading", "export")
+        return Behaviour(after_s=250 if slow else 30)
+
+    world = World(calm(seed, behave), DAY)
+    world.forget_before()
+    world.schedule(1)
+
+    def replay() -> None:
+        act = Act(actor="operator", reason="bad zones", at=world.now)
+        again = world.service.replay(OVERNIGHT, "precompute", act)
+        world.expect(again == replace(OVERNIGHT, generation=2), f"the replay is {again}", OVERNIGHT)
+
+    begins_at = calendar.usual_start(MODES[0], OVERNIGHT.date, NBA.zone)
+    world.at(begins_at + timedelta(minutes=5), replay)
+    world.go_on()
+    for generation in (1, 2):
+        expect_end(world, replace(OVERNIGHT, generation=generation), OutcomeKind.DONE, COMPLETE)
+    stands = world.warehouse.read(
+        partition_of(world.stories[OVERNIGHT].plan.phase_by_name["export"].by_name["results"])
+    )
+    world.expect(stands is not None and stands[0].run.endswith(".2"), "the older generation's results stand", OVERNIGHT)
+    return world
+
+
+def corrected_later(seed: int) -> World:
+    """A day later the sources of a published night look again: one fails, one finds the same. Nothing changes."""
+
+    def behave(start: Start) -> Behaviour:
+        fails = start.run == OVERNIGHT and start.processor == "boxscores" and start.look
+        return Behaviour(kind=Kind.FAIL, hard=True, fault="doomed") if fails else Behaviour()
+
+    world = World(calm(seed, behave), DAY)
+    world.forget_before()
+    world.schedule(1)
+
+    def look_again() -> None:
+        ordered = world.service.look_again(OVERNIGHT)
+        world.expect(isinstance(ordered, tuple) and len(ordered) == 2, f"ordered {ordered}", OVERNIGHT)
+
+    world.at(calendar.deadline(MODES[0], OVERNIGHT.date, NBA.zone) + timedelta(days=1), look_again)
+    world.go_on()
+    expect_end(world, OVERNIGHT, OutcomeKind.DONE, COMPLETE)
+    again = sorted(start.processor for start in starts_of(world, OVERNIGHT) if start.attempt > 1)
+    world.expect(again == ["boxscores", "schedule"], f"ran again: {again}", OVERNIGHT)
+    return world
+
+
 # --- time and calendar ----------------------------------------------------------------------------------
 
 
@@ -533,6 +613,9 @@ SCENARIOS = {
         Scenario("phase-order", (27,), "nobody reads what is not there yet", phase_order),
         Scenario("zombie-writes", (24,), "an older order never replaces a newer one's work", zombie_writes),
         Scenario("endless-retry", (18,), "three failures are the budget", endless_retry),
+        Scenario("late-night", (27,), "the day waits for its night, not for ever, and says so", late_night),
+        Scenario("replay-in-flight", (18, 24), "a replay is a new generation; the old one gives way", replay_in_flight),
+        Scenario("corrected-later", (9,), "a look again that brings nothing changes nothing", corrected_later),
         Scenario("from-the-future", (33,), "a schedule means the day it was meant for", from_the_future),
         Scenario("skewed-dst", (34,), "local times over both changes of the clocks", skewed_dst),
         Scenario("nothing-today", (12,), "a holiday is not an alarm, a dead scraper is not a holiday", nothing_today),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,12 +11,14 @@ from shared.core.fold import View, look
 from shared.core.gate import Ask, Done, Fail, Open, Verdict, decide
 from shared.core.model import Control, Fact, Latch, LedgerEntry, Outcome, OutcomeKind
 from shared.core.plan import Plan
+from shared.ports import Reader
 
 
 @dataclass(slots=True, kw_only=True)
 class Story:
     plan: Plan
     due_at: datetime | None
+    readers: Mapping[str, Reader]  # of this world, with nothing in between
     control: Control = field(default_factory=Control)
     facts: dict[str, Fact] = field(default_factory=dict)  # by Completion.id
     facts_of: defaultdict[str, list[Fact]] = field(default_factory=lambda: defaultdict(list))  # by processor
@@ -37,7 +40,11 @@ class Story:
 
     def would(self, now: datetime) -> frozenset[str]:
         """The effects that are due on what is recorded now."""
-        verdict = decide(self.view(now))
+        view = self.view(now)
+        verdict = decide(view)
+        if isinstance(verdict.decision, Ask):
+            asked = verdict.decision.readings
+            verdict = decide(view, {name: self.readers[name].read(self.plan, verdict.gate, now) for name in asked})
         due = {start.id for start in verdict.starts}
         if ends(verdict):
             due.add(f"{verdict.gate}/{verdict.attempt}")
@@ -55,8 +62,8 @@ class Story:
 
 
 def ends(verdict: Verdict) -> bool:
-    """Whether it would latch an outcome, or asks on the way to one."""
-    return not verdict.stands and isinstance(verdict.decision, Open | Done | Fail | Ask)
+    """Whether it would latch an outcome."""
+    return not verdict.stands and isinstance(verdict.decision, Open | Done | Fail)
 
 
 def done_by(latch: Latch) -> frozenset[str]:

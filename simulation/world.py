@@ -40,6 +40,7 @@ from shared.core.messages import (
 from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, RunKey, ScheduleSpec, Start, Status
 from shared.core.plan import Plan
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Ports, Stamp, StateStore, Written
+from shared.readings import readers
 from shared.service import Service
 from simulation import invariants
 from simulation.fate import Call, Fate, planned_in
@@ -154,7 +155,7 @@ class World:
         self._ends_at = self.begins_at + OUTLAST
         states = cast(StateStore, Seam(self.sqlite.states, self._call))
         bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self._call))
-        ports = Ports(states=states, bus=bus, clock=self.clock)
+        ports = Ports(states=states, bus=bus, clock=self.clock, readers=readers(states))
         self.service = Service(ports, PIPELINES, tell=self._tell)
         self._ports = ports
         self._handlers: dict[str, edge.Handler] = {}
@@ -368,7 +369,9 @@ class World:
         self._awaited.discard(plan.run)
         if not created:
             return
-        self.stories[plan.run] = self._open[plan.run] = story = Story(plan=plan, due_at=plan.started_at)
+        self.stories[plan.run] = self._open[plan.run] = story = Story(
+            plan=plan, due_at=plan.started_at, readers=readers(self.sqlite.states)
+        )
         if plan.run in self.forgotten:
             return
         held = self.fate.hold_s(plan.run)

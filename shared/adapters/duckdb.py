@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,11 @@ from shared.ports import Partition, Stamp, Written
 STAMPS = {"run": "VARCHAR", "attempt": "BIGINT", "fence": "BIGINT"}
 """The columns every table has beside its content."""
 
-THREADS = 2  # per statement; a function instance has one or two cores
+STAMPING = ", ".join(f"$tipoff_{name} AS {name}" for name in STAMPS)
+STAGED = "tipoff_staged"
+"""What a merge stages; temporary, so every session has its own and a killed one leaves nothing behind."""
+
+THREADS = 1  # per statement: processors run side by side, and splitting their small statements costs a fifth more
 STATEMENTS_MAX = 1_000  # transpiled statements kept; a pipeline has a few dozen
 TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*")
 COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -220,17 +224,47 @@ class DuckDbWarehouse:
         with self._session(partition.table) as session:
             columns = self._content(session, partition.table)
         body = _encode(rows, columns, partition.table)
-        shape = json.dumps([columns])
-        # the column types are the table's own, never guessed from the rows
-        source = f"SELECT unnest(from_json_strict($tipoff_rows, '{shape}'), recursive := true)"
-        return self._write(partition, source, {"tipoff_rows": body}, stamp, unit)
+        return self._write(partition, _rows(columns), {"tipoff_rows": body}, stamp, unit)
+
+    def merge(
+        self,
+        target: Partition,
+        rows: Sequence[Mapping[str, object]],
+        keys: Sequence[str],
+        stamp: Stamp,
+        unit: str = "",
+    ) -> Written:
+        table = target.table
+        if not rows:
+            raise WarehouseError(
+                f"{table}: {stamp.run} has no rows to merge; nothing was written: a batch without rows has failed, "
+                "so report that and keep what its units gave"
+            )
+        own: dict[str, object] = {"run": stamp.run, **_days(target)}
+        # staged before the lock: writers of one table wait for each other's MERGE, not for each other's rows
+        with self._session(table) as session:
+            columns = self._content(session, table)
+            _stage(session, target, columns, rows, keys, stamp)
+            with self._locked(table):
+                session.run("BEGIN")
+                newest = session.run(f"SELECT max(fence) FROM {table} {_where(target)} AND run = $run", own)
+                superseded = (newest.fetchone()[0] or 0) > stamp.fence
+                if not superseded:
+                    session.run(_merge_of_staged(target, keys), {**own, "fence": stamp.fence})
+                written = _read_back(session, target, columns, unit, "AND run = $run", {"run": stamp.run})
+                session.run("COMMIT")
+        return replace(written, superseded=superseded)
 
     def standing(self, partition: Partition, stamp: Stamp, unit: str = "") -> Written | None:
         with self._session(partition.table) as session:
             columns = self._content(session, partition.table)
             ours = "AND run = $run AND attempt = $attempt AND fence = $fence"
-            written = _read_back(session, partition, columns, unit, ours, _stamped(stamp))
-        return written if written.rows else None
+            values = {**_days(partition), **_stamped(stamp)}
+            # asked first, because the usual answer is no, and reading nothing back costs twice as much
+            any_row = session.run(f"SELECT 1 FROM {partition.table} {_where(partition)} {ours} LIMIT 1", values)
+            if any_row.fetchone() is None:
+                return None
+            return _read_back(session, partition, columns, unit, ours, _stamped(stamp))
 
     def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
         statement = transpile(sql)
@@ -262,7 +296,7 @@ class DuckDbWarehouse:
         self, partition: Partition, source: str, bound: Mapping[str, object], stamp: Stamp, unit: str
     ) -> Written:
         where = _where(partition)
-        days: dict[str, object] = {"first": partition.first, "last": partition.last}
+        days = _days(partition)
         # two replaces of one table would conflict in DuckDB; of different tables they run in parallel
         # (the session first, so that an interrupt also reaches a thread that waits here)
         with self._session(partition.table) as session, self._locked(partition.table):
@@ -273,20 +307,17 @@ class DuckDbWarehouse:
                 standing = _read_back(session, partition, columns, unit)
                 session.cursor.execute("ROLLBACK")
                 return Written(rows=standing.rows, units=standing.units, digest=standing.digest, superseded=True)
-            session.run(f"DELETE FROM {partition.table} {where}", days)
+            if newest is not None:  # most partitions are written once, and a DELETE that finds nothing costs as much
+                session.run(f"DELETE FROM {partition.table} {where}", days)
             # REPLACE names every column, so one that the query lacks is an error and not a NULL
             named = ", ".join(f"{_quoted(name)} AS {_quoted(name)}" for name in columns)
-            stamps = ", ".join(f"$tipoff_{name} AS {name}" for name in STAMPS)
             inserted = session.run(
-                f"INSERT INTO {partition.table} BY NAME SELECT * REPLACE ({named}), {stamps} FROM ({source})",
-                {**bound, **{f"tipoff_{name}": value for name, value in _stamped(stamp).items()}},
+                f"INSERT INTO {partition.table} BY NAME SELECT * REPLACE ({named}), {STAMPING} FROM ({source})",
+                {**bound, **_stamping(stamp)},
             ).fetchone()[0]
             written = _read_back(session, partition, columns, unit)
             if inserted != written.rows:  # the partition was empty before the insert
-                raise WarehouseError(
-                    f"{partition.table}: {inserted - written.rows} of {inserted} rows have {partition.column} outside "
-                    f"{partition.first}..{partition.last} or null; nothing was written: filter by the partition"
-                )
+                raise _stray(partition, inserted - written.rows, inserted)
             session.run("COMMIT")
             return written
 
@@ -367,12 +398,83 @@ def _where(partition: Partition) -> str:
     return f"WHERE {_quoted(partition.column)} BETWEEN $first AND $last"
 
 
+def _days(partition: Partition) -> dict[str, object]:
+    return {"first": partition.first, "last": partition.last}
+
+
+def _stray(partition: Partition, stray: int, rows: int) -> WarehouseError:
+    return WarehouseError(
+        f"{partition.table}: {stray} of {rows} rows have {partition.column} outside "
+        f"{partition.first}..{partition.last} or null; nothing was written: filter by the partition"
+    )
+
+
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
 def _stamped(stamp: Stamp) -> dict[str, object]:
     return {"run": stamp.run, "attempt": stamp.attempt, "fence": stamp.fence}
+
+
+def _stamping(stamp: Stamp) -> dict[str, object]:
+    """The values of STAMPING, under names that no query of ours uses."""
+    return {f"tipoff_{name}": value for name, value in _stamped(stamp).items()}
+
+
+def _rows(columns: Mapping[str, str]) -> str:
+    """Reads $tipoff_rows by the table's own types, never guessed from the rows."""
+    return f"SELECT unnest(from_json_strict($tipoff_rows, '{json.dumps([columns])}'), recursive := true)"
+
+
+def _stage(
+    session: _Session,
+    target: Partition,
+    columns: Mapping[str, str],
+    rows: Sequence[Mapping[str, object]],
+    keys: Sequence[str],
+    stamp: Stamp,
+) -> None:
+    """The rows under their stamp in a table that only this session sees and that ends with it, checked as a whole."""
+    table = target.table
+    if not keys or set(keys) - columns.keys():
+        raise WarehouseError(f"{table}: merge keys {list(keys)}: expected one or more of {sorted(columns)}")
+    for number, row in enumerate(rows, 1):
+        if lacking := [key for key in keys if row.get(key) is None]:
+            raise WarehouseError(
+                f"{table}: row {number} has no {lacking[0]}, which is a merge key; nothing was written"
+            )
+    body = _encode(rows, columns, table)
+    session.run(
+        f"CREATE TEMP TABLE {STAGED} AS SELECT *, {STAMPING} FROM ({_rows(columns)})",
+        {"tipoff_rows": body, **_stamping(stamp)},
+    )
+    inside = session.run(f"SELECT count(*) FROM {STAGED} {_where(target)}", _days(target)).fetchone()[0]
+    if inside != len(rows):
+        raise _stray(target, len(rows) - inside, len(rows))
+    # asked in the columns' own types: 20 and 20.0 are one number, a date and its text one day
+    named = ", ".join(_quoted(key) for key in keys)
+    said = ", ".join(f"CAST({_quoted(key)} AS VARCHAR)" for key in keys)
+    twice = session.run(
+        f"SELECT count(*), {said} FROM {STAGED} GROUP BY {named} HAVING count(*) > 1 ORDER BY {named} LIMIT 1"
+    ).fetchone()
+    if twice:
+        same = ", ".join(f"{key} {value}" for key, value in zip(keys, twice[1:], strict=True))
+        raise WarehouseError(
+            f"{table}: {twice[0]} rows of {stamp.run} have the key {same}; nothing was written: give each key once"
+        )
+
+
+def _merge_of_staged(target: Partition, keys: Sequence[str]) -> str:
+    """One statement for the run's rows in the partition; that none of them has a newer fence is known."""
+    same = " AND ".join(f"target.{_quoted(key)} = {STAGED}.{_quoted(key)}" for key in keys)
+    own = f"target.run = $run AND target.{_quoted(target.column)} BETWEEN $first AND $last"
+    return f"""
+        MERGE INTO {target.table} AS target USING {STAGED} ON {own} AND {same}
+        WHEN MATCHED THEN UPDATE BY NAME
+        WHEN NOT MATCHED BY TARGET THEN INSERT BY NAME
+        WHEN NOT MATCHED BY SOURCE AND {own} AND target.fence < $fence THEN DELETE
+    """
 
 
 def _read_back(
@@ -390,10 +492,11 @@ def _read_back(
         f"printf('%.10g', {_quoted(name)} + 0.0)" if columns[name] == "DOUBLE" else _quoted(name)
         for name in sorted(columns)
     )
-    units = f"list(DISTINCT CAST({_quoted(unit)} AS VARCHAR)) FILTER ({_quoted(unit)} IS NOT NULL)" if unit else "NULL"
+    # nulls are not in it; faster than list(DISTINCT ...), which is an aggregation beside the other
+    units = f"list_distinct(list(CAST({_quoted(unit)} AS VARCHAR)))" if unit else "NULL"
     rows, total, found = session.run(
         f"SELECT count(*), sum(hash({content})), {units} FROM {partition.table} {_where(partition)} {condition}",
-        {"first": partition.first, "last": partition.last, **(values or {})},
+        {**_days(partition), **(values or {})},
     ).fetchone()
     return Written(rows=rows, units=tuple(sorted(found or ())), digest=f"{rows:x}-{int(total or 0):x}")
 

@@ -109,8 +109,9 @@ class FolderFeed:
         if first is None:
             raise FeedError(f"{self._paths['games']}: holds no game; fetch it again")
         synthetic = (self._folder / SYNTHETIC_MARKER).exists()
-        source = "synthetic sample season" if synthetic else self._folder.resolve().name
-        return Coverage(first=first, last=last, source=source, synthetic=synthetic)
+        folder = self._folder.resolve()
+        source = "synthetic sample season" if synthetic else folder.name
+        return Coverage(first=first, last=last, source=source, synthetic=synthetic, folder=str(folder))
 
     def games(self, first: date, last: date) -> list[dict[str, object]]:
         return self._lines("games", first, last)

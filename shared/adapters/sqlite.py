@@ -1,212 +1,30 @@
 """State and bus in one SQLite file (or in memory), for wiring: the embedded adapter of StateStore and Bus.
 
-Many processes may open the file; each shares one connection under one lock. Every writing verb is one transaction that
-takes the write lock first (BEGIN IMMEDIATE), so writers come one after the other and a verb that raises has written
-nothing. Both ports stand here because they share file, transactions and errors; hence the length.
+Both ports stand here because they share file and transactions; hence the length. The file itself, its tables and its
+errors are in sqlite_file, batches in sqlite_batches.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from shared.core.codec import Malformed, decode, encode
+from shared.adapters.sqlite_batches import SqliteBatches
+from shared.adapters.sqlite_file import BUSY_S, SECOND, SqliteFile, from_micros, to_micros
+from shared.core.codec import decode, encode
 from shared.core.messages import TEXT_MAX, Message
 from shared.core.model import Control, Fact, Latch, LedgerEntry, RunKey
 from shared.core.plan import Plan
 from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, Delivery, Quarantined, RunRecord
 
-APPLICATION_ID = 0x7190FF01  # stands in the file's header and says: a Tipoff state file
-VERSION = 1  # of the tables below
-BUSY_S = 5.0  # writers hold the lock for under a millisecond; who waits this long waits for a process that hangs
-CHECKPOINT_PAGES = 4_000  # 16 MB; a checkpoint is the only fsync of durability "process", so let it come rarely
-CACHE_KB = 16_000  # the hot pages of a queue of 50,000 messages
 VIEWS_MAX = 256  # runs whose decoded facts stay in memory, about 100 KB each
 PLANS_MAX = 256
-
-SCHEMA = (
-    """CREATE TABLE runs (
-        run TEXT PRIMARY KEY, pipeline TEXT NOT NULL, date TEXT NOT NULL, mode TEXT NOT NULL,
-        generation INTEGER NOT NULL, started_at INTEGER NOT NULL, due_at INTEGER) WITHOUT ROWID""",
-    "CREATE INDEX runs_by_date ON runs (pipeline, date, started_at, generation)",
-    "CREATE INDEX runs_by_due ON runs (due_at) WHERE due_at IS NOT NULL",
-    # Apart from runs, because an UPDATE rewrites the whole row and a plan takes several pages.
-    "CREATE TABLE plans (run TEXT PRIMARY KEY, body BLOB NOT NULL)",
-    "CREATE TABLE controls (run TEXT PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL)",
-    """CREATE TABLE facts (
-        id INTEGER PRIMARY KEY, run TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (run, key))""",
-    "CREATE INDEX facts_by_run ON facts (run)",  # every index ends in the id
-    """CREATE TABLE latches (
-        id INTEGER PRIMARY KEY, run TEXT NOT NULL, key TEXT NOT NULL, leased_until INTEGER, body BLOB NOT NULL,
-        UNIQUE (run, key))""",
-    "CREATE INDEX latches_by_run ON latches (run)",
-    "CREATE INDEX latches_by_lease ON latches (leased_until) WHERE leased_until IS NOT NULL",
-    "CREATE TABLE ledger (id INTEGER PRIMARY KEY, run TEXT NOT NULL, body BLOB NOT NULL)",
-    "CREATE INDEX ledger_by_run ON ledger (run)",
-    """CREATE TABLE quarantine (
-        id INTEGER PRIMARY KEY, message TEXT NOT NULL UNIQUE, run TEXT NOT NULL, topic TEXT NOT NULL,
-        reason TEXT NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL)""",
-    """CREATE TABLE subscriptions (
-        topic TEXT NOT NULL, subscription TEXT NOT NULL, PRIMARY KEY (topic, subscription)) WITHOUT ROWID""",
-    # AUTOINCREMENT: an acknowledged id must never be given again, or a late ack would take another message with it.
-    """CREATE TABLE deliveries (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, subscription TEXT NOT NULL, available_at INTEGER NOT NULL,
-        attempt INTEGER NOT NULL DEFAULT 0, published_at INTEGER NOT NULL, topic TEXT NOT NULL,
-        attributes TEXT NOT NULL, error TEXT, data BLOB NOT NULL)""",
-    "CREATE INDEX deliveries_by_time ON deliveries (subscription, available_at)",
-    """CREATE TABLE dead_letters (
-        id INTEGER PRIMARY KEY, delivery INTEGER NOT NULL, subscription TEXT NOT NULL, attempt INTEGER NOT NULL,
-        published_at INTEGER NOT NULL, topic TEXT NOT NULL, attributes TEXT NOT NULL, error TEXT NOT NULL,
-        data BLOB NOT NULL)""",
-)
-
-
-class StateFileError(Exception):
-    """The file is not a state file that this Tipoff can use: names it, what is wrong, and the remedy."""
-
-
-class StoreUnavailable(OSError):
-    """The state file cannot be reached or written now: names it, why, and the remedy. Nothing has happened."""
-
-
-AWAY = "Restore it from a backup, or move it away together with its -wal and -shm files to begin anew."
-DAMAGED = {
-    sqlite3.SQLITE_CORRUPT: f"is damaged. {AWAY}",
-    sqlite3.SQLITE_NOTADB: f"is not an SQLite database. Name another home, or: {AWAY}",
-}
-UNAVAILABLE = {
-    sqlite3.SQLITE_FULL: "disk is full. Free space on its file system; the next call then works.",
-    sqlite3.SQLITE_IOERR: "disk I/O error. Check free space, file size limit and disk; the next call tries again.",
-    sqlite3.SQLITE_READONLY: "is read-only here. Make the file and its folder writable, or write from the process "
-    "that has it open for writing.",
-    sqlite3.SQLITE_CANTOPEN: "unable to open. Check that its folder exists, is a folder, and may be written.",
-    sqlite3.SQLITE_BUSY: "locked by another process for too long. Find the process that hangs and end it.",
-}
-
-
-def explain(path: str, error: sqlite3.Error | Malformed) -> Exception:
-    """What the world did wrong, in words; the error itself where the bug is ours."""
-    if isinstance(error, Malformed):  # left as it is, the edge would blame the message in hand and quarantine that
-        return StateFileError(
-            f"state file {path}: holds a record that this Tipoff cannot read ({error}). "
-            "Use the version of Tipoff that wrote it, or a newer one."
-        )
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind
-    name = getattr(error, "sqlite_errorname", "")
-    if code in DAMAGED:
-        return StateFileError(f"state file {path}: {DAMAGED[code]} ({name})")
-    if code in UNAVAILABLE:
-        return StoreUnavailable(f"state file {path}: {UNAVAILABLE[code]} ({name})")
-    return error
-
-
-class SqliteFile:
-    """The one connection of this process, handed out under its lock; errors of the world come out explained."""
-
-    def __init__(
-        self, path: Path | str, *, durability: Literal["process", "power"], read_only: bool, busy_s: float
-    ) -> None:
-        self.path = str(path)
-        self._lock = threading.RLock()
-        if Path(path).is_dir():  # SQLite would open it to read, and fail later in other words
-            raise StoreUnavailable(f"state file {path}: unable to open. It is a folder; name the file in it.")
-        try:
-            self._connection = self._connect(read_only, busy_s)
-            try:
-                self._prepare(durability, read_only)
-            except BaseException:
-                self._connection.close()
-                raise
-        except sqlite3.Error as error:
-            raise explain(self.path, error) from error
-
-    def _connect(self, read_only: bool, busy_s: float) -> sqlite3.Connection:
-        memory = self.path == ":memory:"
-        mode = "ro" if read_only else "rwc"
-        return sqlite3.connect(
-            self.path if memory else f"{Path(self.path).absolute().as_uri()}?mode={mode}",
-            uri=not memory,
-            timeout=busy_s,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-
-    def _prepare(self, durability: Literal["process", "power"], read_only: bool) -> None:
-        execute = self._connection.execute
-        execute("PRAGMA temp_store = MEMORY")
-        execute(f"PRAGMA cache_size = -{CACHE_KB}")
-        if read_only:
-            self._check_format()
-            return
-        with self.writing():  # two processes may be first at the same moment
-            if self._is_new():
-                for statement in SCHEMA:
-                    execute(statement)
-                execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                execute(f"PRAGMA user_version = {VERSION}")
-            self._check_format()
-        if execute("PRAGMA journal_mode").fetchone()[0] != "wal":  # to change it takes the file alone, so only once
-            execute("PRAGMA journal_mode = WAL")
-        # Under NORMAL a commit is with the kernel: kill -9 loses nothing; a power cut may lose the last commits but
-        # never damages the file, as OFF would, which is only some microseconds a commit faster.
-        execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
-        execute(f"PRAGMA fullfsync = {int(durability == 'power')}")  # macOS: fsync alone stops at the drive's cache
-        execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-
-    def _is_new(self) -> bool:
-        return not self._number("PRAGMA application_id") and not self._number("SELECT count(*) FROM sqlite_master")
-
-    def _check_format(self) -> None:
-        found, version = self._number("PRAGMA application_id"), self._number("PRAGMA user_version")
-        if found != APPLICATION_ID:
-            raise StateFileError(
-                f"state file {self.path}: is a database, but not one of Tipoff (application_id {found:#x}). "
-                "Name another home."
-            )
-        if version != VERSION:
-            raise StateFileError(
-                f"state file {self.path}: has format {version}, this Tipoff knows {VERSION}. "
-                "Use the version of Tipoff that wrote it, or a newer one."
-            )
-
-    def _number(self, sql: str) -> int:
-        return int(self._connection.execute(sql).fetchone()[0])
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """For one statement: it sees one committed state of the file, also while another process writes."""
-        with self._lock:
-            try:
-                yield self._connection
-            except (sqlite3.Error, Malformed) as error:
-                raise explain(self.path, error) from error
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: committed when the block ends, rolled back when anything is raised."""
-        with self._lock:
-            try:
-                try:
-                    self._connection.execute("BEGIN IMMEDIATE")
-                    yield self._connection
-                    self._connection.execute("COMMIT")
-                finally:
-                    if self._connection.in_transaction:  # SQLite itself has rolled back after some errors
-                        self._connection.execute("ROLLBACK")
-            except (sqlite3.Error, Malformed) as error:
-                raise explain(self.path, error) from error
-
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
 
 
 class Sqlite:
@@ -228,16 +46,18 @@ class Sqlite:
     ) -> None:
         self._file = SqliteFile(path, durability=durability, read_only=read_only, busy_s=busy_s)
         self.states = SqliteStates(self._file)
+        self.batches = SqliteBatches(self._file)
         self.bus = SqliteBus(self._file, attempts_max=attempts_max, backoff_s=backoff_s, backoff_max_s=backoff_max_s)
 
     def release_leases(self, now: datetime) -> None:
-        """End every lease on messages and latches: for a writer that knows that no other process can hold one."""
+        """End every lease on messages, latches and seals: for a writer that knows that nobody else can hold one."""
         with self._file.writing() as connection:
             at = to_micros(now)
             connection.execute(
                 "UPDATE deliveries SET available_at = ? WHERE available_at > ? AND error IS NULL", (at, at)
             )
             connection.execute("UPDATE latches SET leased_until = ? WHERE leased_until > ?", (at, at))
+            connection.execute("UPDATE batches SET leased_until = ? WHERE leased_until > ?", (at, at))
 
     def close(self) -> None:
         """Idempotent."""
@@ -633,18 +453,3 @@ def to_delivery(row: Sequence[Any]) -> Delivery:
         attempt=attempt,
         published_at=from_micros(published_at),
     )
-
-
-# --- times in the file: whole microseconds since 1970, UTC --------------------------------------------
-
-SECOND = 1_000_000
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-MICROSECOND = timedelta(microseconds=1)
-
-
-def to_micros(instant: datetime) -> int:
-    return (instant - EPOCH) // MICROSECOND
-
-
-def from_micros(micros: int) -> datetime:
-    return EPOCH + micros * MICROSECOND

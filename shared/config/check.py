@@ -15,10 +15,10 @@ from cronsim import CronSim, CronSimError
 
 from shared.config.functions import FunctionKind, FunctionSpec
 from shared.core.calendar import DATE_WORDS
-from shared.core.model import END, NAME, ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec
+from shared.core.model import END, NAME, ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec, RunAfter
 
 FUNCTIONS_FILE = "shared/config/functions.py"
-READINGS: tuple[str, ...] = ()  # those that have a reader; a gate that asks for another would never open
+READINGS: tuple[str, ...] = ()  # those that a phase may name; a gate that asks for one without a reader never opens
 ACTS = ("start", "nudge", "sweep")
 
 JOB_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")  # a schedule's: people know them with dashes
@@ -156,6 +156,24 @@ def _modes(spec: PipelineSpec) -> Iterator[Fault]:
             yield from _outside(f"{key}.{field}", days, -DAYS_MAX, DAYS_MAX)
         for column, rank in mode.precedence.items():
             yield from _outside(f"{key}.precedence.{column}", rank, 0, FENCE_RANK_MAX)
+        for after in mode.after:
+            yield from _run_after(spec, mode, after)
+
+
+def _run_after(spec: PipelineSpec, mode: ModeSpec, after: RunAfter) -> Iterator[Fault]:
+    """Whom a run waits for must begin before it: so no two ever wait for each other."""
+    key = f"modes.{mode.name}.after"
+    phases = [phase.name for phase in spec.phases if any(_class_in(processor, mode) for processor in phase.processors)]
+    yield from _unknown(f"{key}.phase", after.phase, f"a phase that {mode.name} plans", phases)
+    yield from _outside(f"{key}.grace_s", after.grace_s, 0, PHASE_S_MAX)
+    yield from _outside(f"{key}.days", after.days, -DAYS_MAX, DAYS_MAX)
+    yield from _unknown(f"{key}.mode", after.mode, "a mode", [known.name for known in spec.modes])
+    for before in spec.modes:
+        if before.name == after.mode:
+            begins = (after.days + before.start_days, before.starts_at)
+            if begins >= (mode.start_days, mode.starts_at):
+                problem = f"starts no earlier than {mode.name}, which waits for it"
+                yield f"{key}.days", after.days, problem, "name an earlier date"
 
 
 def _outside(key: str, value: float, low: float, high: float) -> Iterator[Fault]:

@@ -23,6 +23,15 @@ class FunctionSpec:
 NUDGE_TOPIC = "nba-nudge"
 """Where the schedules speak."""
 
+PREDICTION_START_TOPIC = "nba-predictions-start"
+"""Where the gate orders a batch."""
+
+PREDICTION_REQUEST_TOPIC = "nba-prediction-request"
+"""Where the coordinator orders chunks."""
+
+PREDICTION_READY_TOPIC = "nba-prediction-ready"
+"""Where the workers report them."""
+
 FUNCTIONS = (
     FunctionSpec("phase1_to_phase2", ("nba-phase1-scrapers-complete",), FunctionKind.GATE),
     FunctionSpec("phase2_to_phase3", ("nba-phase2-raw-complete",), FunctionKind.GATE),
@@ -35,7 +44,8 @@ FUNCTIONS = (
     FunctionSpec("raw_processor", ("nba-raw-start",), FunctionKind.SERVICE),
     FunctionSpec("analytics_processor", ("nba-analytics-start",), FunctionKind.SERVICE),
     FunctionSpec("precompute_processor", ("nba-precompute-start",), FunctionKind.SERVICE),
-    FunctionSpec("prediction_coordinator", ("nba-predictions-start",), FunctionKind.SERVICE),
+    FunctionSpec("prediction_coordinator", (PREDICTION_START_TOPIC, PREDICTION_READY_TOPIC), FunctionKind.SERVICE),
+    FunctionSpec("prediction_worker", (PREDICTION_REQUEST_TOPIC,), FunctionKind.SERVICE),
     FunctionSpec("grading_processor", ("nba-grading-start",), FunctionKind.SERVICE),
     FunctionSpec("export_processor", ("nba-export-start",), FunctionKind.SERVICE),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.config.schedules import EASTERN, NBA_SCHEDULES
-from shared.core.model import ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec
+from shared.core.model import ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec, RunAfter
 
 OVERNIGHT = ("overnight",)
 AHEAD = ("same_day", "tomorrow")
@@ -15,7 +15,14 @@ EVERY = (*OVERNIGHT, *AHEAD)
 CRITICAL = 3.0
 OPTIONAL = 1.0
 
+# Reasons to skip a table of what is to come that leave nothing to do: nobody has played yet; or it is the day after the
+# last one that the source answers for.
+AS_OF_SKIPS = ("superseded", "no_history", "not_covered")
+
 CORRECTIONS_DAYS = 2  # the league corrects schedules and box scores for about this long
+
+NIGHT_GRACE_S = 1_800
+"""A night that is late usually publishes within half an hour; after it, form without last night beats no page."""
 
 MODES = (
     ModeSpec(
@@ -26,6 +33,7 @@ MODES = (
         deadline_days=1,
         as_of_days=1,  # what is known on the morning after
         precedence={"game_date": 3, "schedule_date": 3, "as_of": 2, "run": 1},
+        writes_history=True,
     ),
     ModeSpec(
         name="same_day",
@@ -34,7 +42,8 @@ MODES = (
         deadline="18:30",  # usually 30 minutes before the first tip-off, which only the schedule knows
         deadline_days=0,
         as_of_days=0,
-        precedence={"game_date": 2, "schedule_date": 2, "as_of": 3, "run": 1},
+        precedence={"game_date": 2, "schedule_date": 2, "as_of": 3, "run": 2},
+        after=(RunAfter(mode="overnight", days=-1, phase="analytics", grace_s=NIGHT_GRACE_S),),
     ),
     ModeSpec(
         name="tomorrow",
@@ -44,6 +53,7 @@ MODES = (
         deadline_days=-1,
         as_of_days=0,
         precedence={"game_date": 1, "schedule_date": 1, "as_of": 1, "run": 1},
+        after=(RunAfter(mode="overnight", days=-2, phase="analytics", grace_s=NIGHT_GRACE_S),),  # the night before
     ),
 )
 
@@ -147,7 +157,7 @@ ANALYTICS = PhaseSpec(
             unit="next_games",
             finds=("players",),
             partition="as_of",
-            whole_skips=("superseded", "no_history"),
+            whole_skips=AS_OF_SKIPS,
             grace_s=ANALYTICS_GRACE_S,
         ),
         ProcessorSpec(
@@ -156,7 +166,7 @@ ANALYTICS = PhaseSpec(
             weight=OPTIONAL,
             unit="next_games",
             partition="as_of",
-            whole_skips=("superseded", "no_history"),
+            whole_skips=AS_OF_SKIPS,
             grace_s=ANALYTICS_GRACE_S,
         ),
     ),
@@ -178,7 +188,7 @@ PRECOMPUTE = PhaseSpec(
                 optional=EVERY,
                 weight=OPTIONAL,
                 partition="as_of",
-                whole_skips=("superseded", "no_history"),
+                whole_skips=AS_OF_SKIPS,
                 timeout_s=PRECOMPUTE_TIMEOUT_S,
                 grace_s=PRECOMPUTE_GRACE_S,
             )
@@ -190,7 +200,7 @@ PRECOMPUTE = PhaseSpec(
             weight=CRITICAL,
             unit="players",
             partition="as_of",
-            whole_skips=("superseded", "no_history"),
+            whole_skips=AS_OF_SKIPS,
             timeout_s=PRECOMPUTE_TIMEOUT_S,
             grace_s=PRECOMPUTE_GRACE_S,
         ),
@@ -201,7 +211,7 @@ PRECOMPUTE = PhaseSpec(
             weight=OPTIONAL,
             unit="players",
             partition="as_of",
-            whole_skips=("superseded", "no_history"),
+            whole_skips=AS_OF_SKIPS,
             timeout_s=PRECOMPUTE_TIMEOUT_S,
             grace_s=PRECOMPUTE_GRACE_S,
         ),
@@ -214,7 +224,7 @@ PRECOMPUTE = PhaseSpec(
             weight=CRITICAL,
             unit="players",
             partition="as_of",
-            whole_skips=("superseded", "no_history"),
+            whole_skips=AS_OF_SKIPS,
             timeout_s=PRECOMPUTE_TIMEOUT_S,
             grace_s=PRECOMPUTE_GRACE_S,
         ),
@@ -233,6 +243,7 @@ PREDICTIONS = PhaseSpec(
             critical=AHEAD,
             weight=CRITICAL,
             unit="players",
+            partition="run",  # every run keeps what it predicted; the view `current` chooses
             timeout_s=2_400,  # twice the usual time of a whole batch: a slow worker must not fail the others
             grace_s=1_200,
             whole_skips=("superseded", "no_history"),
@@ -264,7 +275,7 @@ EXPORT = PhaseSpec(
     usual_s=300,
     processors=(
         ProcessorSpec(name="results", critical=OVERNIGHT, weight=CRITICAL, unit="games"),
-        ProcessorSpec(name="tonight", critical=AHEAD, weight=CRITICAL),
+        ProcessorSpec(name="tonight", critical=AHEAD, weight=CRITICAL, unit="games"),
         ProcessorSpec(name="status", optional=EVERY, weight=OPTIONAL),
     ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.core.model import Control, Fact, Latch, Outcome, Start, Status
+from shared.core.model import Control, Fact, Latch, Outcome, OutcomeKind, Start, Status
 from shared.core.plan import Plan, PlannedPhase
 
 FINDS = (Status.SUCCESS, Status.PARTIAL)
@@ -23,6 +23,7 @@ class View:
     facts: Mapping[str, tuple[Fact, ...]]  # per processor, by attempt, then report
     starts: Mapping[str, tuple[Start, ...]]  # per processor, by attempt
     outcomes: Mapping[str, Outcome]  # per gate, of its latest attempt
+    published: Outcome | None  # how the run last ended well: a refresh that fails later takes nothing back
     expectations: Mapping[str, tuple[str, ...]]
     fact_ids: tuple[str, ...]
     latch_keys: tuple[str, ...]
@@ -37,6 +38,7 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
         fact_ids.append(fact.completion.id)
     starts_of: dict[str, list[Start]] = {}
     outcomes: dict[str, Outcome] = {}
+    published: Outcome | None = None
     latch_keys = []
     for latch in latches:
         latch_keys.append(latch.key)
@@ -45,6 +47,8 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
         outcome = latch.outcome
         if outcome and (outcome.gate not in outcomes or outcomes[outcome.gate].attempt < outcome.attempt):
             outcomes[outcome.gate] = outcome
+        if outcome and outcome.kind is OutcomeKind.DONE:
+            published = outcome if published is None or published.attempt < outcome.attempt else published
     in_order = {name: tuple(sorted(group, key=_fact_order)) for name, group in facts_of.items()}
     return View(
         plan=plan,
@@ -53,6 +57,7 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
         facts=in_order,
         starts={name: _one_per_attempt(group) for name, group in starts_of.items()},
         outcomes=outcomes,
+        published=published,
         expectations=_expectations(plan, in_order),
         fact_ids=tuple(fact_ids),
         latch_keys=tuple(latch_keys),
@@ -61,7 +66,8 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
 
 def with_outcome(view: View, outcome: Outcome) -> View:
     """The view as it will be once this outcome stands."""
-    return replace(view, outcomes={**view.outcomes, outcome.gate: outcome})
+    published = outcome if outcome.kind is OutcomeKind.DONE else view.published
+    return replace(view, outcomes={**view.outcomes, outcome.gate: outcome}, published=published)
 
 
 def with_starts(view: View, starts: Iterable[Start]) -> View:

@@ -196,9 +196,7 @@ def consequences(
         starts = _first_starts(after, outcome)
         key = f"{run}/gate/{verdict.gate}/{verdict.attempt}"
         latches.append(Latch(key=key, run=run, outcome=outcome, starts=starts))
-    for start in verdict.starts:
-        key = f"{run}/start/{start.phase}/{start.processor}/{start.attempt}"
-        latches.append(Latch(key=key, run=run, starts=(start,)))
+    latches.extend(start_latch(start) for start in verdict.starts)
     due_at = verdict.next_look_at
     if latches:  # what was just ordered may stay silent: that, too, is to be looked at
         due_at = decide(with_starts(after, (start for latch in latches for start in latch.starts))).next_look_at
@@ -220,6 +218,12 @@ def consequences(
         refused=refused,
     )
     return Consequences(latches=tuple(latches), entry=entry, due_at=due_at)
+
+
+def start_latch(start: Start) -> Latch:
+    """The claim on one start by itself: of any number who order the same attempt one creates it."""
+    key = f"{start.run}/start/{start.phase}/{start.processor}/{start.attempt}"
+    return Latch(key=key, run=start.run, starts=(start,))
 
 
 def name_of(decision: Decision) -> str:
@@ -297,7 +301,7 @@ def _verdict(
     decision: Decision
     if left is None or before is None:
         give_up_at = view.plan.phase_by_name[gate].give_up_at
-        decision = Open(reason="the run starts", grade=COMPLETE, missing=(), completeness=1.0)
+        decision = _first(view.plan)
     else:
         news_at = _news_at(standings, outcome or holiday)
         deadline_at, give_up_at = _deadlines(left, before, news_at)
@@ -316,6 +320,18 @@ def _verdict(
         attempt = view.outcomes[END].attempt + 1 if END in view.outcomes else 1
     next_look_at = decision.recheck_at if isinstance(decision, Wait | Block) else None
     return Verdict(gate=gate, attempt=attempt, decision=decision, next_look_at=next_look_at or view.now + READ_AGAIN)
+
+
+def _first(plan: Plan) -> Open:
+    """The gate into the first phase opens by itself; that of a replay as it did in the run that is replayed."""
+    if plan.given is None:
+        return Open(reason="the run starts", grade=COMPLETE, missing=(), completeness=1.0)
+    return Open(
+        reason=f"replays {plan.given.run} from {plan.given.phase}: {plan.given.reason}",
+        grade=DEGRADED if plan.given.missing else COMPLETE,
+        missing=plan.given.missing,
+        completeness=plan.given.completeness,
+    )
 
 
 def _weigh(
@@ -433,7 +449,9 @@ def _with_readings(
     if held := notes.get(ReadingVerdict.HOLD):
         return Wait(reason="; ".join(held), missing=would.missing, recheck_at=again_at)
     if warned := notes.get(ReadingVerdict.WARN):
-        return replace(would, reason=f"{would.reason}; warned: {'; '.join(warned)}")
+        missing = would.missing + tuple(missing for name in phase.readings for missing in readings[name].missing)
+        grade = DEGRADED if missing else would.grade
+        return replace(would, grade=grade, missing=missing, reason=f"{would.reason}; warned: {'; '.join(warned)}")
     return would
 
 
@@ -468,8 +486,13 @@ def _outcome(view: View, verdict: Verdict) -> Outcome | None:
         left_round=before.attempt if before else 0,
         saw={name: standing.mark for name, standing in standings.items() if standing.mark},
         base={p.name: next_attempt(view, p.name) for p in opens.processors} if opens and again else {},
-        expectations=_seal(view, view.plan.phases[index - 1], before, standings) if before else {},
+        expectations=_seal(view, view.plan.phases[index - 1], before, standings) if before else _given(view.plan),
     )
+
+
+def _given(plan: Plan) -> Mapping[str, tuple[str, ...]]:
+    """What the first phase has to do: nobody knows yet, unless it is a replay."""
+    return plan.given.expectations if plan.given else {}
 
 
 def _seal(

@@ -1,4 +1,4 @@
-"""What travels on the bus, both directions, with its bounds: starts, completions, nudges."""
+"""What travels on the bus, both directions, with its bounds: starts, completions, nudges, a batch's chunks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from shared.core.batch import ChunkOrder, ChunkReport
 from shared.core.codec import Malformed, decode, encode
 from shared.core.model import NAME, Completion, RunKey, Start, Status
 
@@ -46,6 +47,18 @@ def completion_message(completion: Completion, topic: str) -> Message:
     return Message(topic=topic, data=encode(completion), attributes=_attributes(completion))
 
 
+def order_message(order: ChunkOrder, topic: str) -> Message:
+    return Message(topic=topic, data=encode(order), attributes=_chunk_attributes(order))
+
+
+def report_message(report: ChunkReport, topic: str) -> Message:
+    return Message(topic=topic, data=encode(report), attributes=_chunk_attributes(report))
+
+
+def _chunk_attributes(body: ChunkOrder | ChunkReport) -> dict[str, str]:
+    return {**_attributes(body.start), "chunk": str(body.chunk)}
+
+
 def _attributes(body: Start | Completion) -> dict[str, str]:
     return {"run": str(body.run), "phase": body.phase, "processor": body.processor, "attempt": str(body.attempt)}
 
@@ -54,13 +67,44 @@ def read_start(body: bytes) -> Start:
     """Raises Malformed for what could never be a start."""
     _bound(body)
     start = decode(Start, body)
+    _check_start(start)
+    return start
+
+
+def read_order(body: bytes) -> ChunkOrder:
+    """Raises Malformed for what could never be an order of a chunk."""
+    _bound(body)
+    order = decode(ChunkOrder, body)
+    _check_start(order.start)
+    _between(
+        chunk=(order.chunk, 0, UNITS_MAX), number=(order.number, 1, ATTEMPT_MAX), units=(len(order.units), 1, UNITS_MAX)
+    )
+    _short(**{f"units[{i}]": unit.id for i, unit in enumerate(order.units)})
+    return order
+
+
+def read_report(body: bytes) -> ChunkReport:
+    """Raises Malformed for what could never be a report; whether its units are known is the batch's to say."""
+    _bound(body)
+    report = decode(ChunkReport, body)
+    _check_start(report.start)
+    _between(
+        chunk=(report.chunk, 0, UNITS_MAX),
+        number=(report.number, 1, ATTEMPT_MAX),
+        results=(len(report.results), 0, UNITS_MAX),
+    )
+    _short(**{f"results[{i}].unit": result.unit for i, result in enumerate(report.results)})
+    _short(**{f"results[{i}].reason": result.reason for i, result in enumerate(report.results)})
+    return report
+
+
+def _check_start(start: Start) -> None:
     _names(phase=start.phase, processor=start.processor)
     _between(
         attempt=(start.attempt, 1, ATTEMPT_MAX),
         timeout_s=(start.timeout_s, 1, 86_400),
         fence=(start.fence, 0, FENCE_MAX),
     )
-    return start
 
 
 def read_completion(body: bytes) -> Completion:

@@ -107,6 +107,16 @@ class PhaseSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunAfter:
+    """A run that goes softly after another one: it waits for it at one of its gates, and not for ever."""
+
+    mode: str  # of the run before
+    days: int  # its date, counted from the date of the run that waits
+    phase: str  # the gate into this phase waits
+    grace_s: int  # from the start of the run that waits; over, it goes on and names the other as missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModeSpec:
     """Which plan a run follows. Times of day are in the pipeline's zone."""
 
@@ -117,6 +127,8 @@ class ModeSpec:
     deadline_days: int
     as_of_days: int  # an as_of table is written for the run's date plus this
     precedence: Mapping[str, int]  # per partition column: who may replace whose partition; higher wins
+    after: tuple[RunAfter, ...] = ()
+    writes_history: bool = False  # later runs of any date read what it wrote, and it judges what earlier ones said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +160,7 @@ class PipelineSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """A planned processor whose work, or part of it, is not there, and why."""
+    """A planned processor, or a run before this one, whose work, or part of it, is not there, and why."""
 
     processor: str
     why: str
@@ -172,6 +184,7 @@ class Start:
     completeness: float = 1.0  # of everything upstream
     missing: tuple[Missing, ...] = ()  # upstream, and so not in it
     config_hash: str = ""  # of the plan it belongs to
+    look: bool = False  # again, at what stands: it counts, and writes, only what is whole
 
     @property
     def id(self) -> str:
@@ -288,6 +301,7 @@ class Reading:
     name: str
     verdict: ReadingVerdict
     note: str
+    missing: tuple[Missing, ...] = ()  # of a warning: what the run goes on without
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from shared.core.codec import encode
 from shared.core.model import (
     END,
     LatePolicy,
+    Missing,
     ModeSpec,
     PhaseSpec,
     PipelineSpec,
@@ -22,6 +23,34 @@ from shared.core.timeouts import Deadline, phase_deadlines
 
 GIVE_UP = timedelta(hours=4)
 """A blocked gate is looked at this long after its deadline, then the run fails: a person has been paged by then."""
+
+
+RUNS_BEFORE = "runs_before"
+"""The reading that a gate asks for where its phase goes softly after other runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRunBefore:
+    """A run that this one goes softly after. Any generation of it counts, the newest decides."""
+
+    mode: str
+    date: date
+    wait_until: datetime
+
+    def __str__(self) -> str:
+        return f"{self.mode} of {self.date}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a replay stands on: the gate into its first phase as it opened in the run that it replays."""
+
+    run: RunKey
+    phase: str
+    reason: str  # why a person replays it
+    completeness: float
+    missing: tuple[Missing, ...] = ()
+    expectations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +85,7 @@ class PlannedPhase:
     window_s: int  # how long a later round of this phase may take
     give_up_at: datetime
     readings: tuple[str, ...] = ()
+    runs_before: tuple[PlannedRunBefore, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, PlannedProcessor]:
@@ -71,6 +101,7 @@ class Plan:
     expects: str
     phases: tuple[PlannedPhase, ...]
     labels: Mapping[str, str] = field(default_factory=dict)  # what a person should know: data source, synthetic
+    given: Given | None = None  # of a replay; its plan begins where it does
 
     @cached_property
     def gates(self) -> tuple[str, ...]:
@@ -89,12 +120,23 @@ def build_plan(
     usual_start_at: datetime,
     deadline_at: datetime,
     labels: Mapping[str, str] | None = None,
+    given: Given | None = None,
 ) -> Plan:
-    """The plan of this run. A run that starts after its deadline (a backfill) gets as long as a punctual one had."""
+    """The plan of this run. A run that starts after its deadline (a backfill) gets as long as a punctual one had.
+
+    A replay plans the phases from the one it is given on.
+    """
     mode = next(mode for mode in spec.modes if mode.name == run.mode)
     if started_at >= deadline_at:
         deadline_at = started_at + (deadline_at - usual_start_at)
     phases = [(phase, processors) for phase in spec.phases if (processors := planned(phase, mode.name))]
+    if given:
+        names = [phase.name for phase, _ in phases]
+        if given.phase not in names:
+            raise ValueError(
+                f"phase {given.phase!r} is not planned in {run.mode} any more; planned: {', '.join(names)}"
+            )
+        phases = phases[names.index(given.phase) :]
     deadlines = phase_deadlines([phase.usual_s for phase, _ in phases], started_at=started_at, deadline_at=deadline_at)
     return Plan(
         run=run,
@@ -103,10 +145,11 @@ def build_plan(
         config_hash=config_hash(spec),
         expects=spec.expects,
         phases=tuple(
-            _plan_phase(phase, processors, mode, run, deadline, deadline_at)
+            _plan_phase(phase, processors, mode, run, deadline, started_at=started_at, run_deadline_at=deadline_at)
             for (phase, processors), deadline in zip(phases, deadlines, strict=True)
         ),
         labels=labels or {},
+        given=given,
     )
 
 
@@ -127,9 +170,20 @@ def _plan_phase(
     mode: ModeSpec,
     run: RunKey,
     deadline: Deadline,
+    *,
+    started_at: datetime,
     run_deadline_at: datetime,
 ) -> PlannedPhase:
     members = {spec.name for spec in processors}
+    runs_before = tuple(
+        PlannedRunBefore(
+            mode=after.mode,
+            date=run.date + timedelta(days=after.days),
+            wait_until=started_at + timedelta(seconds=after.grace_s),
+        )
+        for after in mode.after
+        if after.phase == phase.name
+    )
     return PlannedPhase(
         name=phase.name,
         start_topic=phase.start_topic,
@@ -162,7 +216,8 @@ def _plan_phase(
         deadline_from=deadline.source,
         window_s=deadline.window_s,
         give_up_at=deadline.at + GIVE_UP,
-        readings=phase.readings,
+        readings=(*phase.readings, *([RUNS_BEFORE] if runs_before else ())),
+        runs_before=runs_before,
     )
 
 

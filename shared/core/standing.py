@@ -32,7 +32,7 @@ class Standing:
     ended: bool = False  # nothing more will come by itself
     share: float = 0.0  # of its units, 0 to 1
     news: bool = False  # enough, when it came, for others to run again; the clock alone makes nobody do so
-    why: str = ""  # it is not whole
+    why: str = ""  # it is not whole, or what it remarks
     units: tuple[str, ...] = ()  # that are missing
     mark: str = ""  # of the result, once there is one
     at: datetime | None = None  # when it was received
@@ -79,6 +79,11 @@ def order_start(
     )
 
 
+def mute_at(start: Start, processor: PlannedProcessor) -> datetime:
+    """When a start that has not been reported by then counts as failed."""
+    return start.issued_at + timedelta(seconds=processor.timeout_s) + MUTE_MARGIN
+
+
 def next_attempt(view: View, processor: str) -> int:
     """One above every attempt that was ever ordered or reported."""
     starts, facts = view.starts.get(processor), view.facts.get(processor)
@@ -95,6 +100,9 @@ def _stand(
     base = opened.base.get(processor.name, 1)
     facts: Sequence[Fact] = view.facts.get(processor.name, ())
     starts: Sequence[Start] = view.starts.get(processor.name, ())
+    heard = facts
+    if len(starts) > 1 and any(start.look for start in starts):
+        heard = facts = _that_count(view, opened, processor, facts, starts)
     if base > 1:
         facts = [fact for fact in facts if fact.completion.attempt >= base]
         starts = [start for start in starts if start.attempt >= base]
@@ -102,12 +110,13 @@ def _stand(
         return _not_started(view, opened, processor, standings, base)
     latest = facts[-1] if facts else None
     if latest:
-        result = _result(view, phase, opened, processor, facts)
+        result = _result(view, phase, opened, processor, facts, mark_of(heard))
         if result.whole:
             stale = _newer_input(processor, latest.completion, starts, standings)
+            last = view.facts[processor.name][-1].completion
             if not stale:
-                return result
-            if starts[-1].attempt == latest.completion.attempt:
+                return result if last is latest.completion else replace(result, why=_why_looked(last))
+            if starts[-1].attempt == last.attempt:
                 return _again(result, f"runs again: {stale} is newer", due=starts[-1].attempt + 1)
             result = _again(result, f"runs again: {stale} is newer")
     else:
@@ -116,6 +125,29 @@ def _stand(
         return _in_flight(view, processor, result, facts, starts)
     assert latest is not None
     return result if result.whole else _try_again(view, processor, result, latest, facts, starts)
+
+
+def _that_count(
+    view: View, opened: Outcome, processor: PlannedProcessor, facts: Sequence[Fact], starts: Sequence[Start]
+) -> Sequence[Fact]:
+    """All facts but those of looks at a result that stood which brought nothing whole: they have changed nothing."""
+    looks = {start.attempt for start in starts if start.look}
+    expected = _expected(view, opened, processor.unit)
+    return [
+        fact
+        for fact in facts
+        if fact.completion.attempt not in looks or _is_whole(fact.completion, processor, expected)
+    ]
+
+
+def _is_whole(completion: Completion, processor: PlannedProcessor, expected: tuple[str, ...] | None) -> bool:
+    if completion.status is Status.SKIPPED:
+        return completion.reason in processor.whole_skips
+    return completion.status is Status.SUCCESS and _share(completion, expected) >= 1
+
+
+def _why_looked(look: Completion) -> str:
+    return f"looked at again, attempt {look.attempt} {look.status}: {look.reason or 'not whole'}; what stood stands"
 
 
 def _again(result: Standing, why: str, due: int | None = None) -> Standing:
@@ -144,17 +176,16 @@ def _not_started(
 
 
 def _result(
-    view: View, phase: PlannedPhase, opened: Outcome, processor: PlannedProcessor, facts: Sequence[Fact]
+    view: View, phase: PlannedPhase, opened: Outcome, processor: PlannedProcessor, facts: Sequence[Fact], mark: str
 ) -> Standing:
     """What the latest report is worth, attempts and retries aside."""
-    completion = facts[-1].completion
-    at, mark = facts[-1].received_at, mark_of(view.facts[processor.name])
+    completion, at = facts[-1].completion, facts[-1].received_at
     match completion.status:
         case Status.SUCCESS | Status.PARTIAL:
             expected = _expected(view, opened, processor.unit)
             share = _share(completion, expected)
             if share >= 1 and completion.status is Status.SUCCESS:
-                return _whole(processor, mark, at)
+                return _whole(processor, mark, at, completion.reason)
             counts_at = deadline_of(phase, opened)
             news = share >= PARTIAL_ENOUGH or (share > 0 and at >= counts_at)
             if share >= PARTIAL_ENOUGH:
@@ -175,7 +206,7 @@ def _result(
             )
         case Status.SKIPPED:
             if completion.reason in processor.whole_skips:
-                return _whole(processor, mark, at)
+                return _whole(processor, mark, at, completion.reason)
             return Standing(processor=processor, ended=True, why=f"skipped: {completion.reason}", at=at)
         case _:
             word = "failed" if completion.status is Status.FAILED else "is not ready"
@@ -195,8 +226,11 @@ def mark_of(facts: Sequence[Fact]) -> str:
     return f"{facts[-1].completion.mark}#{changes}" if changes else facts[-1].completion.mark
 
 
-def _whole(processor: PlannedProcessor, mark: str, at: datetime) -> Standing:
-    return Standing(processor=processor, done=True, whole=True, ended=True, share=1.0, news=True, mark=mark, at=at)
+def _whole(processor: PlannedProcessor, mark: str, at: datetime, remark: str) -> Standing:
+    """Nothing is missing; what it remarks (which run it graded, who has no history) is told all the same."""
+    return Standing(
+        processor=processor, done=True, whole=True, ended=True, share=1.0, news=True, why=remark, mark=mark, at=at
+    )
 
 
 def _expected(view: View, opened: Outcome, unit: str) -> tuple[str, ...] | None:
@@ -253,10 +287,10 @@ def _in_flight(
     view: View, processor: PlannedProcessor, result: Standing, facts: Sequence[Fact], starts: Sequence[Start]
 ) -> Standing:
     start = starts[-1]
-    mute_at = start.issued_at + timedelta(seconds=processor.timeout_s) + MUTE_MARGIN
-    if view.now < mute_at:
+    mute = mute_at(start, processor)
+    if view.now < mute:
         why = result.why or f"is running, attempt {start.attempt}"
-        return _but(result, why, next_at=mute_at)
+        return _but(result, why, next_at=mute)
     failures = _failures(facts, starts, mute=True)
     why = f"did not report in {processor.timeout_s} s, {failures} of {processor.attempts_max} attempts"
     if failures < processor.attempts_max and _looks(facts) < processor.looks_max:

@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.core.fold import View
-from shared.core.gate import DEGRADED, NOTHING_EXPECTED, Block, Verdict, decide, name_of
-from shared.core.model import END, Outcome, OutcomeKind, RunKey
+from shared.core.gate import DEGRADED, NOTHING_EXPECTED, Ask, Block, Verdict, decide, key_of, name_of
+from shared.core.model import LedgerEntry, Outcome, OutcomeKind, RunKey
 from shared.core.plan import PlannedPhase
 from shared.core.standing import Standing, stand
 
@@ -80,6 +80,7 @@ class RunStatus:
             "run": str(self.run),
             "state": str(self.state),
             "completeness": self.completeness,
+            "labels": dict(self.labels),
             "phases": [
                 {
                     "phase": phase.phase,
@@ -96,10 +97,15 @@ class RunStatus:
         }
 
 
-def summarise(view: View) -> RunStatus:
-    """The status at view.now, whether or not anyone has looked since."""
+def summarise(view: View, last: LedgerEntry | None = None) -> RunStatus:
+    """The status at view.now, whether or not anyone has looked since.
+
+    What a gate asks for is told as it was last answered, if the last decision is given.
+    """
     verdict = decide(view)
-    end = view.outcomes.get(END)
+    if isinstance(verdict.decision, Ask) and last and key_of(last) == key_of(verdict):
+        verdict = decide(view, last.readings)
+    end = view.published
     state = _run_state(verdict, end)
     passed = [outcome for outcome in view.outcomes.values() if outcome.kind in (OutcomeKind.OPEN, OutcomeKind.DONE)]
     return RunStatus(
@@ -121,7 +127,7 @@ def summarise(view: View) -> RunStatus:
 
 def _run_state(verdict: Verdict, end: Outcome | None) -> RunState:
     """A run that has published stays so when a later refresh is refused or fails; during one it is running."""
-    if end and end.kind is OutcomeKind.DONE and (verdict.stands or name_of(verdict.decision) in ("block", "fail")):
+    if end and (verdict.stands or name_of(verdict.decision) in ("block", "fail")):
         if end.grade == NOTHING_EXPECTED:
             return RunState.NOTHING_EXPECTED
         return RunState.DEGRADED if end.grade == DEGRADED else RunState.PUBLISHED
@@ -141,6 +147,8 @@ def _phase_status(view: View, verdict: Verdict, phase: PlannedPhase, gate: str, 
     current = verdict.gate == gate and not verdict.stands
     passed = behind is not None and behind.kind in (OutcomeKind.OPEN, OutcomeKind.DONE) and not current
     missing = tuple(name for name, standing in standings.items() if not standing.whole)
+    if passed and behind is not None:  # what was published without it, whatever a look again has brought since
+        missing = tuple(missing.processor for missing in behind.missing if missing.processor in standings)
     if run is RunState.NOTHING_EXPECTED and not is_open:
         state = PhaseState.NOT_NEEDED
     elif not is_open:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters import sqlite
-from shared.adapters.sqlite import Sqlite, StateFileError, StoreUnavailable
+from shared.adapters import sqlite_file
+from shared.adapters.sqlite import Sqlite
+from shared.adapters.sqlite_file import StateFileError, StoreUnavailable
 from shared.core.messages import Message
 from shared.core.model import Completion, Control, Fact, Latch, LedgerEntry, RunKey, Status
 
@@ -39,7 +40,8 @@ for number in range(1, 1_000_000):
 FULL_DISK = """
 import resource, signal, sys
 from tests.contract.test_home_files import RUN, fact, fill, write
-from shared.adapters.sqlite import Sqlite, StoreUnavailable
+from shared.adapters.sqlite import Sqlite
+from shared.adapters.sqlite_file import StoreUnavailable
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Sqlite(sys.argv[1])
 write(store, 1)
@@ -159,9 +161,9 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path,
 @pytest.mark.parametrize("read_only", [False, True], ids=["to write", "to read"])
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path, read_only: bool) -> None:
     path = home(tmp_path)
-    edit(path, f"PRAGMA user_version = {sqlite.VERSION + 1}")
+    edit(path, f"PRAGMA user_version = {sqlite_file.VERSION + 1}")
     before = path.read_bytes()
-    with pytest.raises(StateFileError, match=r"state\.sqlite: has format 2, this Tipoff knows 1\. Use the version"):
+    with pytest.raises(StateFileError, match=r"state\.sqlite: has format 3, this Tipoff knows 2\. Use the version"):
         Sqlite(path, read_only=read_only)
     assert path.read_bytes() == before
 
@@ -177,8 +179,12 @@ def test_a_truncated_file_is_named_as_damaged(tmp_path: Path, size: int) -> None
 
 def test_damage_found_later_is_named_too(tmp_path: Path) -> None:
     path = home(tmp_path)
+    with sqlite3.connect(path) as connection:
+        roots = [page for (page,) in connection.execute("SELECT rootpage FROM sqlite_master")]
+    connection.close()
     body = bytearray(path.read_bytes())
-    body[4_096:] = b"\xa5" * (len(body) - 4_096)  # all but the first page
+    for page in roots:  # what names the tables stays whole
+        body[(page - 1) * 4_096 : page * 4_096] = b"\xa5" * 4_096
     path.write_bytes(body)
     store = Sqlite(path)
     for verb in (lambda: store.states.load(RUN), lambda: store.states.append(fact(7_000)), store.bus.next_at):

@@ -497,6 +497,211 @@ def test_a_query_keeps_its_order_also_with_timestamps(warehouse: Warehouse) -> N
     assert all(isinstance(row["seen_at"], datetime) and row["seen_at"].tzinfo for row in found)
 
 
+# --- merge ------------------------------------------------------------------------------------------
+
+SAME_DAY, TOMORROW = "nba.2024-01-15.same_day.1", "nba.2024-01-15.tomorrow.1"
+LINE = ("game_id", "share")  # a game and its line, as a prediction has a player and a system
+
+
+def line(game: str, share: float = 20.5, pts: int = 1, **more: object) -> dict[str, object]:
+    return {"game_date": DAY, "game_id": game, "share": share, "pts": pts, **more}
+
+
+def of(run: str, fence: int = 1) -> Stamp:
+    return stamp(fence=fence, attempt=fence, run=run)
+
+
+def lines_of(warehouse: Warehouse, run: str) -> list[tuple[object, ...]]:
+    rows = warehouse.query("SELECT * FROM nba.lines WHERE run = @run ORDER BY game_date, game_id, share", {"run": run})
+    return [(row["game_id"], row["share"], row["pts"], row["fence"]) for row in rows]
+
+
+def test_a_merge_inserts_updates_and_deletes_what_its_run_no_longer_has(warehouse: Warehouse) -> None:
+    warehouse.merge(partition(), [line("kept"), line("postponed")], LINE, of(SAME_DAY, 1))
+    written = warehouse.merge(partition(), [line("kept", pts=2), line("new")], LINE, of(SAME_DAY, 2), "game_id")
+    assert (written.rows, written.units, written.superseded) == (2, ("kept", "new"), False)
+    assert lines_of(warehouse, SAME_DAY) == [("kept", 20.5, 2, 2), ("new", 20.5, 1, 2)]
+
+
+def test_a_merge_leaves_the_rows_of_other_runs_and_other_days(warehouse: Warehouse) -> None:
+    after = DAY + timedelta(days=1)
+    warehouse.load(partition(after), [line("a", game_date=after)], of(SAME_DAY, 1))
+    other = warehouse.merge(partition(), [line("a"), line("b")], LINE, of(TOMORROW, 1))
+    written = warehouse.merge(partition(), [line("a", pts=7)], LINE, of(SAME_DAY, 5))
+    assert written.rows == 1
+    assert warehouse.standing(partition(), of(TOMORROW, 1)) == other
+    assert lines_of(warehouse, TOMORROW) == [("a", 20.5, 1, 1), ("b", 20.5, 1, 1)]
+    assert lines_of(warehouse, SAME_DAY) == [("a", 20.5, 7, 5), ("a", 20.5, 1, 1)]
+
+
+def test_a_newer_fence_of_another_run_is_in_nobodys_way(warehouse: Warehouse) -> None:
+    warehouse.merge(partition(), [line("a")], LINE, of(SAME_DAY, 9))
+    assert not warehouse.merge(partition(), [line("a")], LINE, of(TOMORROW, 1)).superseded
+
+
+def test_an_older_fence_merges_nothing_and_is_told_what_stands_of_its_run(warehouse: Warehouse) -> None:
+    warehouse.merge(partition(), [line("z")], LINE, of(TOMORROW, 1))
+    newer = warehouse.merge(partition(), [line("a"), line("b")], LINE, of(SAME_DAY, 5), "game_id")
+    older = warehouse.merge(partition(), [line("a", pts=4), line("c")], LINE, of(SAME_DAY, 4), "game_id")
+    assert older == Written(rows=2, units=("a", "b"), digest=newer.digest, superseded=True)
+    assert lines_of(warehouse, SAME_DAY) == [("a", 20.5, 1, 5), ("b", 20.5, 1, 5)]
+
+
+def test_one_row_with_a_newer_fence_refuses_the_whole_merge(warehouse: Warehouse) -> None:
+    warehouse.merge(partition(), [line("a")], LINE, of(SAME_DAY, 5))
+    assert warehouse.merge(partition(), [line("b")], LINE, of(SAME_DAY, 4)).superseded
+    assert lines_of(warehouse, SAME_DAY) == [("a", 20.5, 1, 5)]
+
+
+def test_the_same_merge_again_changes_nothing(warehouse: Warehouse) -> None:
+    rows = [line(str(n), share=n / 3) for n in range(500)]
+    first = warehouse.merge(partition(), rows, LINE, of(SAME_DAY), "game_id")
+    assert warehouse.merge(partition(), rows[::-1], LINE, of(SAME_DAY), "game_id") == first
+    assert len(standing_rows(warehouse)) == 500
+
+
+def test_a_second_merge_of_one_stamp_adds_what_came_late(warehouse: Warehouse) -> None:
+    warehouse.merge(partition(), [line("early")], LINE, of(SAME_DAY))
+    assert warehouse.merge(partition(), [line("late")], LINE, of(SAME_DAY), "game_id").units == ("early", "late")
+
+
+def test_a_merge_is_read_back_as_a_load_of_the_same_rows_would_be(warehouse: Warehouse) -> None:
+    rows = [line(str(n), share=n / 7, seen_at="2024-01-16T03:00:00Z") for n in range(40)]
+    warehouse.merge(partition(), rows[:30], LINE, of(TOMORROW))
+    warehouse.merge(partition(), rows[:20], LINE, of(SAME_DAY, 1))
+    merged = warehouse.merge(partition(), rows, LINE, of(SAME_DAY, 2), "game_id")
+    assert warehouse.standing(partition(), of(SAME_DAY, 2), "game_id") == merged
+    assert warehouse.standing(partition(), of(SAME_DAY, 1)) is None
+    assert warehouse.load(partition(), rows, of(SAME_DAY, 3), "game_id") == merged
+
+
+def test_a_column_that_a_row_leaves_out_becomes_null_also_where_it_had_a_value(warehouse: Warehouse) -> None:
+    warehouse.merge(partition(), [line("a", final=True)], LINE, of(SAME_DAY, 1))
+    warehouse.merge(partition(), [line("a")], LINE, of(SAME_DAY, 2))
+    assert [row["final"] for row in standing_rows(warehouse)] == [None]
+
+
+def test_keys_are_exact(warehouse: Warehouse) -> None:
+    rows = [line("a", share=share) for share in (20.5, 21, 20.500000000000004, 20)]
+    assert warehouse.merge(partition(), [*rows, line("A"), line("a ")], LINE, of(SAME_DAY, 1)).rows == 6
+    warehouse.merge(partition(), [{**row, "pts": 2} for row in rows], LINE, of(SAME_DAY, 2))
+    assert [(share, pts) for _, share, pts, _ in lines_of(warehouse, SAME_DAY)] == [
+        (20.0, 2),
+        (20.5, 2),
+        (20.500000000000004, 2),
+        (21.0, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "keys", "named"),
+    [
+        ([line("a"), line("b"), line("b", pts=2)], LINE, "2 rows of .* have the key game_id b, share 20.5"),
+        ([line("a", share=20), line("a", share=20.0)], LINE, "have the key game_id a, share 20.0"),
+        ([line("a"), {**line("b"), "game_date": "2024-01-15"}], ("game_date",), "the key game_date 2024-01-15"),
+        ([line("a"), {"game_date": DAY, "share": 1.0}], LINE, "row 2 has no game_id, which is a merge key"),
+        ([line("a"), line("b", share=None)], LINE, "row 2 has no share, which is a merge key"),  # type: ignore[arg-type]
+        ([], LINE, "nba.2024-01-15.same_day.1 has no rows to merge"),
+        ([line("a")], (), r"merge keys \[\]: expected one or more of"),
+        ([line("a")], ("game_id", "nix"), "'nix'.: expected one or more of"),
+        ([line("a")], ("game_id", "run"), "'run'.: expected one or more of"),
+        ([line("a"), line("b", ptss=1)], LINE, "row 2 has 'ptss', which is not one of"),
+        ([line("a"), line("b", pts="1")], LINE, "row 2: pts is BIGINT, not str '1'"),  # type: ignore[arg-type]
+        ([line("a"), line("b", game_date=DAY + timedelta(1))], LINE, "1 of 2 rows have game_date outside"),
+        ([line("a"), line("b", game_date=None)], LINE, "1 of 2 rows have game_date outside"),
+    ],
+    ids=[
+        "a key twice",
+        "a number written in two ways",
+        "a date written in two ways",
+        "a key left out",
+        "a key that is null",
+        "no rows",
+        "no keys",
+        "a key that is no column",
+        "a stamp as key",
+        "an unknown column",
+        "a wrong type",
+        "outside the partition",
+        "in no partition",
+    ],
+)
+def test_a_batch_that_does_not_fit_is_refused_whole(
+    warehouse: Warehouse, rows: list[dict[str, object]], keys: tuple[str, ...], named: str
+) -> None:
+    before = warehouse.merge(partition(), [line("old")], LINE, of(SAME_DAY, 1))
+    with pytest.raises(WarehouseError, match=f"nba.lines: .*{named}"):
+        warehouse.merge(partition(), rows, keys, of(SAME_DAY, 2))
+    assert warehouse.standing(partition(), of(SAME_DAY, 1)) == before
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_text_in_a_merge_is_data(warehouse: Warehouse, text: str) -> None:
+    assert warehouse.merge(partition(), [line(text)], LINE, of(text), "game_id").units == (text,)
+    assert lines_of(warehouse, text) == [(text, 20.5, 1, 1)]
+
+
+def test_nothing_but_the_tables_is_there_after_a_merge_and_a_refused_one(warehouse: Warehouse) -> None:
+    warehouse.merge(partition(), [line("a")], LINE, of(SAME_DAY, 2))
+    warehouse.merge(partition(), [line("a")], LINE, of(SAME_DAY, 1))
+    with pytest.raises(WarehouseError):
+        warehouse.merge(partition(), [line("a"), line("a")], LINE, of(SAME_DAY, 3))
+    there = warehouse.query("SELECT table_name AS name FROM duckdb_tables() ORDER BY name", {})
+    assert [row["name"] for row in there] == ["lines", "totals"]
+
+
+def test_of_concurrent_merges_of_one_run_the_newest_stands_whole(warehouse: Warehouse) -> None:
+    def write(fence: int) -> Callable[[], Written]:
+        rows = [line(str(n), pts=fence) for n in range(fence * 10)]
+        return lambda: warehouse.merge(partition(), rows, LINE, of(SAME_DAY, fence))
+
+    for fences in ((1, 2), (4, 3), (7, 8, 6, 5)):
+        results = together(*(write(fence) for fence in fences))
+        newest = max(fences)
+        assert results[fences.index(newest)] == warehouse.standing(partition(), of(SAME_DAY, newest))
+        assert {(pts, fence) for *_, pts, fence in lines_of(warehouse, SAME_DAY)} == {(newest, newest)}
+        assert len(standing_rows(warehouse)) == newest * 10
+
+
+def test_two_runs_that_merge_at_once_are_both_there(warehouse: Warehouse) -> None:
+    def write(run: str, games: int) -> Callable[[], None]:
+        def act() -> None:
+            for fence in range(1, 9):
+                rows = [line(str(n), pts=fence) for n in range(games)]
+                assert warehouse.merge(partition(), rows, LINE, of(run, fence)).rows == games
+
+        return act
+
+    together(write(SAME_DAY, 30), write(TOMORROW, 20))
+    assert (len(lines_of(warehouse, SAME_DAY)), len(lines_of(warehouse, TOMORROW))) == (30, 20)
+
+
+def test_a_reader_never_sees_a_part_of_a_merge(warehouse: Warehouse) -> None:
+    done = threading.Event()
+
+    def write() -> None:
+        try:
+            for fence in range(1, 31):
+                rows = [line(str(n), pts=fence) for n in range(0 if fence % 2 else 20, 50)]
+                warehouse.merge(partition(), rows, LINE, of(SAME_DAY, fence))
+        finally:
+            done.set()
+
+    def read() -> set[tuple[object, ...]]:
+        seen = set()
+        while not done.is_set():
+            rows = lines_of(warehouse, SAME_DAY)
+            seen.add((len(rows), len({fence for *_, fence in rows}), len({pts for *_, pts, _ in rows})))
+        return seen
+
+    _, *readings = together(write, read, read)
+    assert {found for seen in readings if isinstance(seen, set) for found in seen} <= {
+        (0, 0, 0),
+        (50, 1, 1),
+        (30, 1, 1),
+    }
+
+
 # --- threads ----------------------------------------------------------------------------------------
 
 
@@ -621,6 +826,27 @@ def test_an_interrupt_reaches_a_thread_that_waits_for_its_turn(warehouse: DuckDb
     assert standing_rows(warehouse) == []
 
 
+def test_a_merge_interrupted_after_staging_leaves_what_stood_and_its_repetition_finishes(
+    warehouse: DuckDbWarehouse,
+) -> None:
+    before = warehouse.merge(partition(), [line("a")], LINE, of(SAME_DAY, 1))
+
+    def again() -> Written:
+        return warehouse.merge(partition(), [line("a", pts=2), line("b")], LINE, of(SAME_DAY, 2))
+
+    # it has staged its rows and waits for the table, which another day's writer holds
+    long = running(lambda: warehouse.replace(partition(DAY + timedelta(days=1)), ENDLESS, given(), stamp()))
+    waiting, errors = running(again)
+    assert waiting.ident
+    assert warehouse.interrupt(waiting.ident)
+    stop(warehouse, *long)
+    waiting.join(10)
+    assert [type(error) for error in errors] == [duckdb.InterruptException]
+    assert warehouse.standing(partition(), of(SAME_DAY, 1)) == before
+    assert again().rows == 2
+    assert lines_of(warehouse, SAME_DAY) == [("a", 20.5, 2, 2), ("b", 20.5, 1, 2)]
+
+
 def test_a_thread_that_does_nothing_is_not_interrupted(warehouse: DuckDbWarehouse) -> None:
     assert not warehouse.interrupt(threading.get_ident())
     assert warehouse.query("SELECT 1 AS one", {}) == [{"one": 1}]
@@ -641,25 +867,55 @@ while True:
 """
 
 
+def killed_writer(code: str, path: Path, fence: int, pause_s: float) -> int:
+    """Let a process write from this fence on, kill it some time after its first write: the last it announced."""
+    child = subprocess.Popen([sys.executable, "-c", code, str(path), str(fence)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout
+    child.stdout.readline()
+    time.sleep(pause_s)
+    child.send_signal(signal.SIGKILL)
+    announced = [int(said) for said in child.stdout.read().split() if said.isdigit()]
+    child.stdout.close()
+    child.wait()
+    return max(announced, default=0)
+
+
 def test_a_writer_killed_in_the_middle_leaves_a_whole_partition(tmp_path: Path) -> None:
     path, fence = tmp_path / "warehouse.duckdb", 0
     for pause_s in (0.0, 0.003, 0.011, 0.017, 0.029):
-        child = subprocess.Popen(
-            [sys.executable, "-c", REPLACING, str(path), str(fence)], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout
-        child.stdout.readline()
-        time.sleep(pause_s)
-        child.send_signal(signal.SIGKILL)
-        announced = [int(line) for line in child.stdout.read().split() if line.isdigit()]
-        child.stdout.close()
-        child.wait()
+        announced = killed_writer(REPLACING, path, fence, pause_s)
         opened = DuckDbWarehouse(path)
         [row] = opened.query("SELECT MIN(fence) AS a, MAX(fence) AS b, COUNT(*) AS n FROM nba.lines", {})
         opened.close()
         fence = int(str(row["a"]))
         assert row == {"a": fence, "b": fence, "n": 1_000 + fence % 2}
-        assert fence >= max(announced, default=0)
+        assert fence >= announced
+
+
+MERGING = """
+import sys
+from tests.contract.test_warehouse import *
+warehouse = DuckDbWarehouse(Path(sys.argv[1]))
+warehouse.create(DDL)
+fence = int(sys.argv[2])
+while True:
+    fence += 1
+    rows = [line(str(n), pts=fence) for n in range(fence % 2 * 500, 1_000)]
+    warehouse.merge(partition(), rows, LINE, of(SAME_DAY, fence))
+    print(fence, flush=True)
+"""
+
+
+def test_a_merge_killed_in_the_middle_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    path, fence = tmp_path / "warehouse.duckdb", 0
+    for pause_s in (0.0, 0.005, 0.013, 0.021):
+        announced = killed_writer(MERGING, path, fence, pause_s)
+        opened = DuckDbWarehouse(path)
+        rows = lines_of(opened, SAME_DAY)
+        opened.close()
+        [(pts, fence)] = {(int(str(pts)), int(str(fence))) for *_, pts, fence in rows}
+        assert (len(rows), pts) == (500 if fence % 2 else 1_000, fence)
+        assert fence >= announced
 
 
 def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:

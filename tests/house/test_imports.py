@@ -13,10 +13,11 @@ MAY_IMPORT = {
     "shared.core": ("shared.core",),
     "shared.config": ("shared.core", "shared.config"),
     "shared.ports": ("shared.core",),
+    "shared.readings": ("shared.core", "shared.ports"),
     "shared.service": ("shared.core", "shared.ports"),
     "shared.edge": ("shared.core", "shared.ports", "shared.service"),
     "shared.adapters": ("shared.core", "shared.ports", "shared.adapters"),
-    "shared.wiring": ("shared.adapters", "shared.config", "shared.ports"),
+    "shared.wiring": ("shared.adapters", "shared.config", "shared.ports", "shared.readings"),
     "data_processors": (
         "shared.core",
         "shared.ports",
@@ -33,12 +34,22 @@ MAY_IMPORT = {
         "shared.config",
         "shared.wiring",
         "data_processors",
+        "predictions",
         "simulation",
         "orchestration",
+    ),
+    "predictions": (
+        "shared.core",
+        "shared.ports",
+        "shared.edge",
+        "shared.service",
+        "shared.config",
+        "predictions",
     ),
     "simulation": (
         "shared.core",
         "shared.ports",
+        "shared.readings",
         "shared.edge",
         "shared.service",
         "shared.config",
@@ -48,7 +59,7 @@ MAY_IMPORT = {
 }
 """Room -> rooms it may import. simulation builds its own world, so it alone besides wiring may take adapters."""
 
-OURS = ("shared", "data_processors", "orchestration", "simulation", "tests")
+OURS = ("shared", "data_processors", "orchestration", "predictions", "simulation", "tests")
 
 
 def room_of(path: Path) -> str:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("shared", "data_processors", "orchestration", "simulation")
+ROOMS = ("shared", "data_processors", "orchestration", "predictions", "simulation")
 
 
 @cache

@@ -23,6 +23,7 @@ class Mutant:
 
 
 SERVICE, GATE, STANDING = "shared/service.py", "shared/core/gate.py", "shared/core/standing.py"
+READINGS = "shared/readings.py"
 PLAN, CALENDAR, SQLITE = "shared/core/plan.py", "shared/core/calendar.py", "shared/adapters/sqlite.py"
 
 APPEND = "        self._ports.states.append(Fact(completion, self._ports.clock.now()))\n"
@@ -197,6 +198,46 @@ MUTANTS = (
         "    failed = sum(status is Status.FAILED for status in reported.values())",
         "    failed = min(1, sum(status is Status.FAILED for status in reported.values()))",
         "endless-retry",
+    ),
+    Mutant(
+        "a-day-does-not-wait-for-its-night",
+        27,
+        READINGS,
+        "        if not ended and now < before.wait_until:\n",
+        "        if False:\n",
+        "late-night",
+    ),
+    Mutant(
+        "a-day-waits-for-its-night-for-ever",
+        27,
+        READINGS,
+        "        if not ended and now < before.wait_until:\n",
+        "        if not ended:\n",
+        "late-night",
+    ),
+    Mutant(
+        "what-a-warning-names-is-forgotten",
+        27,
+        GATE,
+        "        return replace(would, grade=grade, missing=missing, reason=",
+        "        return replace(would, reason=",
+        "late-night",
+    ),
+    Mutant(
+        "fence-ignores-the-generation",
+        24,
+        PLAN,
+        "    return (rank * 10_000 + generation) * 10_000 + attempt",
+        "    return rank * 10_000 * 10_000 + attempt",
+        "replay-in-flight",
+    ),
+    Mutant(
+        "a-look-again-counts-like-any-attempt",
+        9,
+        STANDING,
+        "    if len(starts) > 1 and any(start.look for start in starts):\n",
+        "    if False:\n",
+        "corrected-later",
     ),
     Mutant(
         "a-nudge-means-the-day-it-arrives",

@@ -7,6 +7,8 @@ A script is lines (or pieces between semicolons) like these, times in minutes af
     +9 c done has=3 of=11 missing=g1|g2 finds=games:g1|g2|g3        (finds=games: is "there are none")
     +10 hold until=+20    +12 release    +15 cancel    +16 look
     +17 read health=hold               what that reading says from now on; all say pass at first
+    +18 read health=warn:night         and what it goes on without
+    +19 again a                        a look again at this source; without a name, at all of them
 """
 
 from __future__ import annotations
@@ -14,8 +16,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 
+from shared.core.again import order_looks
 from shared.core.fold import View, look
-from shared.core.gate import Ask, Block, Decision, Done, Fail, Open, Verdict, Wait, consequences, decide, name_of
+from shared.core.gate import (
+    Ask,
+    Block,
+    Decision,
+    Done,
+    Fail,
+    Open,
+    Verdict,
+    Wait,
+    consequences,
+    decide,
+    name_of,
+    start_latch,
+)
 from shared.core.gate import says_the_same as same
 from shared.core.model import (
     Act,
@@ -33,7 +49,7 @@ from shared.core.model import (
     Start,
     Status,
 )
-from shared.core.plan import Plan, PlannedPhase, PlannedProcessor
+from shared.core.plan import Given, Plan, PlannedPhase, PlannedProcessor
 
 T0 = datetime(2024, 1, 16, 11, 0, tzinfo=timezone.utc)
 RUN = RunKey("nba", date(2024, 1, 15), "overnight")
@@ -90,7 +106,7 @@ def phase(name: str, *processors: PlannedProcessor, deadline: float = 60, **chan
     return replace(planned, **changes)  # type: ignore[arg-type]
 
 
-def plan(*phases: PlannedPhase) -> Plan:
+def plan(*phases: PlannedPhase, given: Given | None = None) -> Plan:
     return Plan(
         run=RUN,
         started_at=T0,
@@ -98,6 +114,7 @@ def plan(*phases: PlannedPhase) -> Plan:
         config_hash="0123456789ab",
         expects="games",
         phases=phases,
+        given=given,
     )
 
 
@@ -135,6 +152,11 @@ def opened(gate: str, attempt: int = 1, *, at: float = 0, **changes: object) -> 
     return replace(outcome, **changes)  # type: ignore[arg-type]
 
 
+def reading(name: str, verdict: str, *lacks: str) -> Reading:
+    missing = tuple(Missing(processor=lack, why="is late") for lack in lacks)
+    return Reading(name=name, verdict=ReadingVerdict(verdict), note=f"says {verdict}", missing=missing)
+
+
 def latch(key: str, outcome: Outcome | None = None, *starts: Start) -> Latch:
     return Latch(key=key, run=RUN, outcome=outcome, starts=starts)
 
@@ -152,7 +174,7 @@ class Day:
     control: Control = field(default_factory=Control)
     ledger: list[LedgerEntry] = field(default_factory=list)
     verdicts: list[tuple[View, dict[str, Reading], Verdict]] = field(default_factory=list)
-    refusals: dict[str, ReadingVerdict] = field(default_factory=dict)  # of readings; the others pass
+    refusals: dict[str, Reading] = field(default_factory=dict)  # the other readings pass
     due_at: datetime | None = T0
 
     def play(self, script: str, *, until: float) -> Day:
@@ -184,7 +206,10 @@ class Day:
             case "cancel":
                 self.control = replace(self.control, cancel=Act(actor="ann", reason="wrong day", at=now))
             case "read":
-                self.refusals |= {name: ReadingVerdict(said) for name, said in _pairs(verb).items()}
+                self.refusals |= {name: reading(name, *said.split(":")) for name, said in _pairs(verb).items()}
+            case "again":
+                starts, _ = order_looks(self.view(now), [verb] if verb else [])
+                self.latches |= {taken.key: taken for taken in map(start_latch, starts)}
             case _:
                 self.report(now, subject, "success" if verb == "done" else verb, **_pairs(*pairs))
 
@@ -222,8 +247,7 @@ class Day:
         verdict, readings = decide(view), dict[str, Reading]()
         if isinstance(verdict.decision, Ask):
             for name in verdict.decision.readings:
-                said = self.refusals.get(name, ReadingVerdict.PASS)
-                readings[name] = Reading(name=name, verdict=said, note=f"says {said}")
+                readings[name] = self.refusals.get(name, reading(name, "pass"))
             verdict = decide(view, readings)
         self.verdicts.append((view, readings, verdict))
         return verdict

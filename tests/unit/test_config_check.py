@@ -9,7 +9,7 @@ import pytest
 
 from shared.config.check import FUNCTIONS_FILE, Problem, check
 from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, FunctionKind, FunctionSpec
-from shared.config.nba import NBA
+from shared.config.nba import MODES, NBA
 from shared.config.orchestration_config import PIPELINES, UnknownPipeline, pipeline
 from shared.core.model import PhaseSpec, PipelineSpec, ProcessorSpec
 from shared.core.plan import planned
@@ -53,7 +53,58 @@ STATUS = f"{EXPORT}.status"
 ANALYTICS = "phases.analytics.processors"
 PRECOMPUTE = "phases.precompute.processors"
 
+NIGHT = MODES[1].after[0]
+
 PLANTED = [
+    # runs before
+    pytest.param(
+        with_mode("same_day", after=(replace(NIGHT, mode="nightly"),)),
+        "modes.same_day.after.mode",
+        "nightly",
+        "is not a mode",
+        "overnight, same_day, tomorrow",
+        id="a run after one of an unknown mode",
+    ),
+    pytest.param(
+        with_mode("same_day", after=(replace(NIGHT, phase="grading"),)),
+        "modes.same_day.after.phase",
+        "grading",
+        "is not a phase that same_day plans",
+        "scrape, raw, analytics",
+        id="a run that waits before a phase that it does not plan",
+    ),
+    pytest.param(
+        with_mode("same_day", after=(replace(NIGHT, days=0),)),
+        "modes.same_day.after.days",
+        "0",
+        "starts no earlier than same_day",
+        "earlier date",
+        id="a run that waits for the night to come",
+    ),
+    pytest.param(
+        with_mode("same_day", after=(replace(NIGHT, mode="same_day", days=0),)),
+        "modes.same_day.after.days",
+        "0",
+        "starts no earlier",
+        "earlier date",
+        id="a run that waits for itself",
+    ),
+    pytest.param(
+        with_mode("same_day", after=(replace(NIGHT, days=-8),)),
+        "modes.same_day.after.days",
+        "-8",
+        "is out of range",
+        "-7 to 7",
+        id="a run after one of long ago",
+    ),
+    pytest.param(
+        with_mode("same_day", after=(replace(NIGHT, grace_s=14_401),)),
+        "modes.same_day.after.grace_s",
+        "14401",
+        "is out of range",
+        "0 to 14400",
+        id="a run that waits for longer than a phase may",
+    ),
     # names
     pytest.param(with_pipeline(name="NBA"), "name", "NBA", "is not a name", "lower-case", id="a pipeline in capitals"),
     pytest.param(

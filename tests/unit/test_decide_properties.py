@@ -26,7 +26,7 @@ from shared.core.gate import (
 from shared.core.model import Act, Control, Reading, ReadingVerdict, Start, Status
 from shared.core.plan import Plan, PlannedPhase, PlannedProcessor
 from shared.core.standing import FINDS
-from tests.unit.plans import T0, Day, critical, minute, optional, phase, plan, say
+from tests.unit.plans import T0, Day, critical, minute, optional, phase, plan, reading, say
 
 GAMES = ("g1", "g2", "g3", "g4")
 WINDOW = timedelta(minutes=10)  # of a later round, in every plan here
@@ -115,7 +115,7 @@ class World:
             act = Act(actor="ann", reason="storm", at=now, until=until)
             self.day.control = self.random.choice((Control(hold=act), Control(hold=act), Control(cancel=act)))
         if self.random.random() < 0.2:
-            self.day.refusals["health"] = self.random.choice(list(ReadingVerdict))
+            self.day.refusals["health"] = reading("health", self.random.choice(list(ReadingVerdict)))
 
     def hear(self, now: datetime) -> None:
         for latch in self.day.latches.values():

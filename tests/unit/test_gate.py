@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from shared.core.gate import Block, Fail, consequences, decide, recompute
-from shared.core.model import END, OutcomeKind
-from shared.core.plan import Plan
+from shared.core.gate import Block, Fail, consequences, decide, recompute, refused_before
+from shared.core.model import END, Missing, OutcomeKind
+from shared.core.plan import Given, Plan
 from tests.unit.plans import (
+    RUN,
     T0,
     Day,
     critical,
@@ -350,6 +352,28 @@ READINGS = [
         "; warned: health: says warn",
     ),
     row(
+        "a warning that names what is missing opens degraded",
+        READ,
+        "+1 read health=warn:night; +5 a done; +5 c done",
+        5,
+        "open out/1 degraded 1 without night",
+        "; warned: health: says warn",
+    ),
+    row(
+        "what a warning named travels to the end beside what else is missing",
+        READ,
+        "+1 read health=warn:night; +5 a done; +6 c skipped reason=x; +61 z done",
+        62,
+        "done end/1 degraded 0.75 without c night; stands",
+    ),
+    row(
+        "a refresh asks again, and what has come since is not missing any more",
+        READ,
+        "+1 read health=warn:night; +5 a done; +5 c done; +9 z done; +20 read health=pass; +30 a done digest=new",
+        30,
+        "open out/2 complete 1",
+    ),
+    row(
         "a hold waits a minute",
         READ,
         "+1 read health=hold; +5 a done; +5 c done",
@@ -417,9 +441,36 @@ OPERATORS = [
 ]
 
 
+GIVEN = Given(run=RUN, phase="raw", reason="bad zones", completeness=0.9, expectations={"games": ("g1", "g2")})
+AGAIN = replace(left_of_out(critical("a", unit="games")), given=GIVEN)
+WITHOUT_X = replace(AGAIN, given=replace(GIVEN, missing=(Missing(processor="x", why="failed", units=("g3",)),)))
+
+REPLAYS = [
+    row(
+        "a replay opens at once, as complete as the original was there",
+        AGAIN,
+        "",
+        0,
+        "open raw/1 complete 0.9",
+        "replays nba.2024-01-15.overnight.1 from raw: bad zones",
+    ),
+    row("a replay of what lacked something opens degraded", WITHOUT_X, "", 0, "open raw/1 degraded 0.9 without x[g3]"),
+    row("what it was given to do is all there", AGAIN, "+5 a done has=2", 5, "open out/1 complete 0.9"),
+    row("what it was given to do is not all there", AGAIN, "+5 a done has=1", 5, "wait out/1 until +60"),
+    row(
+        "what the original lacked is named to the end",
+        WITHOUT_X,
+        "+5 a done has=2; +6 z done",
+        7,
+        "done end/1 degraded 0.9 without x[g3]; stands",
+    ),
+    row("a replay can be held before it begins", AGAIN, "+0 hold", 0, "block raw/1 until +5"),
+]
+
+
 @pytest.mark.parametrize(
     ("of", "script", "at", "verdict", "because"),
-    [*OPENING, *BLOCKING, *UNITS_MISSING, *HOLIDAYS, *READINGS, *OPERATORS],
+    [*OPENING, *BLOCKING, *UNITS_MISSING, *HOLIDAYS, *READINGS, *OPERATORS, *REPLAYS],
 )
 def test_at_the_gate(of: Plan, script: str, at: float, verdict: str, because: str) -> None:
     check(of, script, at, verdict, because)
@@ -595,6 +646,29 @@ def test_downstream_expects_only_the_units_that_are_there() -> None:
     assert say(day.decide(62)) == "open out/1 degraded 0.9545 without x[g7]"
 
 
+def test_a_gate_never_fails_at_the_first_look_after_a_silence() -> None:
+    """What would open it may still be on the bus."""
+    view = Day(ONE).play("", until=30).view(minute(130))
+    first = decide(view, refused="")
+    assert say(first) == "block out/1 until +135; starts a/2"
+    assert first.decision.reason.endswith("the time to give up; fails at the next look")
+    entry = consequences(view, first, refused="").entry
+    assert entry.next_look_at is not None
+    assert refused_before(entry, entry.next_look_at - timedelta(seconds=1)) == ""
+    assert refused_before(entry, entry.next_look_at) == "out/1"
+    assert say(decide(replace(view, now=minute(135)), refused="out/1")) == "fail out/1"
+    assert refused_before(None, minute(135)) == ""
+
+
+@pytest.mark.parametrize(("until", "look"), [("", 22), (" until=+90", 90)])
+def test_what_a_published_run_still_looks_for_waits_for_the_end_of_a_hold(until: str, look: float) -> None:
+    published = Day(THREE).play("+5 a done; +6 b done; +6 c failed; +16 look; +16.5 z done", until=17)
+    verdict = published.play(f"+17 hold{until}", until=17).decide(17)
+    assert say(verdict).endswith("; stands")
+    assert not verdict.starts
+    assert verdict.next_look_at == minute(look)
+
+
 def test_readings_are_asked_for_only_where_it_would_open() -> None:
     day = Day(READ).play("+5 a done", until=5)
     assert say(decide(day.view(minute(5)))) == "wait out/1 until +60"
@@ -603,6 +677,19 @@ def test_readings_are_asked_for_only_where_it_would_open() -> None:
     assert say(ask) == "ask out/1 health fresh"
     assert ask.decision.reason == "would open: all of raw is done; asks health, fresh"
     assert ask.next_look_at == minute(7)
+
+
+def test_what_a_warning_named_travels_with_the_orders_behind_it() -> None:
+    day = Day(READ).play("+1 read health=warn:night; +5 a done; +5 c done", until=6)
+    (order,) = day.starts("z")
+    assert [(missing.processor, missing.why) for missing in order.missing] == [("night", "is late")]
+    assert order.completeness == 1.0
+
+
+def test_the_first_phase_of_a_replay_is_ordered_what_the_original_knew() -> None:
+    (order,) = Day(WITHOUT_X).play("", until=1).starts("a")
+    assert order.units == ("g1", "g2")
+    assert [missing.processor for missing in order.missing] == ["x"]
 
 
 def test_readings_that_came_are_not_asked_for_again() -> None:
@@ -689,10 +776,14 @@ def test_the_ledger_tells_each_change_once() -> None:
         pytest.param("", id="a day that fails"),
         pytest.param(f"{PUBLISHED}; +30 c done; +32 m done; +33 z done", id="a day with a refresh"),
         pytest.param("+3 hold until=+20; +5 a failed; +30 a done; +31 cancel", id="a day with an operator"),
+        pytest.param("+0 read health=hold; +9 read health=warn:night; +10 a done", id="a day that waited for another"),
+        pytest.param(f"{PUBLISHED}; +30 again a; +31 a done digest=new; +32 m done", id="a day that looked again"),
     ],
 )
 def test_every_entry_of_the_ledger_can_be_recomputed(script: str) -> None:
-    day = Day(REFRESH).play(script, until=400)
+    before = replace(REFRESH.phases[0], readings=("health",))
+    of = replace(REFRESH, phases=(before, *REFRESH.phases[1:]))
+    day = Day(of).play(script, until=400)
     taken = day.latches.values()
     for entry in day.ledger:
         again = recompute(day.plan, reversed(day.facts), taken, entry)

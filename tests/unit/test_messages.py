@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.core.batch import ChunkOrder, ChunkReport, Unit, UnitResult, UnitState
 from shared.core.codec import Malformed, encode
 from shared.core.messages import (
     BODY_BYTES_MAX,
@@ -18,9 +19,13 @@ from shared.core.messages import (
     UNITS_MAX,
     Nudge,
     completion_message,
+    order_message,
     read_completion,
     read_nudge,
+    read_order,
+    read_report,
     read_start,
+    report_message,
     run_of,
     start_message,
 )
@@ -62,6 +67,16 @@ COMPLETION = Completion(
     found={"games": ("0022300561",)},
     retry_at=NOON,
 )
+ORDER = ChunkOrder(
+    start=START, chunk=3, number=2, shared='{"intercept": 0.5}', units=(Unit(id="201939", inputs='{"games": 9}'),)
+)
+DONE = UnitResult(unit="201939", state=UnitState.DONE, output='[{"value": 26.5}]')
+REPORT = ChunkReport(
+    start=START,
+    chunk=3,
+    number=2,
+    results=(DONE, UnitResult(unit="2544", state=UnitState.FAILED, reason="network", again=True)),
+)
 NUDGE = Nudge(pipeline="nba", mode="overnight", date="YESTERDAY", scheduled_at=NOON, act="start")
 SWEEP = Nudge(pipeline="nba", mode="", date="", scheduled_at=NOON, act="sweep")
 
@@ -69,6 +84,8 @@ READERS: list[tuple[Callable[[bytes], object], object]] = [
     (read_start, START),
     (read_completion, COMPLETION),
     (read_nudge, NUDGE),
+    (read_order, ORDER),
+    (read_report, REPORT),
 ]
 
 
@@ -96,6 +113,8 @@ READERS: list[tuple[Callable[[bytes], object], object]] = [
             Completion(run=RUN, phase="raw", processor="x", attempt=1, report=1, status=Status.SUCCESS),
             id="a completion with the least in it",
         ),
+        pytest.param(read_order, ORDER, id="an order of a chunk"),
+        pytest.param(read_report, REPORT, id="a report of a chunk"),
         pytest.param(read_nudge, NUDGE, id="a nudge"),
         pytest.param(read_nudge, SWEEP, id="a sweep names no mode and no date"),
     ],
@@ -114,6 +133,9 @@ def test_attributes_name_run_phase_and_attempt() -> None:
     }
     assert (start.topic, start.attributes, read_start(start.data)) == ("go", names, START)
     assert (completion.topic, completion.attributes, read_completion(completion.data)) == ("done", names, COMPLETION)
+    order, report = order_message(ORDER, "work"), report_message(REPORT, "ready")
+    assert (order.topic, order.attributes, read_order(order.data)) == ("work", {**names, "chunk": "3"}, ORDER)
+    assert (report.topic, report.attributes, read_report(report.data)) == ("ready", {**names, "chunk": "3"}, REPORT)
 
 
 def test_ids_and_marks_follow_from_the_value() -> None:
@@ -171,6 +193,35 @@ HOPELESS = [
         id="skipped without a reason",
     ),
     pytest.param(read_completion, altered(COMPLETION, run="nba"), "run: expected a run", id="no run"),
+    pytest.param(read_order, altered(ORDER, chunk=-1), "chunk: expected 0 to", id="a chunk below the first"),
+    pytest.param(read_order, altered(ORDER, number=0), "number: expected 1 to", id="try zero"),
+    pytest.param(read_order, altered(ORDER, units=[]), "units: expected 1 to", id="an order for nobody"),
+    pytest.param(
+        read_order, altered(ORDER, units=[{"id": "x" * 9_999, "inputs": ""}]), "units.0.: 9999 char", id="an endless id"
+    ),
+    pytest.param(
+        read_order,
+        altered(ORDER, start=json.loads(altered(START, attempt=0))),
+        "attempt: expected 1 to",
+        id="an order of no attempt",
+    ),
+    pytest.param(read_report, altered(REPORT, number=10_000), "number: expected 1 to", id="a try too many"),
+    pytest.param(
+        read_report,
+        altered(REPORT, results=[{"unit": "x" * 1_001, "state": "done"}]),
+        "results.0..unit: 1001 char",
+        id="a result with an endless unit",
+    ),
+    pytest.param(
+        read_report,
+        altered(REPORT, results=[{"unit": "a", "state": "failed", "reason": "x" * 1_001}]),
+        "results.0..reason: 1001 char",
+        id="a result with an endless reason",
+    ),
+    pytest.param(
+        read_report, altered(REPORT, results=[{"unit": "a", "state": "lost"}]), "state: expected", id="an unknown state"
+    ),
+    pytest.param(read_report, encode(ORDER), "ChunkReport: ", id="an order on a report topic"),
     pytest.param(read_nudge, altered(NUDGE, pipeline="n.b.a"), "pipeline: expected a name", id="dots in a name"),
     pytest.param(read_nudge, altered(NUDGE, mode=""), "mode: expected a name", id="a start without a mode"),
     pytest.param(read_nudge, altered(NUDGE, date="2024-01-15"), "date: expected one of YESTERDAY", id="a real date"),

@@ -10,23 +10,24 @@ import pytest
 from shared.config.nba import NBA
 from shared.core.calendar import deadline, usual_start
 from shared.core.codec import decode, encode
-from shared.core.model import LatePolicy, PhaseSpec, ProcessorSpec, RunKey
-from shared.core.plan import GIVE_UP, Plan, build_plan, config_hash, fence, planned
+from shared.core.model import LatePolicy, Missing, PhaseSpec, ProcessorSpec, RunKey
+from shared.core.plan import GIVE_UP, Given, Plan, build_plan, config_hash, fence, planned
 from shared.core.timeouts import FLOOR
 
 DAY = date(2024, 1, 15)
 MODES = {mode.name: mode for mode in NBA.modes}
 
 
-def plan_of(mode: str, *, late: timedelta = timedelta(0)) -> Plan:
+def plan_of(mode: str, *, late: timedelta = timedelta(0), generation: int = 1, given: Given | None = None) -> Plan:
     usual_start_at = usual_start(MODES[mode], DAY, NBA.zone)
     return build_plan(
         NBA,
-        RunKey("nba", DAY, mode),
+        RunKey("nba", DAY, mode, generation),
         started_at=usual_start_at + late,
         usual_start_at=usual_start_at,
         deadline_at=deadline(MODES[mode], DAY, NBA.zone),
         labels={"data": "bootstrap"},
+        given=given,
     )
 
 
@@ -115,6 +116,47 @@ def test_an_edge_to_what_the_mode_does_not_plan_is_left_out() -> None:
     )
     assert (plan.phases[0].by_name["b"].needs, plan.phases[0].by_name["b"].after) == ((), ())
     assert plan.labels == {}
+
+
+@pytest.mark.parametrize(
+    ("mode", "before"),
+    [
+        pytest.param("overnight", {}, id="overnight goes after nobody, and asks nothing"),
+        pytest.param("same_day", {"analytics": "overnight of 2024-01-14"}, id="same_day goes after last night"),
+        pytest.param("tomorrow", {"analytics": "overnight of 2024-01-13"}, id="tomorrow goes after the same night"),
+    ],
+)
+def test_a_run_goes_softly_after_the_night_before(mode: str, before: dict[str, str]) -> None:
+    plan = plan_of(mode, late=timedelta(minutes=5))
+    found = {phase.name: str(run) for phase in plan.phases for run in phase.runs_before}
+    assert found == before
+    assert [phase.name for phase in plan.phases if phase.readings] == list(before)
+    for run in plan.phase_by_name["analytics"].runs_before:
+        assert run.wait_until == plan.started_at + timedelta(minutes=30)
+    assert decode(Plan, encode(plan)) == plan
+
+
+GIVEN = Given(
+    run=RunKey("nba", DAY, "overnight"),
+    phase="precompute",
+    reason="bad zones",
+    completeness=0.9,
+    missing=(Missing(processor="boxscores", why="has 9 of 10", units=("g7",)),),
+    expectations={"games": ("g1",)},
+)
+
+
+def test_a_replay_plans_the_phases_from_the_one_it_is_given_on() -> None:
+    plan = plan_of("overnight", generation=2, given=GIVEN)
+    assert list(plan.phase_by_name) == ["precompute", "grading", "export"]
+    assert plan.given == GIVEN
+    assert plan.phases[-1].deadline_at == plan.deadline_at
+    assert decode(Plan, encode(plan)) == plan
+
+
+def test_a_replay_from_a_phase_that_is_planned_no_more_says_so() -> None:
+    with pytest.raises(ValueError, match="phase 'predictions' is not planned in overnight any more; planned: scrape"):
+        plan_of("overnight", generation=2, given=replace(GIVEN, phase="predictions"))
 
 
 def test_a_punctual_run_keeps_its_deadline_to_the_last_phase() -> None:

@@ -1,0 +1,83 @@
+"""What a person may ask of a run that has been: to be replayed, or to look again at its sources. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from shared.core.fold import View
+from shared.core.gate import NOTHING_EXPECTED
+from shared.core.model import END, OutcomeKind, Start
+from shared.core.plan import Given
+from shared.core.standing import Standing, mute_at, next_attempt, order_start, stand
+
+
+def given_by(view: View, phase: str, reason: str) -> Given | str:
+    """What a replay from this phase ("": the first) stands on: the gate into it as this run opened it. Or why not."""
+    plan = view.plan
+    run, phase = plan.run, phase or plan.phases[0].name
+    if not reason.strip():
+        return "--reason is empty; say, for those who read it later, why the run is replayed"
+    if phase not in plan.phase_by_name:
+        return f"--from {phase!r} is not planned in {run}; planned: {', '.join(plan.phase_by_name)}"
+    end = view.outcomes.get(END)
+    if end and end.grade == NOTHING_EXPECTED:
+        return f"{run}: {end.reason}, so there is nothing to replay; a run with a new --generation asks anew"
+    opened = {gate: outcome for gate, outcome in view.outcomes.items() if outcome.kind is OutcomeKind.OPEN}
+    if phase not in opened:
+        remedy = f"replay it from one that it opened: {', '.join(opened)}" if opened else "let it begin first"
+        return f"--from {phase}: {run} has never opened it; {remedy}"
+    asked_anew = {str(before) for before in plan.phase_by_name[phase].runs_before}
+    return Given(
+        run=run,
+        phase=phase,
+        reason=reason.strip(),
+        completeness=opened[phase].completeness,
+        missing=tuple(missing for missing in opened[phase].missing if missing.processor not in asked_anew),
+        expectations=opened[phase].expectations,
+    )
+
+
+def order_looks(view: View, names: Sequence[str] = ()) -> tuple[tuple[Start, ...], tuple[str, ...]]:
+    """Another attempt of each source, or of those named, that has a result which may still change; and why not others.
+
+    A source stands in the first phase and takes corrections after the run's deadline. What such a look brings, the
+    gates weigh as they weigh everything that comes late; where it brings nothing whole, what stood stands.
+    """
+    plan, phase = view.plan, view.plan.phases[0]
+    sources = [p.name for p in phase.processors if p.refresh_until and p.refresh_until > plan.deadline_at]
+    if not sources:
+        first = replace(plan.run, generation=1)
+        why = f"{plan.run} begins with {phase.name}: it has no sources; a replay of {first} takes in what was corrected"
+        return (), (why,)
+    if act := view.control.cancel or view.control.held_at(view.now):
+        return (), (f"{plan.run} is {'cancelled' if view.control.cancel else 'held'} by {act.actor}: {act.reason}",)
+    ended = [o for o in view.outcomes.values() if o.kind in (OutcomeKind.FAIL, OutcomeKind.BLOCK)]
+    opened = view.outcomes.get(phase.name)
+    if ended or opened is None:
+        return (), (f"{plan.run} has failed: {ended[0].reason}" if ended else f"{plan.run} has not begun",)
+    standings, starts, refused = stand(view, phase, opened), [], []
+    for name in names or sources:
+        if why := _why_not_look(view, name, sources, standings):
+            refused.append(f"{name} {why}")
+            continue
+        due = {**standings, name: replace(standings[name], due=next_attempt(view, name))}
+        starts.append(replace(order_start(view, phase, opened, due, name), look=True))
+    return tuple(starts), tuple(refused)
+
+
+def _why_not_look(view: View, name: str, sources: Sequence[str], standings: Mapping[str, Standing]) -> str:
+    if name not in sources:
+        return f"is not a source; those of {view.plan.run.mode} are {', '.join(sources)}"
+    standing = standings[name]
+    until = standing.processor.refresh_until
+    assert until is not None
+    if view.now > until:
+        return f"may change until {until:%Y-%m-%d %H:%M} UTC only; a replay takes in what came later"
+    if not standing.whole:
+        return f"has no whole result to look at again: it {standing.why}"
+    reported = view.facts[name][-1].completion.attempt
+    under_way = [start.attempt for start in view.starts.get(name, ()) if start.attempt > reported]
+    if under_way and view.now < mute_at(view.starts[name][-1], standing.processor):
+        return f"is being looked at already, attempt {under_way[-1]}"
+    return ""

@@ -1,0 +1,62 @@
+"""Readings that are answered from the state of other runs, for the gates that ask; wiring puts them into the ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.core.fold import look
+from shared.core.model import Missing, Reading, ReadingVerdict, RunKey
+from shared.core.plan import RUNS_BEFORE, Plan, PlannedRunBefore
+from shared.core.status import RunState, RunStatus, summarise
+from shared.ports import Reader, StateStore
+
+SEVERITY = (ReadingVerdict.PASS, ReadingVerdict.WARN, ReadingVerdict.HOLD)
+
+
+def readers(states: StateStore) -> Mapping[str, Reader]:
+    """All of them, by the names that gates ask for."""
+    return {RUNS_BEFORE: RunsBefore(states)}
+
+
+@dataclass(frozen=True, slots=True)
+class RunsBefore:
+    """Whether the runs that a phase goes softly after have published: held for within their grace, then named."""
+
+    states: StateStore
+
+    def read(self, plan: Plan, phase: str, now: datetime) -> Reading:
+        answers = [self._one(plan.run, before, now) for before in plan.phase_by_name[phase].runs_before]
+        return Reading(
+            name=RUNS_BEFORE,
+            verdict=max((answer.verdict for answer in answers), key=SEVERITY.index),
+            note="; ".join(answer.note for answer in answers),
+            missing=tuple(missing for answer in answers for missing in answer.missing),
+        )
+
+    def _one(self, run: RunKey, before: PlannedRunBefore, now: datetime) -> Reading:
+        status = self._newest(run, before, now)
+        if status is None:
+            return _reading(ReadingVerdict.PASS, f"{before} has not run here; history as it was loaded")
+        if status.state.well:
+            return _reading(ReadingVerdict.PASS, f"{before} is {status.state}")
+        ended = status.state is RunState.FAILED or status.next_look_at is None
+        if not ended and now < before.wait_until:
+            return _reading(ReadingVerdict.HOLD, f"waits for {before} until {before.wait_until:%Y-%m-%d %H:%M} UTC")
+        why = f"has not published: {status.reason}; goes on without it"
+        return _reading(ReadingVerdict.WARN, f"{before} {why}", Missing(processor=str(before), why=why))
+
+    def _newest(self, run: RunKey, before: PlannedRunBefore, now: datetime) -> RunStatus | None:
+        """The status of its newest generation; None if it is unknown here."""
+        runs = [key for key in self.states.runs(run.pipeline, before.date, before.date) if key.mode == before.mode]
+        if not runs:
+            return None
+        newest = max(runs, key=lambda key: key.generation)
+        plan, record = self.states.plan(newest), self.states.load(newest)
+        assert plan is not None, f"{newest} has no plan"
+        return summarise(look(plan, record.facts, record.latches, record.control, now), record.last_entry)
+
+
+def _reading(verdict: ReadingVerdict, note: str, *missing: Missing) -> Reading:
+    return Reading(name=RUNS_BEFORE, verdict=verdict, note=note, missing=missing)

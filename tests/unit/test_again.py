@@ -1,0 +1,240 @@
+"""What may be asked of a run that has been: which replays and looks again are refused, and what they bring."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shared.core.again import given_by, order_looks
+from shared.core.model import Missing
+from shared.core.plan import Given, Plan, PlannedRunBefore
+from shared.core.status import PhaseState, RunState, summarise
+from tests.unit.plans import RUN, Day, critical, minute, optional, phase, plan
+
+SOURCES = plan(
+    phase("scrape", critical("s"), critical("x", unit="games", needs=("s",)), optional("news", refresh_until=None)),
+    phase("raw", critical("a", unit="games"), deadline=90),
+    phase("out", critical("z"), deadline=120),
+)
+SCRAPED = "+1 s done finds=games:g1|g2 digest=s; +1 news skipped reason=x; +2 x done has=2 digest=x"
+PUBLISHED = f"{SCRAPED}; +3 a done has=2 digest=a; +4 z done digest=z"
+ROUND_1 = ["open scrape/1 at +0", "open raw/1 at +2", "open out/1 at +3", "done end/1 at +4"]
+
+
+def looks(of: Plan, script: str, at: float, *names: str) -> str:
+    starts, refused = order_looks(Day(of).play(script, until=at).view(minute(at)), names)
+    assert all(start.look for start in starts)
+    return " ".join(f"{start.processor}/{start.attempt}" for start in starts) or "; ".join(refused)
+
+
+def row(sentence: str, script: str, at: float, names: str, said: str, of: Plan = SOURCES) -> object:
+    return pytest.param(of, script, at, names, said, id=sentence)
+
+
+@pytest.mark.parametrize(
+    ("of", "script", "at", "names", "said"),
+    [
+        row("every source of a published run", PUBLISHED, 200, "", "s/2 x/2"),
+        row("the one that is named", PUBLISHED, 200, "x", "x/2"),
+        row("at the last moment", PUBLISHED, 600, "", "s/2 x/2"),
+        row("while the run is still on its way", SCRAPED, 3, "", "s/2 x/2"),
+        row(
+            "once more after it has brought the same",
+            f"{PUBLISHED}; +200 again s; +201 s done digest=s",
+            202,
+            "s",
+            "s/3",
+        ),
+        row(
+            "once more when the look before has said nothing in its time", f"{PUBLISHED}; +200 again s", 261, "s", "s/3"
+        ),
+        row(
+            "after the time for corrections",
+            PUBLISHED,
+            601,
+            "s",
+            "s may change until 2024-01-16 21:00 UTC only; a replay takes in what came later",
+        ),
+        row(
+            "a look that is under way",
+            f"{PUBLISHED}; +200 again s",
+            260,
+            "s",
+            "s is being looked at already, attempt 2",
+        ),
+        row("before there is a result", "", 1, "s", "s has no whole result to look at again: it is running, attempt 1"),
+        row("no source", PUBLISHED, 200, "a", "a is not a source; those of overnight are s, x"),
+        row("a held run", f"{PUBLISHED}; +100 hold", 200, "", f"{RUN} is held by ann: storm"),
+        row("a cancelled run", "+1 cancel", 2, "", f"{RUN} is cancelled by ann: wrong day"),
+        row(
+            "a failed run",
+            "",
+            130,
+            "",
+            f"{RUN} has failed: s, x not done by 2024-01-16 13:00 UTC, the time to give up",
+        ),
+        row(
+            "a run without sources",
+            "",
+            1,
+            "",
+            f"{RUN} begins with raw: it has no sources; a replay of {RUN} takes in what was corrected",
+            plan(phase("raw", critical("a", refresh_until=minute(60)))),
+        ),
+    ],
+)
+def test_a_look_again_at_sources(of: Plan, script: str, at: float, names: str, said: str) -> None:
+    assert looks(of, script, at, *names.split()) == said
+
+
+def test_a_run_that_has_not_begun_has_nothing_to_look_at() -> None:
+    assert order_looks(Day(SOURCES).view(minute(0))) == ((), (f"{RUN} has not begun",))
+
+
+def test_a_report_that_nobody_ordered_can_be_looked_at_again() -> None:
+    """Its order may have been lost with the process that wrote it; the report counts all the same."""
+    view = Day(SOURCES).play(SCRAPED, until=3).view(minute(3))
+    starts, _ = order_looks(replace(view, starts={}), ["s"])
+    assert [start.attempt for start in starts] == [2]
+
+
+@pytest.mark.parametrize(
+    ("script", "story"),
+    [
+        pytest.param("+201 s done digest=s; +202 x done has=2 digest=x", [], id="the same content changes nothing"),
+        pytest.param(
+            "+201 s done digest=s; +202 x done has=2 digest=new; +204 a done has=2 digest=new; +205 z done digest=new",
+            ["open raw/2 at +202", "open out/2 at +204", "done end/2 at +205"],
+            id="a correction is published once",
+        ),
+        pytest.param("+201 s failed; +202 x failed", [], id="a look that fails changes nothing"),
+        pytest.param("+201 s not_ready; +202 x partial has=1 digest=half", [], id="nor does one that is not whole"),
+        pytest.param("+202 x done has=1 digest=half", [], id="nor one that calls itself a success and is not whole"),
+        pytest.param("+202 x skipped reason=no_source", [], id="nor one that was skipped for no good reason"),
+        pytest.param("", [], id="nor one that never reports"),
+    ],
+)
+def test_what_a_look_again_brings(script: str, story: list[str]) -> None:
+    day = Day(SOURCES).play(f"{PUBLISHED}; +200 again; {script}", until=400)
+    assert day.story == ROUND_1 + story
+    if not story:
+        status = summarise(day.view(minute(400)))
+        assert (status.state, status.completeness) == (RunState.DEGRADED, 0.8571)  # without news, as it was published
+        assert [phase.state for phase in status.phases] == [
+            PhaseState.DEGRADED,
+            PhaseState.COMPLETE,
+            PhaseState.COMPLETE,
+        ]
+        assert status.phases[0].missing == ("news",)
+        assert day.orders()[-2:] == ["s/2 at +200", "x/2 at +200"]  # nothing is tried again by itself
+
+
+def test_a_look_that_failed_is_told_beside_the_result_that_stands() -> None:
+    day = Day(SOURCES).play(f"{PUBLISHED}; +200 again x; +201 x failed reason=network", until=202)
+    standing = summarise(day.view(minute(202))).phases[0].standings["x"]
+    assert (standing.whole, standing.mark) == (True, "x")
+    assert standing.why == "looked at again, attempt 2 failed: network; what stood stands"
+
+
+def test_a_failed_look_does_not_hold_up_what_another_source_has_brought() -> None:
+    """Its reader runs again by itself, as the order that it answers is older than what it needs."""
+    script = "+201 x failed; +202 s done finds=games:g1|g2 digest=new"
+    day = Day(SOURCES).play(f"{PUBLISHED}; +200 again; {script}", until=203)
+    assert day.orders()[-1] == "x/3 at +202"
+    day.play("+204 x done has=2 digest=x; +205 a done has=2 digest=new; +206 z done digest=new", until=207)
+    assert day.story[4:] == ["open raw/2 at +204", "open out/2 at +205", "done end/2 at +206"]
+
+
+def test_a_published_run_stays_published_when_the_refresh_that_a_look_began_fails() -> None:
+    script = "+201 x done has=2 digest=new; +203 a done has=2 digest=a"
+    day = Day(SOURCES).play(f"{PUBLISHED}; +200 again x; {script}", until=400)
+    assert day.story[4:] == ["open raw/2 at +201", "open out/2 at +203", "fail end/2 at +273"]
+    status = summarise(day.view(minute(400)))
+    assert (status.state, status.ended_at, status.missing) == (RunState.DEGRADED, minute(4), ("news",))
+    assert status.reason == "z not done by 2024-01-16 15:33 UTC, the time to give up"
+    assert status.phases[-1].state is PhaseState.FAILED  # the refresh, told where it failed
+
+
+def test_what_a_look_brings_counts_from_then_on() -> None:
+    script = "+201 x done has=2 digest=new; +203 a done has=2; +204 z done; +300 again x; +301 x failed"
+    day = Day(SOURCES).play(f"{PUBLISHED}; +200 again x; {script}", until=400)
+    assert len(day.story) == len(ROUND_1) + 3
+    assert summarise(day.view(minute(400))).phases[0].standings["x"].mark == "new#1"
+
+
+# --- replays ---------------------------------------------------------------------------------------------
+
+
+def given(of: Plan, script: str, at: float, from_phase: str, reason: str = "bad zones") -> Given | str:
+    return given_by(Day(of).play(script, until=at).view(minute(at)), from_phase, reason)
+
+
+@pytest.mark.parametrize(
+    ("script", "from_phase", "reason", "said"),
+    [
+        pytest.param(PUBLISHED, "raw", " ", "--reason is empty", id="no reason"),
+        pytest.param(
+            PUBLISHED,
+            "x",
+            "why",
+            "--from 'x' is not planned in nba.2024-01-15.overnight.1; planned: scrape, raw, out",
+            id="no phase",
+        ),
+        pytest.param(
+            SCRAPED,
+            "out",
+            "why",
+            "has never opened it; replay it from one that it opened: scrape, raw",
+            id="never opened",
+        ),
+        pytest.param("+1 cancel", "raw", "why", "replay it from one that it opened: scrape", id="cancelled before"),
+        pytest.param("+0 cancel", "", "why", "has never opened it; let it begin first", id="never begun"),
+        pytest.param(
+            "+1 s done finds=games:", "", "why", "no games are expected, so there is nothing to replay", id="a holiday"
+        ),
+    ],
+)
+def test_a_replay_that_cannot_be_is_refused_with_its_remedy(
+    script: str, from_phase: str, reason: str, said: str
+) -> None:
+    refused = given(SOURCES, script, 20, from_phase, reason)
+    assert isinstance(refused, str)
+    assert said in refused
+
+
+def test_a_replay_stands_on_what_the_gate_knew_when_it_opened() -> None:
+    assert given(SOURCES, PUBLISHED, 20, "raw") == Given(
+        run=RUN,
+        phase="raw",
+        reason="bad zones",
+        completeness=0.8571,
+        missing=(Missing(processor="news", why="skipped: x"),),
+        expectations={"games": ("g1", "g2")},
+    )
+
+
+def test_a_replay_from_nowhere_in_particular_is_one_from_the_first_phase() -> None:
+    assert given(SOURCES, PUBLISHED, 20, "") == Given(run=RUN, phase="scrape", reason="bad zones", completeness=1.0)
+
+
+@pytest.mark.parametrize(("from_phase", "missing"), [("raw", ()), ("out", ("overnight of 2024-01-15",))])
+def test_a_run_that_was_missing_is_asked_for_anew_where_the_replay_begins_with_that_gate(
+    from_phase: str, missing: tuple[str, ...]
+) -> None:
+    before = PlannedRunBefore(mode="overnight", date=RUN.date, wait_until=minute(30))
+    of = plan(
+        phase("scrape", critical("s")),
+        phase("raw", critical("a"), readings=("runs_before",), runs_before=(before,)),
+        phase("out", critical("z"), deadline=120),
+    )
+    script = "+0 read runs_before=warn:overnight_of; +1 s done; +2 a done; +3 z done"
+    day = Day(of)
+    day.play("", until=1)
+    late = Missing(processor=str(before), why="has not published")
+    day.happen(minute(1), "read", "runs_before=warn")
+    day.refusals["runs_before"] = replace(day.refusals["runs_before"], missing=(late,))
+    day.play(script.partition("; ")[2], until=10)
+    replayed = given_by(day.view(minute(10)), from_phase, "why")
+    assert isinstance(replayed, Given)
+    assert tuple(m.processor for m in replayed.missing) == missing
