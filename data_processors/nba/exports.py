@@ -1,10 +1,10 @@
-"""The documents that a run publishes: results.json and status.json of a date, labelled with what they are made of."""
+"""The documents that a run publishes of a date: results, tonight and status, labelled with what they are made of."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,8 +14,20 @@ from shared.ports import ObjectStore
 LABELS = ("run", "attempt", "fence", "generated_at", "commit")
 """What says who made a document and when; the rest is its content."""
 
-GAME = ("game_id", "home", "away", "home_pts", "away_pts")
+RESULT = ("game_id", "home", "away", "home_pts", "away_pts")
 """The columns of results.sql that belong to the game; the others belong to the player."""
+
+GRADE = ("predicted", "low", "high", "error")
+"""The columns of results.sql that only a player has who was predicted."""
+
+MEETING = ("game_id", "home", "away", "tipoff_et")
+"""The columns of tonight.sql that belong to the game."""
+
+PREDICTION = ("value", "low", "high")
+"""The columns of tonight.sql that belong to one system's prediction; the others belong to the player."""
+
+GRADED = ("players", "mean_absolute_error", "inside_share")
+"""The columns of results.grades.sql that say how good a system was."""
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -34,15 +46,17 @@ def object_name(day: date, document: str) -> str:
     return f"nba/{day}/{document}.json"
 
 
-def results_content(rows: Rows) -> dict[str, object]:
-    """Rows of results.sql, which are ordered by game, as one entry per game with its players."""
-    games: dict[object, dict[str, object]] = {}
-    players: dict[object, list[dict[str, object]]] = {}
-    for row in rows:
-        game_id = row["game_id"]
-        games.setdefault(game_id, {name: row[name] for name in GAME})
-        players.setdefault(game_id, []).append({name: value for name, value in row.items() if name not in GAME})
-    return {"games": [{**game, "players": players[game_id]} for game_id, game in games.items()]}
+def results_content(players: Rows, grades: Rows) -> dict[str, object]:
+    """Rows of results.sql, ordered by game, as one entry per game with its players; how well they were predicted."""
+    return {"games": _by_game(players, RESULT, _results), "grades": _grades(grades)}
+
+
+def tonight_content(rows: Rows) -> dict[str, object]:
+    """Rows of tonight.sql, ordered by game and player, as one entry per game with what its players are expected to do.
+
+    A game of which nobody can be predicted stands with no players.
+    """
+    return {"games": _by_game(rows, MEETING, _predicted)}
 
 
 def status_content(rows: Rows) -> dict[str, object]:
@@ -51,13 +65,58 @@ def status_content(rows: Rows) -> dict[str, object]:
     return {"tables": tables}
 
 
+def _by_game(
+    rows: Rows, columns: Sequence[str], players_of: Callable[[Rows], list[dict[str, object]]]
+) -> list[dict[str, object]]:
+    """One entry per game, in the order of the rows, with its players."""
+    games: dict[object, list[Mapping[str, object]]] = {}
+    for row in rows:
+        games.setdefault(row["game_id"], []).append(row)
+    return [{**{name: of[0][name] for name in columns}, "players": players_of(of)} for of in games.values()]
+
+
+def _results(rows: Rows) -> list[dict[str, object]]:
+    return [_result(row) for row in rows]
+
+
+def _result(row: Mapping[str, object]) -> dict[str, object]:
+    player = {name: value for name, value in row.items() if name not in (*RESULT, *GRADE)}
+    if row["predicted"] is None:
+        return player
+    return {
+        **player,
+        "predicted": {"value": row["predicted"], "low": row["low"], "high": row["high"]},
+        "error": row["error"],
+    }
+
+
+def _grades(rows: Rows) -> dict[str, object]:
+    """Rows of results.grades.sql as one entry per system; empty where nothing was graded."""
+    return {
+        "graded_runs": sorted({str(run) for row in rows for run in str(row["graded_runs"]).split(",")}),
+        "systems": {str(row["system"]): {name: row[name] for name in GRADED} for row in rows},
+    }
+
+
+def _predicted(rows: Rows) -> list[dict[str, object]]:
+    players: dict[object, dict[str, object]] = {}
+    systems: dict[object, dict[str, object]] = {}
+    for row in rows:
+        if row["player_id"] is None:
+            continue
+        own = {name: value for name, value in row.items() if name not in (*MEETING, *PREDICTION, "system")}
+        players.setdefault(row["player_id"], own)
+        systems.setdefault(row["player_id"], {})[str(row["system"])] = {name: row[name] for name in PREDICTION}
+    return [{**own, "predictions": systems[player_id]} for player_id, own in players.items()]
+
+
 def game_ids(document: Mapping[str, object]) -> tuple[str, ...]:
     """The games a document holds, sorted."""
     return tuple(sorted(str(game.get("game_id")) for game in _entries(document, "games")))
 
 
 def publish(objects: ObjectStore, name: str, document: Mapping[str, object], start: Start) -> Published:
-    """Put the document under its name, unless a newer fence stands there or it would empty what has games.
+    """Put the document under its name, unless a newer fence stands there or it would empty what is full.
 
     Idempotent. Object stores cannot compare and set: of two writers in the same instant the later one stands, and its
     fence says so.
@@ -66,11 +125,28 @@ def publish(objects: ObjectStore, name: str, document: Mapping[str, object], sta
     fence = standing.get("fence")
     if isinstance(fence, int) and fence > start.fence:
         return Published(rows=_rows(standing), digest=_digest(standing), superseded=True)
-    if "games" in document and not game_ids(document) and (start.units or game_ids(standing)):
-        kept = f"; {name} keeps its {len(game_ids(standing))} games" if game_ids(standing) else ""
-        return Published(rows=0, digest="", refused=f"no game to publish{kept}")
+    if refused := _emptied(name, document, standing, start.units or ()):
+        return Published(rows=0, digest="", refused=refused)
     objects.put(name, json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode())
     return Published(rows=_rows(document), digest=_digest(document))
+
+
+def _emptied(name: str, document: Mapping[str, object], standing: Mapping[str, object], units: Sequence[str]) -> str:
+    """Why a document would be an empty one in the place of one that is not; nothing, where it would not."""
+    if "games" not in document:
+        return ""
+    games, before = game_ids(document), game_ids(standing)
+    if not games and (units or before):
+        return "no game to publish" + (_keeps(name, f"{len(before)} games") if before else "")
+    # of a game that is not played any more nobody is expected: its players may go with it
+    kept = [game for game in _entries(standing, "games") if game.get("game_id") in games]
+    if _rows({"games": kept}) and not _rows(document):
+        return "no player to publish" + _keeps(name, f"{_rows(standing)} players")
+    return ""
+
+
+def _keeps(name: str, what: str) -> str:
+    return f"; {name} keeps its {what}: remove it first if it is to be replaced all the same"
 
 
 def _read(objects: ObjectStore, name: str) -> Mapping[str, object]:

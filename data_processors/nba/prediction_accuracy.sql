@@ -4,7 +4,8 @@
 SELECT
   prediction.game_date,
   prediction.run AS graded_run,
-  prediction.game_id, prediction.player_id, prediction.system, prediction.value,
+  prediction.game_id, prediction.player_id, prediction.system,
+  prediction.value, prediction.low, prediction.high,
   CAST(player.pts AS FLOAT64) AS actual,
   ROUND(prediction.value - player.pts, 6) AS error,
   player.pts BETWEEN prediction.low AND prediction.high AS inside,

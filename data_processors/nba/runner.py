@@ -11,17 +11,24 @@ from importlib.resources import files
 
 from data_processors.nba import scrape
 from data_processors.nba.dates import DAY, as_of_date, season_first
-from data_processors.nba.exports import Rows, game_ids, object_name, publish, results_content, status_content
+from data_processors.nba.exports import (
+    game_ids,
+    object_name,
+    publish,
+    results_content,
+    status_content,
+    tonight_content,
+)
 from shared.core.codec import to_data
 from shared.core.messages import TEXT_MAX
-from shared.core.model import Completion, Missing, ProcessorSpec, RunKey, Start, Status
+from shared.core.model import Completion, Missing, PipelineSpec, ProcessorSpec, RunKey, Start, Status
 from shared.ports import Feed, ObjectStore, Partition, Stamp, Warehouse, Written
 
 UNIT_COLUMNS = {"": "", "games": "game_id", "next_games": "game_id", "players": "player_id"}
 """The column whose values are the units of an expectation."""
 
 NO_HISTORY = "no history"
-"""Why a unit cannot be there yet: then it is not expected."""
+"""Why a unit cannot be there yet: then its absence is whole."""
 
 BOOTSTRAP = Stamp(run="bootstrap", attempt=0, fence=0)
 """Stamp of history: any run outranks it."""
@@ -64,13 +71,16 @@ class Select:
     why: str = ""  # a query of why a unit is missing: unit, why
     absent: str = "not in its input"  # what to say where that query does not know
     empty: str = "no_input"  # why it is skipped when there is nothing and nobody knows what to expect
+    names: str = ""  # a column whose values its report tells, where it has no units
+    says: str = ""  # the word before them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """One SQL file, published as a document."""
+    """One document, made of what its SQL files answer."""
 
-    content: Callable[[Rows], dict[str, object]]
+    content: Callable[..., dict[str, object]]  # of the rows of each query, in their order
+    queries: tuple[str, ...]
 
 
 Table = Scrape | Select
@@ -93,9 +103,10 @@ REGISTRY: Mapping[str, Table | Export] = {
     "player_daily_cache": Select(),
     "player_composite_factors": Select(),
     "ml_feature_store": Select(),
-    "prediction_accuracy": Select(empty="no_predictions"),
-    "results": Export(content=results_content),
-    "status": Export(content=status_content),
+    "prediction_accuracy": Select(empty="no_predictions", names="graded_run", says="grades"),
+    "results": Export(content=results_content, queries=("results.sql", "results.grades.sql")),
+    "tonight": Export(content=tonight_content, queries=("tonight.sql",)),
+    "status": Export(content=status_content, queries=("status.sql",)),
 }
 
 HISTORY = {
@@ -183,13 +194,16 @@ def run_processor(start: Start, spec: ProcessorSpec, phase: str, work: Work) -> 
 def _fill(start: Start, spec: ProcessorSpec, table: str, how: Table, work: Work) -> Result:
     partition = Partition(table=table, column=spec.partition, first=start.partition, last=start.partition)
     stamp = Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
-    unit = UNIT_COLUMNS[spec.unit]
+    unit = UNIT_COLUMNS[spec.unit] or (how.names if isinstance(how, Select) else "")
     parameters = _parameters(start)
     written = work.warehouse.standing(partition, stamp, unit)
     if written is None:
         match how:
             case Scrape():
-                written = work.warehouse.load(partition, how.rows(work.feed, start.run), stamp, unit)
+                rows = how.rows(work.feed, start.run)
+                if start.look and _is_less(start, rows, unit):
+                    return Result(status=Status.NOT_READY, reason="looked again and found less; what stands is kept")
+                written = work.warehouse.load(partition, rows, stamp, unit)
             case Select():
                 written = work.warehouse.replace(partition, sql(f"{start.processor}.sql"), parameters, stamp, unit)
     whys = {}
@@ -201,8 +215,14 @@ def _fill(start: Start, spec: ProcessorSpec, table: str, how: Table, work: Work)
         how,
         whys=whys,
         no_history=spec.partition == "as_of" and not written.rows and not _has_history(parameters, work),
+        not_covered=spec.partition == "as_of" and start.partition > work.feed.coverage().last,
         found=_found(spec, how, parameters, work),
     )
+
+
+def _is_less(start: Start, rows: Sequence[scrape.Row], unit: str) -> bool:
+    """Whether these rows must not replace a result that stands: units of it are not in them, or nothing is."""
+    return not rows or not {str(row[unit]) for row in rows if unit}.issuperset(start.units or ())
 
 
 def _parameters(start: Start) -> dict[str, object]:
@@ -210,6 +230,7 @@ def _parameters(start: Start) -> dict[str, object]:
     return {
         "first": start.partition,
         "last": start.partition,
+        "run": str(start.run),
         "run_date": start.run.date,
         "as_of": as_of,
         "season_first": season_first(as_of),
@@ -238,20 +259,21 @@ def judge(
     *,
     whys: Mapping[str, str],
     no_history: bool,
+    not_covered: bool,
     found: Mapping[str, tuple[str, ...]],
 ) -> Result:
-    """Compare what was read back with what there is to do."""
-    excused = {unit for unit, why in whys.items() if why == NO_HISTORY}
-    expected = None if units is None else set(units) - excused
-    missing = tuple(sorted(expected - set(written.units))) if expected else ()
+    """Compare what was read back with what there is to do. Of a unit without history nothing is left to do."""
+    expected = None if units is None else set(units)
+    excused = {unit for unit in units or () if whys.get(unit) == NO_HISTORY}
+    missing = tuple(sorted(expected - set(written.units) - excused)) if expected else ()
     if written.superseded:
         status, reason = Status.SKIPPED, "superseded"
-    elif no_history:
+    elif no_history or (excused and excused == expected):
         status, reason, missing, expected = Status.SKIPPED, "no_history", (), None
     elif expected is None and not written.rows and isinstance(how, Select):
-        status, reason = Status.SKIPPED, how.empty
+        status, reason = Status.SKIPPED, "not_covered" if not_covered else how.empty
     elif not missing:
-        status, reason = Status.SUCCESS, ""
+        status, reason = Status.SUCCESS, _remark(how, written, excused)
     else:
         nothing_yet = expected is not None and len(missing) == len(expected) and not whys
         status = Status.NOT_READY if nothing_yet else Status.PARTIAL
@@ -267,6 +289,13 @@ def judge(
     )
 
 
+def _remark(how: Table, written: Written, excused: set[str]) -> str:
+    """What a whole result has to tell all the same."""
+    if isinstance(how, Select) and how.names:
+        return _listed(f"{how.says} {name}" for name in written.units)
+    return _listed(f"{unit}: {NO_HISTORY}" for unit in sorted(excused))
+
+
 def _listed(parts: Iterator[str]) -> str:
     """As many as fit into a reason."""
     text = "; ".join(parts)
@@ -279,7 +308,8 @@ def _own(processor: str, games: tuple[str, ...]) -> tuple[Missing, ...]:
 
 
 def _publish(start: Start, export: Export, work: Work) -> Result:
-    content = export.content(work.warehouse.query(sql(f"{start.processor}.sql"), _parameters(start)))
+    parameters = _parameters(start)
+    content = export.content(*(work.warehouse.query(sql(name), parameters) for name in export.queries))
     expected: set[str] | None = None
     missing: tuple[str, ...] = ()
     if "games" in content and start.units is not None:
@@ -316,6 +346,15 @@ def _publish(start: Start, export: Export, work: Work) -> Result:
 
 
 # --- history ----------------------------------------------------------------------------------------
+
+
+def history_before(run: RunKey, spec: PipelineSpec) -> date:
+    """The date that a run's history ends before: its own, or, where it starts on an earlier day, that one.
+
+    The games of the day on which `tomorrow` starts have not been played then.
+    """
+    mode = next(mode for mode in spec.modes if mode.name == run.mode)
+    return min(run.date, run.date + mode.start_days * DAY)
 
 
 def bootstrap(work: Work, before: date, progress: Callable[[str], None]) -> int:

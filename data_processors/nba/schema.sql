@@ -262,6 +262,6 @@ QUALIFY RANK() OVER (PARTITION BY game_date, game_id, player_id ORDER BY fence D
 -- One row: a prediction and what happened. graded_run made it; run graded it.
 CREATE TABLE IF NOT EXISTS nba_predictions.accuracy (
   game_date DATE NOT NULL, graded_run STRING, game_id STRING, player_id STRING, system STRING,
-  value FLOAT64, actual FLOAT64, error FLOAT64, inside BOOL, completeness FLOAT64,
+  value FLOAT64, low FLOAT64, high FLOAT64, actual FLOAT64, error FLOAT64, inside BOOL, completeness FLOAT64,
   run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
 ) PARTITION BY game_date CLUSTER BY graded_run, player_id;

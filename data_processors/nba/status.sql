@@ -1,5 +1,5 @@
 -- What is there for a run's date. One row is a table: its partition, rows, and games (null for those without).
--- Input: every table of the pipeline.
+-- Input: every table of the pipeline. Predictions are those of the run's own date: overnight graded them.
 SELECT
   'nba_scrape.schedule' AS table_name, @run_date AS partition_date,
   COUNT(*) AS row_count, COUNT(DISTINCT game_id) AS games
@@ -91,10 +91,10 @@ FROM nba_precompute.ml_feature_store
 WHERE as_of = @as_of
 UNION ALL
 SELECT
-  'nba_predictions.predictions' AS table_name, @as_of AS partition_date,
+  'nba_predictions.predictions' AS table_name, @run_date AS partition_date,
   COUNT(*) AS row_count, COUNT(DISTINCT game_id) AS games
 FROM nba_predictions.predictions
-WHERE game_date = @as_of
+WHERE game_date = @run_date
 UNION ALL
 SELECT
   'nba_predictions.accuracy' AS table_name, @run_date AS partition_date,

@@ -8,12 +8,22 @@ import pytest
 
 from data_processors.nba.runner import create_tables, sql
 from shared.adapters.duckdb import DuckDbWarehouse
+from shared.config.nba import NBA
+from shared.core.model import RunKey
+from shared.core.plan import fence
 from shared.ports import Partition, Stamp
 
 DAY = date(2024, 1, 15)
 AS_OF = date(2024, 1, 16)
 STAMP = Stamp(run="nba.2024-01-15.overnight.1", attempt=1, fence=1)
-DAYS = {"first": DAY, "last": DAY, "run_date": DAY, "as_of": AS_OF, "season_first": date(2023, 10, 1)}
+DAYS = {
+    "run": "nba.2024-01-15.same_day.1",
+    "first": DAY,
+    "last": DAY,
+    "run_date": DAY,
+    "as_of": AS_OF,
+    "season_first": date(2023, 10, 1),
+}
 NOTHING = dict.fromkeys(
     (
         "minutes",
@@ -239,3 +249,139 @@ def test_a_factor_without_its_input_is_null(warehouse: DuckDbWarehouse) -> None:
     (row,) = rows_of(warehouse, "player_composite_factors")
     names = ("matchup_factor", "rest_factor", "pace_factor", "composite_factor")
     assert [row[name] for name in names] == [None] * 4
+
+
+# --- predictions, their grades, and what is published -------------------------------------------------
+
+
+def predict(warehouse: DuckDbWarehouse, run: str, *said: Row, attempt: int = 1) -> None:
+    """Rows of one run, under the fence its mode gives it."""
+    key = RunKey.parse(run)
+    rank = next(mode for mode in NBA.modes if mode.name == key.mode).precedence["run"]
+    partition = Partition(table="nba_predictions.predictions", column="game_date", first=DAY, last=DAY)
+    stamp = Stamp(run=run, attempt=attempt, fence=fence(rank, key.generation, attempt))
+    rows = [{"game_date": DAY, "game_id": "0099", "system": "ensemble", "completeness": 1.0, **row} for row in said]
+    warehouse.merge(partition, rows, ("game_id", "player_id", "system"), stamp)
+
+
+def says(player_id: str, value: float, system: str = "ensemble") -> Row:
+    return {"player_id": player_id, "system": system, "value": value, "low": value - 5, "high": value + 5}
+
+
+SAME_DAY, AGAIN, EARLY = "nba.2024-01-15.same_day.1", "nba.2024-01-15.same_day.2", "nba.2024-01-15.tomorrow.1"
+
+
+@pytest.mark.parametrize(
+    ("runs", "counts"),
+    [
+        ([(EARLY, 1)], (EARLY, 1)),
+        ([(EARLY, 1), (SAME_DAY, 1)], (SAME_DAY, 1)),
+        ([(SAME_DAY, 1), (EARLY, 1)], (SAME_DAY, 1)),
+        ([("nba.2024-01-15.tomorrow.9", 9), (SAME_DAY, 1)], (SAME_DAY, 1)),
+        ([(AGAIN, 1), (SAME_DAY, 2)], (AGAIN, 1)),
+        ([(SAME_DAY, 1), (SAME_DAY, 2)], (SAME_DAY, 2)),
+        ([(SAME_DAY, 10), (SAME_DAY, 9)], (SAME_DAY, 10)),
+        ([("nba.2024-01-15.same_day.10", 1), ("nba.2024-01-15.same_day.9", 1)], ("nba.2024-01-15.same_day.10", 1)),
+    ],
+    ids=[
+        "tomorrow where there is nothing else",
+        "same_day before tomorrow",
+        "same_day before tomorrow though that came later",
+        "same_day before any generation of tomorrow",
+        "the newest generation before a later attempt of an older one",
+        "the newest attempt",
+        "the newest attempt though an older one came later",
+        "generations are numbers, not text",
+    ],
+)
+def test_current_takes_the_run_that_counts(
+    warehouse: DuckDbWarehouse, runs: list[tuple[str, int]], counts: tuple[str, int]
+) -> None:
+    for run, attempt in runs:
+        predict(warehouse, run, says("1", 20.0), says("1", 21.0, "ridge"), attempt=attempt)
+    current = warehouse.query("SELECT run, attempt, system FROM nba_predictions.current ORDER BY system", {})
+    assert [(row["run"], row["attempt"]) for row in current] == [counts] * 2
+    assert [row["system"] for row in current] == ["ensemble", "ridge"]
+
+
+def test_all_systems_of_a_player_come_from_one_run(warehouse: DuckDbWarehouse) -> None:
+    predict(warehouse, EARLY, says("1", 10.0), says("1", 11.0, "ridge"), says("2", 12.0))
+    predict(warehouse, SAME_DAY, says("1", 20.0))  # without ridge, and without the other player
+    current = warehouse.query("SELECT run, player_id, system FROM nba_predictions.current ORDER BY player_id", {})
+    assert current == [
+        {"run": SAME_DAY, "player_id": "1", "system": "ensemble"},
+        {"run": EARLY, "player_id": "2", "system": "ensemble"},
+    ]
+
+
+def grade(warehouse: DuckDbWarehouse) -> None:
+    summarise(warehouse)
+    partition = Partition(table="nba_predictions.accuracy", column="game_date", first=DAY, last=DAY)
+    warehouse.replace(partition, sql("prediction_accuracy.sql"), DAYS, STAMP)
+
+
+def test_grades_by_hand(warehouse: DuckDbWarehouse) -> None:
+    # player 1 scored 25, player 2 nothing; player 3 did not play
+    predict(warehouse, SAME_DAY, says("1", 28.5), says("2", 5.0), says("3", 9.0), says("1", 30.5, "ridge"))
+    grade(warehouse)
+    names = ("player_id", "system", "value", "low", "high", "actual", "error", "inside")
+    graded = warehouse.query(f"SELECT {', '.join(names)} FROM nba_predictions.accuracy ORDER BY value", {})
+    assert [tuple(row[name] for name in names) for row in graded] == [
+        ("2", "ensemble", 5.0, 0.0, 10.0, 0.0, 5.0, True),  # the end of the interval is in it
+        ("1", "ensemble", 28.5, 23.5, 33.5, 25.0, 3.5, True),
+        ("1", "ridge", 30.5, 25.5, 35.5, 25.0, 5.5, False),
+    ]
+    assert rows_of(warehouse, "results.grades") == [
+        {
+            "system": "ensemble",
+            "graded_runs": SAME_DAY,
+            "players": 2,
+            "mean_absolute_error": 4.25,  # (5 + 3.5) / 2
+            "inside_share": 1.0,
+        },
+        {
+            "system": "ridge",
+            "graded_runs": SAME_DAY,
+            "players": 1,
+            "mean_absolute_error": 5.5,
+            "inside_share": 0.0,
+        },
+    ]
+
+
+def test_a_mean_error_on_the_edge_of_a_digit_does_not_depend_on_the_order_of_rows(warehouse: DuckDbWarehouse) -> None:
+    errors = [11.7832, 12.3797, 17.0812, 9.9514, 5.5039, 2.4605, 12.7889, 0.0004]  # 71.9492 / 8 = 8.99365
+    partition = Partition(table="nba_predictions.accuracy", column="game_date", first=DAY, last=DAY)
+    found = set()
+    for order in (errors, errors[::-1], sorted(errors), sorted(errors)[::-1]):
+        lines = [
+            {"game_date": DAY, "player_id": str(n), "system": "ensemble", "error": error, "inside": True}
+            for n, error in enumerate(order)
+        ]
+        warehouse.load(partition, lines, STAMP)
+        found |= {row["mean_absolute_error"] for row in rows_of(warehouse, "results.grades")}
+    assert found == {8.9937}
+
+
+def test_tonight_puts_games_by_tip_off_and_players_by_what_the_ensemble_expects(warehouse: DuckDbWarehouse) -> None:
+    schedule = [("0097", None), ("0098", "22:00"), ("0099", "19:30"), ("0096", "22:00")]
+    games: list[Row] = [
+        {"schedule_date": DAY, "game_date": DAY, "game_id": game_id, "tipoff_et": at, "home_team": "HOM"}
+        for game_id, at in schedule
+    ]
+    load(warehouse, "nba_raw.raw_schedule", games, "schedule_date")
+    expected: list[Row] = [{"as_of": AS_OF, "game_id": "0099", "player_id": player} for player in ("1", "2", "3")]
+    load(warehouse, "nba_analytics.upcoming_player_game_context", expected, "as_of")
+    lower = [says("1", 10.0), says("1", 30.0, "ridge"), says("2", 20.0), says("3", 15.0)]
+    predict(warehouse, SAME_DAY, *lower, says("4", 40.0))  # nobody expects the fourth any more
+    predict(warehouse, AGAIN, says("3", 50.0))
+    found = [(row["game_id"], row["player_id"], row["system"], row["value"]) for row in rows_of(warehouse, "tonight")]
+    assert found == [
+        ("0099", "2", "ensemble", 20.0),
+        ("0099", "3", "ensemble", 15.0),
+        ("0099", "1", "ensemble", 10.0),
+        ("0099", "1", "ridge", 30.0),
+        ("0096", None, None, None),
+        ("0098", None, None, None),
+        ("0097", None, None, None),
+    ]
