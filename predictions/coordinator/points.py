@@ -1,0 +1,66 @@
+"""What a batch of point predictions reads in bulk when it begins, and where what its units gave belongs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from predictions.coordinator.coordinator import Inputs
+from predictions.worker.systems import fit, has_history
+from shared.core.batch import NO_HISTORY
+from shared.core.codec import encode
+from shared.core.model import Start
+from shared.ports import Partition, Stamp, Warehouse, Written
+
+TABLE = "nba_predictions.predictions"
+KEYS = ("game_id", "player_id", "system")
+UNIT = "player_id"
+
+
+@cache
+def sql(name: str) -> str:
+    """The text of a file beside the worker, read once."""
+    return (files("predictions.worker") / name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Features and past games in, one MERGE out."""
+
+    warehouse: Warehouse
+    parameters: Callable[[Start], Mapping[str, object]]  # of units.sql and training.sql
+
+    def gather(self, start: Start) -> Inputs:
+        """The features of the players that the start wants, and what the season before has taught.
+
+        A player of whom nothing is known is skipped: nobody could predict him.
+        """
+        parameters = self.parameters(start)
+        rows = {str(row[UNIT]): row for row in self.warehouse.query(sql("units.sql"), parameters)}
+        wanted = rows if start.units is None else start.units
+        units = {unit: json.dumps(rows[unit]) for unit in wanted if unit in rows and has_history(rows[unit])}
+        examples = self.warehouse.query(sql("training.sql"), parameters) if units else []
+        return Inputs(
+            shared=encode(fit(examples)).decode() if units else "",
+            units=units,
+            skipped=dict.fromkeys(set(wanted).difference(units), NO_HISTORY),
+        )
+
+    def consolidate(self, start: Start, outputs: Sequence[str]) -> Written:
+        """The rows of every unit that is done, in one MERGE; the run's older rows without a successor go."""
+        rows = [{"game_date": start.partition, **row} for output in outputs for row in json.loads(output)]
+        return self.warehouse.merge(_target(start), rows, KEYS, _stamp(start), UNIT)
+
+    def standing(self, start: Start) -> Written | None:
+        return self.warehouse.standing(_target(start), _stamp(start), UNIT)
+
+
+def _target(start: Start) -> Partition:
+    return Partition(table=TABLE, column="game_date", first=start.partition, last=start.partition)
+
+
+def _stamp(start: Start) -> Stamp:
+    return Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
