@@ -25,7 +25,7 @@ setup: .venv/ready ## make .venv with every pinned package
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
-demo: setup ## run a synthetic sample night and show its gates and decisions
+demo: setup ## run two synthetic sample days and grade what was predicted
 	@$(TIPOFF) demo
 
 test: setup ## pass the tests

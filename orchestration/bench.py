@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from orchestration.batches import batch_services
 from orchestration.local import Listening, LocalRuntime
+from predictions.coordinator.coordinator import Coordinator, Inputs
 from shared import wiring
 from shared.config.settings import Settings
+from shared.core.batch import Unit, UnitResult, UnitState
 from shared.core.fold import look
 from shared.core.gate import decide
 from shared.core.model import (
@@ -29,11 +34,18 @@ from shared.core.model import (
     Status,
 )
 from shared.core.plan import Plan
-from shared.ports import RunRecord
+from shared.ports import Partition, RunRecord, Stamp, Written
 from shared.service import Refusal, Service
 
 PHASES, PROCESSORS = 5, 5
 WARM_RUNS, RUNS, AT_ONCE, AT_ONCE_RUNS = 20, 100, 50, 500
+WIDE_UNITS = (450, 2_000, 10_000)
+WIDE_TABLE = """
+CREATE SCHEMA IF NOT EXISTS wide;
+CREATE TABLE IF NOT EXISTS wide.units (
+  day DATE NOT NULL, unit STRING, run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+);
+"""
 DAY = date(2024, 1, 15)
 MODE = "overnight"
 
@@ -70,6 +82,20 @@ def chain_pipeline() -> PipelineSpec:
         schedules=(),
         expects="nothing",
     )
+
+
+def wide_pipeline() -> PipelineSpec:
+    """One phase of one processor that is fanned out into units."""
+    chained = chain_pipeline()
+    phase = PhaseSpec(
+        name="units",
+        label="1",
+        completion_topic="wide-complete",
+        start_topic="wide-start",
+        usual_s=60,
+        processors=(ProcessorSpec(name="units", critical=(MODE,), timeout_s=2_400),),
+    )
+    return replace(chained, name="wide", phases=(phase,))
 
 
 def chain(*, durability: str = "process") -> dict[str, object]:
@@ -149,6 +175,78 @@ def _append_line(trace: Path, start: Start) -> Completion:
 
 def _success(run: RunKey, phase: str, processor: str) -> Completion:
     return Completion(run=run, phase=phase, processor=processor, attempt=1, report=1, status=Status.SUCCESS)
+
+
+def wide(sizes: Sequence[int] = WIDE_UNITS, times: int = 5) -> dict[str, object]:
+    """One phase of so many units: run started, chunks worked off, one MERGE, run ended; median of fresh homes, warm."""
+    figures: dict[str, object] = {}
+    for size in sizes:
+        spent = []
+        for number in range(times + 1):
+            with tempfile.TemporaryDirectory() as folder, _home(folder) as home:
+                took_s = _wide(home, Path(folder) / "trace", size)
+            if number:  # the first warms imports and caches
+                spent.append(took_s)
+        figures[str(size)] = round(statistics.median(spent), 3)
+    return figures
+
+
+def _wide(home: wiring.LocalHome, trace: Path, size: int) -> float:
+    spec = wide_pipeline()
+    (phase,) = spec.phases
+    home.warehouse.create(WIDE_TABLE)
+    target = Partition(table="wide.units", column="day", first=DAY, last=DAY)
+    names = tuple(f"u{number:05}" for number in range(size))
+
+    def consolidate(start: Start, outputs: Sequence[str]) -> Written:
+        rows = [{"day": DAY, "unit": json.loads(output)["unit"]} for output in outputs]
+        return home.warehouse.merge(target, rows, ("unit",), _stamp(start), "unit")
+
+    def predict(unit: Unit) -> UnitResult:
+        with trace.open("a") as lines:  # what the tasks of the other tools did in the same comparison
+            lines.write(f"{unit.id}\n")
+        return UnitResult(unit=unit.id, state=UnitState.DONE, output=json.dumps({"unit": unit.id}))
+
+    coordinator = Coordinator(
+        batches=home.batches,
+        bus=home.ports.bus,
+        clock=home.clock,
+        gather=lambda _: Inputs(shared="", units=dict.fromkeys(names, "{}"), skipped={}),
+        consolidate=consolidate,
+        standing=lambda start: home.warehouse.standing(target, _stamp(start), "unit"),
+        request_topic="wide-request",
+        completion_topic=phase.completion_topic,
+    )
+    service = TimedService(home, spec)
+    listening = (
+        Listening("coordinator--start", phase.start_topic, "batches"),
+        Listening("worker--request", "wide-request", "orders"),
+        Listening("coordinator--ready", "wide-ready", "reports"),
+        Listening("gate--complete", phase.completion_topic, "completions"),
+    )
+    runtime = LocalRuntime(
+        home.ports,
+        service,
+        listening,
+        lambda start: _append_line(trace, start),
+        topic_of=lambda _: phase.completion_topic,
+        services=batch_services(coordinator, lambda _: predict, "wide-ready"),
+        sweeps=(coordinator.sweep,),
+        workers=2,
+    )
+    began = time.perf_counter()
+    service.start_run(RunKey(spec.name, DAY, MODE))
+    runtime.run_until(lambda: service.ended == 1)
+    took_s = time.perf_counter() - began
+    runtime.close()
+    merged = home.warehouse.query("SELECT COUNT(*) AS units FROM wide.units", {})
+    assert merged == [{"units": size}]
+    assert sorted(trace.read_text().split()) == list(names)
+    return took_s
+
+
+def _stamp(start: Start) -> Stamp:
+    return Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
 
 
 def core() -> dict[str, object]:

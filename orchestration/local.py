@@ -7,33 +7,39 @@ something is due. One thread does all bookkeeping; processors run beside it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
-from orchestration.pool import Pool, Work
+from orchestration.pool import Pool, Task
 from shared import edge
 from shared.core.codec import Malformed
-from shared.core.messages import completion_message, read_completion, read_nudge, read_start
-from shared.core.model import Start
+from shared.core.messages import Message, completion_message, read_completion, read_nudge, read_start
+from shared.core.model import Completion, Start
 from shared.ports import Delivery, Ports
 from shared.service import Refusal, Service
 
 PULL_MAX = 64  # messages taken in one step; bounds what a crash leaves leased
 HANDLER_LEASE_S = 60  # far above any handler; a process that died is waited for this long at most
-START_LEASE_S = 24 * 3600  # a start is held until its own timeout; a home has one writer, which lets go at opening
+WORK_LEASE_S = 24 * 3600  # work is held until its own timeout; a home has one writer, which lets go at opening
 SWEEP_EVERY = timedelta(seconds=1)
 CLOSE_S = 5  # for a redelivered start whose run has ended meanwhile: its store must not be closed under it
 IDLE_S = 0.5  # between looks at the clock when nothing is due
 
+Work = Callable[[Start], Completion]
+
+Accept = Callable[[Delivery], Task | Refusal]
+"""From a delivery to the work it asks for; raises Malformed for what can never be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """What hears a topic here: a gate function, the timer's function, or the processors of a phase."""
+    """What hears a topic here: a gate function, the timer's function, or a service that works."""
 
     subscription: str
     topic: str
-    kind: str  # completions, nudges or starts
+    kind: str  # completions, nudges, starts; further kinds are those of the services given
 
 
 class LocalRuntime:
@@ -47,20 +53,26 @@ class LocalRuntime:
         work: Work,
         *,
         topic_of: Callable[[Start], str],
+        services: Mapping[str, Accept] | None = None,
+        sweeps: Sequence[Callable[[], None]] = (),
         interrupt: Callable[[int], object] = lambda _: None,
         workers: int = 4,
     ) -> None:
         self._ports, self._service = ports, service
-        self._topic_of = topic_of
         self._wakened = threading.Event()
-        self._pool: Pool[Delivery] = Pool(workers, work, self._wakened.set, interrupt)
+        self._pool = Pool(workers, self._wakened.set, interrupt)
         self._handlers: Mapping[str, edge.Handler] = {
             "completions": lambda body: service.on_completion(read_completion(body)),
             "nudges": lambda body: service.on_nudge(read_nudge(body)),
         }
+        self._services: Mapping[str, Accept] = {
+            "starts": partial(processor_task, work, topic_of),
+            **(services or {}),
+        }
+        self._sweeps = (service.sweep, *sweeps)
         self._kind_of = {listener.subscription: listener.kind for listener in listening}
-        self._heard = [s for s, kind in self._kind_of.items() if kind != "starts"]
-        self._worked = [s for s, kind in self._kind_of.items() if kind == "starts"]
+        self._heard = [s for s, kind in self._kind_of.items() if kind in self._handlers]
+        self._worked = [s for s, kind in self._kind_of.items() if kind in self._services]
         self._sweep_at = ports.clock.now()
         for listener in listening:
             ports.bus.subscribe(listener.subscription, listener.topic)
@@ -97,14 +109,26 @@ class LocalRuntime:
         self._pool.close(CLOSE_S)
 
     def _report(self) -> bool:
-        """Publish what the processors reported, then acknowledge their starts: in this order nothing is lost."""
+        """Publish what the work gave, then acknowledge what asked for it: in this order nothing is lost."""
         finished = self._pool.finished()
         if not finished:
             return False
         now = self._ports.clock.now()
-        messages = [completion_message(completion, self._topic_of(job.start)) for job, completion in finished]
-        self._ports.bus.publish(messages, now)
-        self._ports.bus.ack([job.tag for job, _ in finished])
+        messages: list[Message] = []
+        done: list[Delivery] = []
+        for ended in finished:
+            if ended.messages is None:
+                self._ports.bus.nack(ended.task.delivery, now, ended.reason)
+                continue
+            if isinstance(ended.messages, Refusal):
+                edge.quarantine(ended.task.delivery, ended.messages, self._ports)
+            else:
+                messages.extend(ended.messages)
+            done.append(ended.task.delivery)
+        if messages:
+            self._ports.bus.publish(messages, now)
+        if done:
+            self._ports.bus.ack(done)
         return True
 
     def _hear(self) -> bool:
@@ -117,15 +141,17 @@ class LocalRuntime:
         if not self._pool.free:
             return False
         now = self._ports.clock.now()
-        deliveries = self._ports.bus.pull(self._worked, limit=self._pool.free, now=now, lease_s=START_LEASE_S)
+        deliveries = self._ports.bus.pull(self._worked, limit=self._pool.free, now=now, lease_s=WORK_LEASE_S)
         for delivery in deliveries:
             try:
-                start = read_start(delivery.data)
+                asked = self._services[self._kind_of[delivery.subscription]](delivery)
             except Malformed as error:
-                edge.quarantine(delivery, Refusal(f"malformed: {error}"), self._ports)
+                asked = Refusal(f"malformed: {error}")
+            if isinstance(asked, Refusal):
+                edge.quarantine(delivery, asked, self._ports)
                 self._ports.bus.ack([delivery])
-                continue
-            self._pool.submit(start, delivery)
+            else:
+                self._pool.submit(asked)
         return bool(deliveries)
 
     def _sweep(self) -> None:
@@ -133,7 +159,8 @@ class LocalRuntime:
         if now < self._sweep_at <= now + SWEEP_EVERY:  # further off than that, the clock was put back
             return
         self._sweep_at = now + SWEEP_EVERY
-        self._service.sweep()
+        for sweep in self._sweeps:
+            sweep()
 
     def _pause_s(self) -> float:
         pauses = [IDLE_S, (self._sweep_at - self._ports.clock.now()).total_seconds()]
@@ -144,3 +171,19 @@ class LocalRuntime:
         if next_at is not None and not (self._pool.running and not self._pool.free):
             pauses.append((next_at - self._ports.clock.now()).total_seconds())
         return max(0.001, min(pauses))
+
+
+def processor_task(work: Work, topic_of: Callable[[Start], str], delivery: Delivery) -> Task:
+    """A processor's start: whatever becomes of it is a report."""
+    start = read_start(delivery.data)
+
+    def told(completion: Completion) -> list[Message]:
+        return [completion_message(completion, topic_of(start))]
+
+    return Task(
+        delivery=delivery,
+        start=start,
+        timeout_s=start.timeout_s,
+        act=lambda: told(edge.perform(start, work)),
+        failed=lambda reason, duration_s: told(edge.failure(start, reason, duration_s)),
+    )

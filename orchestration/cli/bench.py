@@ -20,6 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
         "core": bench.core,
         "chain": bench.chain,
         "chain_fsync": lambda: bench.chain(durability="power"),
+        "wide": bench.wide,
         "night": lambda: bench.night(arguments.data),
     }
     wanted = list(measures) if arguments.what == "all" else [arguments.what]

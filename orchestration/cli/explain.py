@@ -64,7 +64,6 @@ def to_json(status: RunStatus, phases: tuple[PhaseStatus, ...], entries: tuple[L
     data = status.to_json()
     described = {phase.phase: phase for phase in phases}
     data["reason"] = status.reason
-    data["labels"] = dict(status.labels)
     data["next_look_at"] = status.next_look_at.isoformat() if status.next_look_at else None
     rows = data["phases"]
     assert isinstance(rows, list)

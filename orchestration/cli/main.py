@@ -19,6 +19,7 @@ OK, NOT_PUBLISHED, USAGE = 0, 1, 2
 
 GENERATION_MAX = 9_999  # four digits of the fence
 DAYS_MAX = 100_000  # some hours
+PARALLEL_MAX = 16  # they share one warehouse: more only wait for each other
 
 EPILOG = """\
 exit codes:
@@ -31,6 +32,9 @@ examples:
   tipoff status nba --date 2024-01-15
   tipoff explain nba.2024-01-15.overnight.1 --phase analytics
 """
+
+Command = Callable[[str, str, str, str], argparse.ArgumentParser]
+"""Adds a command: its name, its module, what it is for, an example."""
 
 
 class UsageError(Exception):
@@ -101,9 +105,37 @@ def build_parser() -> argparse.ArgumentParser:
         "tipoff run nba --date 2024-01-15 --mode overnight --data ../shared/data/nba",
     )
     _run_options(run)
-    demo = command("demo", "demo", "run a synthetic sample night in a home of its own", "tipoff demo")
+    backfill = command(
+        "backfill",
+        "backfill",
+        "run many dates, or go on with them: in the order in which they would have come, history first",
+        "tipoff backfill nba --from 2023-10-24 --to 2024-04-14 --mode overnight,same_day --data ../shared/data/nba",
+    )
+    _backfill_options(backfill)
+    replay = command(
+        "replay",
+        "replay",
+        "do a run over from one phase on, as a new generation; the old one stays as it is",
+        'tipoff replay nba.2024-01-15.overnight.1 --from precompute --reason "zones corrected"',
+    )
+    _replay_options(replay)
+    report = command(
+        "report",
+        "report",
+        "how the runs ended, how long they took, and how far off the predictions were",
+        "tipoff report nba --from 2024-01-01 --to 2024-01-31",
+    )
+    _report_options(report)
+    demo = command("demo", "demo", "run two synthetic sample days in a home of its own", "tipoff demo")
     demo.add_argument("--seed", type=int, default=7, help="of the sample season (7)")
 
+    _showing(command)
+    _proving(command)
+    return parser
+
+
+def _showing(command: Command) -> None:
+    """The commands that read a home and change nothing."""
     status = command("status", "status", "how far the runs of a date are", "tipoff status nba --date 2024-01-15 --json")
     status.add_argument("pipeline")
     status.add_argument("--date", type=read_date, required=True, metavar="YYYY-MM-DD")
@@ -117,6 +149,9 @@ def build_parser() -> argparse.ArgumentParser:
     explain.add_argument("run", help="as `tipoff status` names it: pipeline.YYYY-MM-DD.mode.generation")
     explain.add_argument("--phase", help="this phase alone, with each of its processors")
 
+
+def _proving(command: Command) -> None:
+    """The commands that show what Tipoff is worth: they touch no home."""
     simulate = command(
         "simulate",
         "simulate",
@@ -134,33 +169,86 @@ def build_parser() -> argparse.ArgumentParser:
     bench = command(
         "bench", "bench", "measure Tipoff on this machine (docs/benchmarks.md)", "tipoff bench chain --json"
     )
-    bench.add_argument("what", nargs="?", default="all", choices=["all", "chain", "chain_fsync", "core", "night"])
+    bench.add_argument(
+        "what", nargs="?", default="all", choices=["all", "chain", "chain_fsync", "core", "wide", "night"]
+    )
     bench.add_argument("--data", type=Path, metavar="DIR", help="the season for `night` (the synthetic one)")
-    return parser
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("pipeline")
     run.add_argument("--date", type=read_date, required=True, metavar="YYYY-MM-DD", help="the run's date")
     run.add_argument("--mode", help="overnight: finished games (the mode that the date has today)")
-    run.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="games, player_box, team_box: Parquet or CSV"
-    )
+    _data(run)
     run.add_argument(
         "--generation", type=number_to(GENERATION_MAX), help="a deliberate re-run is a new generation (the latest)"
     )
+    _standing_by(run)
     run.add_argument(
+        "--look-again",
+        action="store_true",
+        help="have the sources of a run look again: what was corrected since is published, once",
+    )
+    run.add_argument(
+        "--fsync", action="store_true", help="write every step to disk: safe against a power cut too, slower"
+    )
+
+
+def _replay_options(replay: argparse.ArgumentParser) -> None:
+    replay.add_argument("run", help="as `tipoff status` names it: pipeline.YYYY-MM-DD.mode.generation")
+    replay.add_argument(
+        "--from", dest="from_phase", default="", metavar="PHASE", help="the first phase (the run's own)"
+    )
+    replay.add_argument("--reason", required=True, help="why, for those who read it later")
+    replay.add_argument("--data", type=Path, metavar="DIR", help="as for `run` (where the run had them)")
+    _standing_by(replay)
+
+
+def _backfill_options(backfill: argparse.ArgumentParser) -> None:
+    backfill.add_argument("pipeline")
+    _from_and_to(backfill, required=True)
+    backfill.add_argument(
+        "--mode", default="overnight,same_day", metavar="MODES", help="with commas between them (overnight,same_day)"
+    )
+    _data(backfill)
+    backfill.add_argument(
+        "--parallel", type=number_to(PARALLEL_MAX), default=2, metavar="N", help="runs beside each other at most (2)"
+    )
+    _standing_by(backfill)
+
+
+def _report_options(report: argparse.ArgumentParser) -> None:
+    report.add_argument("pipeline")
+    _from_and_to(report, required=False)
+    report.add_argument("--queries", action="store_true", help="print the queries behind the figures, and nothing else")
+    _wait(report)
+
+
+def _from_and_to(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    for option, name, text in (("--from", "first", "the first date"), ("--to", "last", "the last date")):
+        parser.add_argument(option, dest=name, type=read_date, required=required, metavar="YYYY-MM-DD", help=text)
+
+
+def _data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="games, player_box, team_box: Parquet or CSV"
+    )
+
+
+def _standing_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--patience",
         type=seconds,
         default=30.0,
         metavar="SECONDS",
         help="how long to stand by when only time or new data can help (30); the run is kept and can be gone on with",
     )
-    run.add_argument(
+    _wait(parser)
+
+
+def _wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--wait", type=seconds, default=10.0, metavar="SECONDS", help="for another writer of the same home (10)"
-    )
-    run.add_argument(
-        "--fsync", action="store_true", help="write every step to disk: safe against a power cut too, slower"
     )
 
 

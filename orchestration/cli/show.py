@@ -47,6 +47,11 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def print_text(text: str) -> None:
+    """As it is: not wrapped, not coloured."""
+    sys.stdout.write(f"{text}\n")
+
+
 def decision_line(entry: LedgerEntry, since: datetime | None = None) -> str:
     """One decision: when (since that time, or on the clock), at which gate, what, why."""
     style = STYLE.get(entry.decision, "")
@@ -108,6 +113,9 @@ def headline(status: RunStatus) -> str:
         text += " [yellow](synthetic)[/]"
     if status.ended_at:
         text += f" after {took(status.started_at, status.ended_at)}"
+    if replays := status.labels.get("replays"):
+        said = f"replays {replays} from {status.labels['from']}, {status.labels['actor']}: {status.labels['reason']}"
+        text += f" [dim]({escape(said)})[/]"
     return f"{text}: {escape(status.reason)}"
 
 

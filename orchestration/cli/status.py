@@ -8,7 +8,7 @@ from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import settings_of, spec_of
 from shared import wiring
-from shared.core.fold import View, look
+from shared.core.fold import look
 from shared.core.model import RunKey
 from shared.core.status import RunStatus, summarise
 from shared.ports import StateStore
@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = spec_of(arguments.pipeline)
     with wiring.read_home(settings) as states:
         runs = states.runs(spec.name, arguments.date, arguments.date) if states else ()
-        statuses = [summarise(view_of(states, run)) for run in runs if states]
+        statuses = [status_of(states, run) for run in runs if states]
     if arguments.json:
         show.print_json({"runs": [status.to_json() for status in statuses]})
     else:
@@ -34,14 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     return OK if latest and all(status.state.well for status in latest.values()) else NOT_PUBLISHED
 
 
-def view_of(states: StateStore, run: RunKey) -> View:
+def status_of(states: StateStore, run: RunKey) -> RunStatus:
     """Raises UsageError for a run that this home does not know."""
     plan = states.plan(run)
     if plan is None:
         raise UsageError(f"run {run} is not in this home; `tipoff status {run.pipeline} --date {run.date}` lists those")
     record = states.load(run)
-    return look(plan, record.facts, record.latches, record.control, show.utc_now())
-
-
-def status_of(states: StateStore, run: RunKey) -> RunStatus:
-    return summarise(view_of(states, run))
+    return summarise(look(plan, record.facts, record.latches, record.control, show.utc_now()), record.last_entry)

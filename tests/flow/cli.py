@@ -1,11 +1,15 @@
-"""The command as a user types it: a process of its own."""
+"""The command as a user types it, a process of its own, and the forms that docs/cli.md promises."""
 
 from __future__ import annotations
 
 import json
 import os
+import pty
+import select
+import signal
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -34,3 +38,62 @@ def tipoff(*arguments: object, cwd: Path | None = None, **env: str) -> subproces
 
 def tipoff_json(*arguments: object) -> Any:
     return json.loads(tipoff(*arguments, "--json").stdout)
+
+
+def started(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
+
+
+def until(process: subprocess.Popen[str], text: str) -> None:
+    """Read on until the command has said this."""
+    assert process.stdout is not None
+    end = time.monotonic() + 60
+    while time.monotonic() < end and select.select([process.stdout], [], [], 1.0)[0] is not None:
+        line = process.stdout.readline()
+        if text in line:
+            return
+        assert line, f"it ended without saying {text!r}"
+    raise AssertionError(f"it never said {text!r}")
+
+
+def on_a_terminal(*arguments: object, **env: str) -> str:
+    """What the command writes when a person sits in front of it."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command(*arguments), stdout=theirs, stderr=theirs, cwd=ROOT, env=environment(TERM="xterm-256color", **env)
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while part := os.read(ours, 65_536):
+            said += part
+    except OSError:  # Linux says so when the other side is closed
+        pass
+    os.close(ours)
+    process.wait(timeout=60)
+    return said.decode()
+
+
+def documented(heading: str) -> Any:
+    """The JSON example below a heading of docs/cli.md."""
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").split(f"## {heading}")[1]
+    return json.loads(text.split("```json\n")[1].split("```")[0])
+
+
+def form(value: object) -> Any:
+    """Keys and types of a JSON value; of a list, those of its first element."""
+    match value:
+        case dict():
+            return {name: form(part) for name, part in value.items()}
+        case list():
+            return [form(part) for part in value[:1]]
+        case _:
+            return type(value).__name__

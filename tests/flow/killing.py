@@ -1,9 +1,9 @@
-"""A process that forks runs of one night and kills each just before another port call; for test_kill.
+"""A process that forks runs of one date and kills each just before another port call; for test_kill.
 
 A process of its own, because a fork must find no thread: a test worker has some, and so has any open DuckDB. Says one
 line of JSON: how many port calls there were, which verbs were met, and every fault.
 
-    python -m tests.flow.killing SEASON DATE night|history CHUNK CHUNKS
+    python -m tests.flow.killing SEASON DATE overnight|same_day|history CHUNK CHUNKS
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import shared.adapters.feed
 import shared.adapters.objects
 import shared.adapters.sqlite  # noqa: F401  imported before the forks, so that none of them has to
 from data_processors.nba.runner import bootstrap, create_tables, sql
-from orchestration.one_run import OneRun
+from orchestration.runs import Runs
 from shared import wiring
 from shared.adapters.duckdb import transpile, transpile_ddl
 from shared.config.orchestration_config import PIPELINES
@@ -39,6 +39,7 @@ from shared.config.settings import Settings
 from shared.core.model import RunKey
 from shared.core.status import RunState
 from shared.ports import Ports
+from shared.readings import readers
 from tests.flow.snapshot import Snapshot, faults, snapshot
 
 PATIENCE_S = 30.0
@@ -89,7 +90,11 @@ class DoomedHome(wiring.LocalHome):
     @property
     def ports(self) -> Ports:
         states, bus = Doomed("states", self.store.states, self.fate), Doomed("bus", self.store.bus, self.fate)
-        return Ports(states=states, bus=bus, clock=self.clock)
+        return Ports(states=states, bus=bus, clock=self.clock, readers=readers(states))
+
+    @property
+    def batches(self) -> Any:
+        return Doomed("batches", self.store.batches, self.fate)
 
     @cached_property
     def warehouse(self) -> Any:
@@ -106,23 +111,24 @@ class Night:
 
     season: Path
     day: date
+    mode: str
 
     @property
     def key(self) -> RunKey:
-        return RunKey("nba", self.day, "overnight")
+        return RunKey("nba", self.day, self.mode)
 
     @contextmanager
-    def opened(self, folder: Path, fate: Fate | None = None) -> Iterator[OneRun]:
+    def opened(self, folder: Path, fate: Fate | None = None) -> Iterator[Runs]:
         """The run in a home with its history, as `tipoff run` prepares it."""
         settings = Settings(home=folder, log_level="WARNING", commit="unknown", no_color=True)
         feed = wiring.open_feed(self.season)
         with wiring.write_home(settings, command="test", wait_s=0, waiting=print) as home:
             if fate is not None:
                 home = DoomedHome(home.path, home.store, home.clock, home, fate)
-            one = OneRun(home, PIPELINES["nba"], self.key, feed, "unknown")
+            runs = Runs(home, PIPELINES["nba"], feed, "unknown")
             create_tables(home.warehouse)
-            bootstrap(one.work, self.day, lambda _: None)
-            yield one
+            bootstrap(runs.work, self.day, lambda _: None)
+            yield runs
 
     def load(self, folder: Path) -> None:
         """The history alone."""
@@ -131,8 +137,8 @@ class Night:
 
     def run(self, folder: Path, fate: Fate | None = None) -> None:
         """Raises unless it is published."""
-        with self.opened(folder, fate) as one:
-            status = one.go(patience_s=PATIENCE_S, tell=lambda _: None, watch=lambda _: None)
+        with self.opened(folder, fate) as runs:
+            status = runs.go(self.key, patience_s=PATIENCE_S, tell=lambda _: None, watch=lambda _: None)
         assert status.state is RunState.PUBLISHED, f"{status.state}: {status.reason}"
 
 
@@ -193,14 +199,14 @@ def warm_up() -> None:
 
 
 def main(season: Path, day: date, part: str, chunk: int, chunks: int) -> None:
-    """Every port call whose number falls into this chunk: of the night, on a home with its history, or of the loading
+    """Every port call whose number falls into this chunk: of a run, on a home with its history, or of the loading
     of that history into an empty home."""
     warm_up()
-    night, verbs, wrong, tries = Night(season, day), set[str](), [], 0
+    night, verbs, wrong, tries = Night(season, day, "overnight" if part == "history" else part), set[str](), [], 0
     with tempfile.TemporaryDirectory(dir=season.parent) as name:
         folder = Path(name)
         loaded, home = folder / "loaded", folder / "home"
-        if part == "night":
+        if part != "history":
             assert in_a_child(lambda: night.load(loaded), folder / "log") == 0, (folder / "log").read_text()
         else:
             loaded.mkdir()

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from data_processors.nba.runner import bootstrap, create_tables
-from orchestration.one_run import OneRun
+from orchestration.runs import Runs, Tell, Watch
 from shared import wiring
 from shared.adapters.sqlite import Sqlite
 from shared.config.orchestration_config import PIPELINES
@@ -219,21 +219,21 @@ class HandClock:
 
 
 @contextmanager
-def opened(home: Path, data: Path, clock: HandClock, day: date = FULL_NIGHT) -> Iterator[OneRun]:
-    """The run as `tipoff run` drives it, under that clock."""
+def opened(home: Path, data: Path, clock: HandClock) -> Iterator[Runs]:
+    """The home as `tipoff run` opens it, under that clock."""
     home.mkdir(exist_ok=True)
     local = wiring.LocalHome(home, Sqlite(home / wiring.STATE_FILE), clock)
     try:
-        one = OneRun(local, PIPELINES["nba"], RunKey("nba", day, "overnight"), wiring.open_feed(data), "unknown")
+        runs = Runs(local, PIPELINES["nba"], wiring.open_feed(data), "unknown")
         create_tables(local.warehouse)
-        bootstrap(one.work, day, lambda _: None)
-        yield one
+        bootstrap(runs.work, FULL_NIGHT, lambda _: None)
+        yield runs
     finally:
         local.close()
 
 
-def go(one: OneRun) -> RunStatus:
-    return one.go(patience_s=0, tell=lambda _: None, watch=lambda _: None)
+def go(runs: Runs, tell: Tell = lambda _: None, watch: Watch = lambda _: None) -> RunStatus:
+    return runs.go(RunKey("nba", FULL_NIGHT, "overnight"), patience_s=0, tell=tell, watch=watch)
 
 
 def document(home: Path, name: str) -> Any:
@@ -249,20 +249,20 @@ def lacking(own_season: Path) -> list[str]:
     return games
 
 
-def degraded_night(one: OneRun, clock: HandClock) -> RunStatus:
+def degraded_night(runs: Runs, clock: HandClock) -> RunStatus:
     """From the usual start past the deadline of the first phase."""
-    status = go(one)
+    status = go(runs)
     assert status.state is RunState.RUNNING
     clock.time = status.phases[0].deadline_at + timedelta(seconds=1)
-    return go(one)
+    return go(runs)
 
 
 def test_a_night_that_stays_incomplete_is_published_degraded_and_names_what_is_missing(
     own_season: Path, home: Path, lacking: list[str]
 ) -> None:
     clock = HandClock()
-    with opened(home, own_season, clock) as one:
-        status = degraded_night(one, clock)
+    with opened(home, own_season, clock) as runs:
+        status = degraded_night(runs, clock)
     assert status.state is RunState.DEGRADED
     assert 0 < status.completeness < 1
     results = document(home, "results")
@@ -280,15 +280,15 @@ def test_a_degraded_document_names_the_games_that_are_missing(
     own_season: Path, home: Path, lacking: list[str], name: str
 ) -> None:
     clock = HandClock()
-    with opened(home, own_season, clock) as one:
-        degraded_night(one, clock)
+    with opened(home, own_season, clock) as runs:
+        degraded_night(runs, clock)
     assert [game for game in lacking if game not in json.dumps(document(home, name))] == []
 
 
 def test_a_degraded_night_is_an_end_with_exit_code_0(own_season: Path, home: Path, lacking: list[str]) -> None:
     clock = HandClock()
-    with opened(home, own_season, clock) as one:
-        degraded_night(one, clock)
+    with opened(home, own_season, clock) as runs:
+        degraded_night(runs, clock)
     ended = tipoff(*run_arguments(own_season, FULL_NIGHT, home), "--json", "--patience", 0)
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["runs"][0]["state"] == "degraded"
@@ -300,11 +300,11 @@ def test_a_box_score_that_comes_while_the_run_waits_makes_it_complete(
     season: Path, own_season: Path, home: Path, lacking: list[str]
 ) -> None:
     clock = HandClock()
-    with opened(home, own_season, clock) as one:
-        assert go(one).state is RunState.RUNNING
+    with opened(home, own_season, clock) as runs:
+        assert go(runs).state is RunState.RUNNING
         seasons.copy(season, own_season)
         clock.time += timedelta(minutes=6)
-        status = go(one)
+        status = go(runs)
     assert status.state is RunState.PUBLISHED
     assert status.completeness == 1
     assert {game["game_id"] for game in document(home, "results")["games"]} >= set(lacking)
@@ -314,8 +314,8 @@ def test_a_box_score_that_comes_after_its_gate_has_opened_without_it_makes_the_o
     season: Path, own_season: Path, home: Path, lacking: list[str]
 ) -> None:
     clock = HandClock()
-    with opened(home, own_season, clock) as one:
-        clock.time = go(one).phases[0].deadline_at + timedelta(seconds=1)
+    with opened(home, own_season, clock) as runs:
+        clock.time = go(runs).phases[0].deadline_at + timedelta(seconds=1)
         opened_gates = []
 
         def they_come(entry: LedgerEntry) -> None:
@@ -326,7 +326,7 @@ def test_a_box_score_that_comes_after_its_gate_has_opened_without_it_makes_the_o
                 seasons.copy(season, own_season)
                 clock.time += timedelta(minutes=6)
 
-        status = one.go(patience_s=0, tell=they_come, watch=lambda _: None)
+        status = go(runs, tell=they_come)
     assert opened_gates.count("analytics") == 2, "once degraded, once complete"
     assert status.state is RunState.PUBLISHED
     assert status.completeness == 1
@@ -339,11 +339,11 @@ def test_a_box_score_that_comes_after_the_degraded_end_makes_the_outputs_complet
     season: Path, own_season: Path, home: Path, lacking: list[str]
 ) -> None:
     clock = HandClock()
-    with opened(home, own_season, clock) as one:
-        degraded_night(one, clock)
+    with opened(home, own_season, clock) as runs:
+        degraded_night(runs, clock)
         seasons.copy(season, own_season)
         clock.time += timedelta(minutes=30)
-        status = go(one)
+        status = go(runs)
     assert status.state is RunState.PUBLISHED
     assert {game["game_id"] for game in document(home, "results")["games"]} >= set(lacking)
     assert document(home, "results")["completeness"] == 1
@@ -351,14 +351,14 @@ def test_a_box_score_that_comes_after_the_degraded_end_makes_the_outputs_complet
 
 def test_a_retry_that_falls_due_between_two_sweeps_is_not_walked_away_from(own_season: Path, home: Path) -> None:
     clock, exports = HandClock(), home / wiring.EXPORTS
-    with opened(home, own_season, clock) as one:
+    with opened(home, own_season, clock) as runs:
         exports.write_text("")  # no folder can be made below it
-        assert go(one).state is RunState.RUNNING
+        assert go(runs).state is RunState.RUNNING
 
         def time_passes(running: list[Start]) -> None:
             if exports.is_file() and not running:
                 exports.unlink()
                 clock.time += timedelta(seconds=10)
 
-        status = one.go(patience_s=0, tell=lambda _: None, watch=time_passes)
+        status = go(runs, watch=time_passes)
     assert status.state is RunState.PUBLISHED

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -21,7 +17,18 @@ from shared.adapters.sqlite import Sqlite
 from shared.core.messages import completion_message
 from shared.core.model import Completion, RunKey, Status
 from tests.flow import seasons
-from tests.flow.cli import command, environment, run_arguments, tipoff, tipoff_json
+from tests.flow.cli import (
+    command,
+    documented,
+    environment,
+    form,
+    on_a_terminal,
+    run_arguments,
+    started,
+    tipoff,
+    tipoff_json,
+    until,
+)
 from tests.flow.snapshot import faults, snapshot
 from tests.house.tree import ROOT
 
@@ -35,7 +42,7 @@ PROCESSOR: dict[str, Any] = {
 PROCESSOR |= dict.fromkeys(("critical", "done", "whole", "ended"), "bool")
 DECISION: dict[str, Any] = {"attempt": "int", "missing": [], "completeness": "float"}
 DECISION |= dict.fromkeys(("at", "gate", "decision", "reason", "next_look_at"), "str")
-COMMANDS = ("run", "demo", "status", "explain", "simulate", "config", "bench")
+COMMANDS = ("run", "backfill", "report", "demo", "status", "explain", "simulate", "config", "bench")
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 
 
@@ -78,23 +85,6 @@ def test_without_a_command_it_shows_its_help_and_exits_with_2() -> None:
     helped = tipoff()
     assert helped.returncode == 2
     assert "usage: tipoff" in helped.stdout
-
-
-def documented(heading: str) -> Any:
-    """The JSON example below a heading of docs/cli.md."""
-    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").split(f"## {heading}")[1]
-    return json.loads(text.split("```json\n")[1].split("```")[0])
-
-
-def form(value: object) -> Any:
-    """Keys and types of a JSON value; of a list, those of its first element."""
-    match value:
-        case dict():
-            return {name: form(part) for name, part in value.items()}
-        case list():
-            return [form(part) for part in value[:1]]
-        case _:
-            return type(value).__name__
 
 
 def test_the_json_of_status_has_the_documented_form(published: Path, night: date) -> None:
@@ -146,24 +136,6 @@ def test_the_same_seed_simulates_the_same_days() -> None:
 
 
 # --- terminals and pipes ----------------------------------------------------------------------------
-
-
-def on_a_terminal(*arguments: object, **env: str) -> str:
-    """What the command writes when a person sits in front of it."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        command(*arguments), stdout=theirs, stderr=theirs, cwd=ROOT, env=environment(TERM="xterm-256color", **env)
-    )
-    os.close(theirs)
-    said = b""
-    try:
-        while part := os.read(ours, 65_536):
-            said += part
-    except OSError:  # Linux says so when the other side is closed
-        pass
-    os.close(ours)
-    process.wait(timeout=60)
-    return said.decode()
 
 
 def test_a_pipe_gets_no_escape_codes(published: Path, season: Path, night: date) -> None:
@@ -248,13 +220,6 @@ def test_an_unknown_mode_is_refused_and_the_known_ones_are_named(season: Path, n
     assert not (tmp_path / "home").exists()
 
 
-def test_a_mode_that_cannot_run_here_says_what_it_lacks(season: Path, night: date, tmp_path: Path) -> None:
-    ended = tipoff(*run_arguments(season, night, tmp_path / "home", mode="same_day"))
-    assert ended.returncode == 2
-    assert "--mode same_day plans predictions, tonight, which cannot run here; use --mode overnight" in ended.stderr
-    assert not (tmp_path / "home").exists()
-
-
 def test_an_unknown_run_is_refused_and_says_where_runs_are_listed(published: Path, night: date) -> None:
     ended = tipoff("explain", f"nba.{night}.overnight.7", "--home", published)
     assert ended.returncode == 2
@@ -286,14 +251,24 @@ def test_a_home_where_nothing_has_run_is_not_made_by_looking(tmp_path: Path) -> 
 # --- runs -------------------------------------------------------------------------------------------
 
 
-def test_the_demo_publishes_a_night_that_is_labelled_synthetic(tmp_path: Path) -> None:
+def test_the_demo_predicts_grades_and_predicts_again_labelled_synthetic(tmp_path: Path) -> None:
     ended = tipoff("demo", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert "synthetic" in ended.stdout
-    [results] = (tmp_path / ".tipoff" / "demo" / "exports").rglob("results.json")
-    assert json.loads(results.read_text())["synthetic"] is True
+    first, graded, second = re.findall(r"^(nba\.\S+) is published \(synthetic\)", ended.stdout, re.MULTILINE)
+    assert [RunKey.parse(run).mode for run in (first, graded, second)] == ["same_day", "overnight", "same_day"]
+    assert RunKey.parse(first).date == RunKey.parse(graded).date < RunKey.parse(second).date
+    grades = ended.stdout.split(f"What {first} predicted, as {graded} graded it:")[1]
+    for system in ("moving average", "matchup adjusted", "ridge", "ensemble"):
+        assert re.search(rf"^{system} +\d+ +\d+\.\d+", grades, re.MULTILINE)
+    exports = tmp_path / ".tipoff" / "demo" / "exports"
+    assert [len(list(exports.rglob(name))) for name in ("results.json", "tonight.json")] == [1, 2]
+    for document in exports.rglob("*.json"):
+        assert json.loads(document.read_text())["synthetic"] is True
+        assert f"{document.relative_to(tmp_path)} (" in ended.stdout
     asked = next(line.split() for line in ended.stdout.splitlines() if line.strip().startswith("tipoff explain"))
     assert tipoff(*asked[1:], cwd=tmp_path).returncode == 0, "what it tells to type works"
+    again = tipoff("demo", "--json", cwd=tmp_path)
+    assert [run["run"] for run in json.loads(again.stdout)["runs"]] == [first, graded, second]
 
 
 def test_loading_the_history_counts_what_was_loaded(season: Path, night: date, tmp_path: Path) -> None:
@@ -332,30 +307,6 @@ def test_a_new_generation_is_a_second_run_and_deletes_nothing(season: Path, nigh
 
 
 # --- while a run is under way -----------------------------------------------------------------------
-
-
-def started(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(*arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=environment(),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
-    )
-
-
-def until(process: subprocess.Popen[str], text: str) -> None:
-    """Read on until the command has said this."""
-    assert process.stdout is not None
-    end = time.monotonic() + 60
-    while time.monotonic() < end and select.select([process.stdout], [], [], 1.0)[0] is not None:
-        line = process.stdout.readline()
-        if text in line:
-            return
-        assert line, f"it ended without saying {text!r}"
-    raise AssertionError(f"it never said {text!r}")
 
 
 @pytest.fixture
@@ -424,6 +375,11 @@ def test_the_demo_refuses_a_home_that_is_not_its_own(season: Path, night: date, 
     assert refused.returncode == 2
     assert "is not the demo's own" in refused.stderr
     assert tipoff("status", "nba", "--date", night, "--home", home).returncode == 0
+
+
+def test_a_run_says_which_data_it_was_given_and_where_they_are(published: Path, season: Path, night: date) -> None:
+    told = tipoff_json("explain", f"nba.{night}.overnight.1", "--home", published)
+    assert told["labels"] == {"data": "synthetic sample season", "synthetic": "yes", "folder": str(season.resolve())}
 
 
 def test_what_is_synthetic_is_labelled_where_it_is_shown(season: Path, night: date, tmp_path: Path) -> None:

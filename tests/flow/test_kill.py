@@ -43,14 +43,18 @@ def kill_in_turn(season: Path, night: date, part: str, chunk: int = 0, chunks: i
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_a_night_killed_before_any_port_call_is_finished_by_the_same_command(
-    season: Path, night: date, chunk: int
+@pytest.mark.parametrize("mode", ["overnight", "same_day"])
+def test_a_run_killed_before_any_port_call_is_finished_by_the_same_command(
+    season: Path, night: date, mode: str, chunk: int
 ) -> None:
-    report = kill_in_turn(season, night, "night", chunk, CHUNKS)
+    report = kill_in_turn(season, night, mode, chunk, CHUNKS)
     assert report["faults"] == []
     calls, tries = report["calls"], report["tries"]
     assert isinstance(calls, int)
     assert tries == len(range(1 + chunk, calls + 1, CHUNKS)) > 20, "all of them, and not a handful"
+    verbs = report["verbs"]
+    assert isinstance(verbs, list)
+    assert ("batches.batch" in verbs) == (mode == "same_day")
 
 
 @pytest.mark.slow

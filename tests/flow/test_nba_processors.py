@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import date, timedelta
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
-from data_processors.nba.runner import UnknownProcessor, bootstrap
+from data_processors.nba.runner import UnknownProcessor, bootstrap, history_before, table_of
 from data_processors.nba.sample_season import write_sample_season
 from shared.adapters.feed import FolderFeed
-from shared.core.model import Missing, RunKey, Status
+from shared.config.nba import NBA
+from shared.core.model import Completion, Missing, RunKey, Status
+from shared.core.plan import planned
 from shared.ports import Feed, FeedError, Partition, Stamp
+from tests.flow.forecasts import predict
 from tests.flow.nights import NOW, EditedFeed, Night, Row, new_work
 
 DAY = timedelta(days=1)
 REAL_NIGHT = date(2024, 1, 15)
+FULL_NIGHT = date(2023, 11, 8)
+AS_OF_TABLES = tuple(
+    table_of(phase.name, spec.name) for phase in NBA.phases for spec in phase.processors if spec.partition == "as_of"
+)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +162,7 @@ def test_no_table_knows_the_future(request: pytest.FixtureRequest, mode: str, so
 
 
 def test_the_schedule_lands_no_result_of_a_date_that_is_not_over(feed: FolderFeed, day: date) -> None:
-    for mode, finals in (("overnight", {str(day)}), ("same_day", set())):
+    for mode, finals in (("overnight", {str(day)}), ("same_day", set()), ("tomorrow", set())):
         run = night(feed, day, mode)
         run.one("schedule")
         run.one("raw_schedule")
@@ -251,13 +260,13 @@ def unfinished(feed: Feed, game_ids: set[str]) -> EditedFeed:
     )
 
 
-def test_one_unfinished_game_does_not_hold_the_others(real_data: Path) -> None:
+def test_one_unfinished_game_among_fourteen_does_not_hold_the_others(real_data: Path) -> None:
     feed = FolderFeed(real_data)
-    late = str(feed.games(REAL_NIGHT, REAL_NIGHT)[-1]["game_id"])
-    completions = night(unfinished(feed, {late}), REAL_NIGHT).all()
+    late = str(feed.games(FULL_NIGHT, FULL_NIGHT)[-1]["game_id"])
+    completions = night(unfinished(feed, {late}), FULL_NIGHT).all()
     for name in ("boxscores", "player_boxscores", "player_game_summary", "results"):
         completion = completions[name]
-        assert (completion.status, completion.units_actual, completion.units_expected) == (Status.PARTIAL, 10, 11)
+        assert (completion.status, completion.units_actual, completion.units_expected) == (Status.PARTIAL, 13, 14)
         assert completion.missing == (late,)
     assert completions["boxscores"].reason == f"{late}: no final box score yet"
 
@@ -293,10 +302,16 @@ def test_a_date_the_feed_cannot_answer_for_is_an_error_not_a_holiday(feed: Folde
 
 
 def test_the_day_after_the_last_covered_date_stays_unknown(feed: FolderFeed) -> None:
-    run = night(feed, feed.coverage().last)
+    last = feed.coverage().last
+    run = Night(work=new_work(feed, last), run=RunKey("nba", last, "overnight"))
     assert set(run.one("schedule").found) == {"games"}
     run.one("raw_schedule")
-    assert run.one("upcoming_team_game_context").reason == "no_input"
+    prepares = ("upcoming_player_game_context", "upcoming_team_game_context")
+    for name in prepares:
+        spec = next(spec for phase in NBA.phases for spec in phase.processors if spec.name == name)
+        completion = run.one(name)
+        assert (completion.status, completion.reason) == (Status.SKIPPED, "not_covered")
+        assert completion.reason in spec.whole_skips
 
 
 def test_a_covered_date_without_games_is_found_empty(feed: FolderFeed) -> None:
@@ -317,12 +332,13 @@ def test_the_first_date_of_a_season_has_no_history(feed: FolderFeed) -> None:
     assert completions["upcoming_team_game_context"].status is Status.SUCCESS
 
 
-def test_games_between_teams_that_have_not_played_are_not_expected(feed: FolderFeed) -> None:
+def test_where_no_team_has_played_yet_there_is_no_history(feed: FolderFeed) -> None:
     second = feed.coverage().first + DAY
-    completion = night(feed, second, "same_day").all()["upcoming_player_game_context"]
-    assert completion.status is Status.SUCCESS
-    assert completion.units_expected is not None
-    assert completion.units_expected < len(feed.games(second, second))
+    completions = night(feed, second, "same_day").all()
+    context = completions["upcoming_player_game_context"]
+    assert (context.status, context.reason, context.missing) == (Status.SKIPPED, "no_history", ())
+    assert context.found["players"] == ()
+    assert (completions["player_daily_cache"].units_expected, completions["ml_feature_store"].rows) == (0, 0)
 
 
 # --- once more --------------------------------------------------------------------------------------
@@ -363,6 +379,138 @@ def test_an_older_run_does_not_replace_a_newer_one(feed: FolderFeed, day: date) 
     assert older.units == newer.units
 
 
+# --- who may write what -----------------------------------------------------------------------------
+
+
+def owners(run: Night, as_of: date) -> dict[str, set[object]]:
+    """Which runs the rows of each as_of partition are from."""
+    return {
+        table: {row["run"] for row in rows(run, f"SELECT DISTINCT run FROM {table} WHERE as_of = @day", day=as_of)}
+        for table in AS_OF_TABLES
+    }
+
+
+def contents(run: Night, as_of: date) -> dict[str, list[str]]:
+    """The rows of each as_of partition without their stamps."""
+    query = "SELECT * EXCEPT (run, attempt, fence) FROM {} WHERE as_of = @day"
+    return {table: sorted(str(row) for row in rows(run, query.format(table), day=as_of)) for table in AS_OF_TABLES}
+
+
+@pytest.mark.parametrize(
+    "order", list(permutations(("tomorrow", "overnight", "same_day"))), ids=lambda order: ", ".join(order)
+)
+def test_as_of_tables_belong_to_the_run_that_comes_first_in_precedence(
+    feed: FolderFeed, day: date, order: tuple[str, ...]
+) -> None:
+    work = new_work(feed, before=day - DAY)
+    precedence = ("same_day", "overnight", "tomorrow")
+    for number, mode in enumerate(order, 1):
+        run = Night(work=work, run=RunKey("nba", day - DAY if mode == "overnight" else day, mode))
+        run.all(without=("tonight", "status"))
+        best = min(order[:number], key=precedence.index)
+        stands = RunKey("nba", day - DAY if best == "overnight" else day, best)
+        assert owners(run, day) == {table: {str(stands)} for table in AS_OF_TABLES}
+
+
+Runner = Callable[[Night, Night], None]
+
+
+def one_after_the_other(first: Night, second: Night) -> None:
+    for run in (first, second):
+        run.all(without=("tonight", "status"))
+
+
+def in_turns(first: Night, second: Night) -> None:
+    names = [spec.name for phase in NBA.phases for spec in planned(phase, "same_day")]
+    for name in names:
+        if name not in ("predictions", "tonight", "status"):
+            first.one(name)
+            second.one(name)
+
+
+@pytest.mark.parametrize("how", [one_after_the_other, in_turns])
+@pytest.mark.parametrize("first", ["tomorrow", "same_day"])
+def test_tomorrow_and_same_day_at_once_leave_what_the_same_day_alone_would(
+    feed: FolderFeed, day: date, how: Runner, first: str
+) -> None:
+    alone = night(feed, day, "same_day")
+    alone.all(without=("tonight", "status"))
+    work = new_work(feed, before=day)
+    runs = {mode: Night(work=work, run=RunKey("nba", day, mode)) for mode in ("tomorrow", "same_day")}
+    other = "same_day" if first == "tomorrow" else "tomorrow"
+    how(runs[first], runs[other])
+    assert contents(runs["same_day"], day) == contents(alone, day)
+    assert owners(runs["same_day"], day) == owners(alone, day)
+    for mode in (first, other):
+        predict(runs[mode], more=5.0 * len(mode))
+    counted = rows(runs["same_day"], "SELECT DISTINCT run FROM nba_predictions.current")
+    assert counted == [{"run": str(runs["same_day"].run)}]
+
+
+# --- the season's edges -----------------------------------------------------------------------------
+
+
+def is_whole(completion: Completion) -> bool:
+    return not completion.missing and (
+        completion.status is Status.SUCCESS or (completion.status, completion.reason) == (Status.SKIPPED, "no_history")
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "day", "games", "players"),
+    [
+        ("same_day", date(2024, 1, 16), 3, 88),
+        ("tomorrow", date(2024, 1, 17), 9, 245),
+        ("same_day", date(2023, 10, 24), 2, 0),
+        ("tomorrow", date(2023, 10, 24), 2, 0),
+        ("same_day", date(2023, 10, 25), 12, 0),
+        ("tomorrow", date(2023, 10, 25), 12, 0),
+        ("same_day", date(2023, 10, 26), 2, 22),
+        ("tomorrow", date(2023, 10, 26), 2, 22),
+    ],
+    ids=[
+        "the middle of the season",
+        "tomorrow in the middle of the season",
+        "the first date",
+        "tomorrow for the first date",
+        "the second date, of teams that have not played",
+        "tomorrow before the first game was played",
+        "the third date, one game of which has history",
+        "tomorrow on the second evening",
+    ],
+)
+def test_runs_ahead_are_whole_wherever_the_season_stands(
+    real_data: Path, mode: str, day: date, games: int, players: int
+) -> None:
+    feed, key = FolderFeed(real_data), RunKey("nba", day, mode)
+    run = Night(work=new_work(feed, before=history_before(key, NBA)), run=key)
+    completions = run.all()
+    assert not [name for name, completion in completions.items() if not is_whole(completion)]
+    assert (len(run.units["games"]), len(run.units["players"])) == (games, players)
+    assert completions["ml_feature_store"].rows == players
+    context = completions["upcoming_player_game_context"]
+    if not players:
+        assert (context.status, context.reason) == (Status.SKIPPED, "no_history")
+    (known,) = rows(run, "SELECT MAX(game_date) AS last FROM nba_raw.team_boxscores")
+    assert known["last"] is None or str(known["last"]) < str(history_before(key, NBA))
+
+
+def test_a_game_without_history_is_named_and_not_missing(real_data: Path) -> None:
+    context = night(FolderFeed(real_data), date(2023, 10, 26), "same_day").all()["upcoming_player_game_context"]
+    assert (context.status, context.missing) == (Status.SUCCESS, ())
+    assert (context.units_actual, context.units_expected) == (2, 2)
+    assert context.reason == "0022300075: no history"  # Milwaukee and Philadelphia
+
+
+def test_a_break_in_the_season_is_found_empty_and_whole(real_data: Path) -> None:
+    work = new_work(FolderFeed(real_data), before=date(2024, 2, 16))
+    for number in range(16, 22):
+        run = Night(work=work, run=RunKey("nba", date(2024, 2, number), "same_day"))
+        completions = run.all(without=("tonight",))
+        assert completions["schedule"].found["games"] == ()
+        assert not [name for name, completion in completions.items() if not is_whole(completion)]
+
+
 # --- optional inputs, grading, export ---------------------------------------------------------------
 
 
@@ -381,36 +529,22 @@ def test_a_missing_optional_input_leaves_its_features_null_and_counted(feed: Fol
 
 
 def test_grading_takes_the_run_that_counts_and_names_it(feed: FolderFeed, day: date) -> None:
-    run = night(feed, day)
-    run.all()
-    line = feed.player_lines(day, day)[0]
-    actual = int(str(line["pts"]))
-    for mode, fence, value in (("tomorrow", 10, actual + 9.0), ("same_day", 20, actual + 1.5)):
-        prediction = {
-            "game_date": day,
-            "game_id": line["game_id"],
-            "player_id": str(line["player_id"]),
-            "system": "moving_average",
-            "value": value,
-            "low": value - 2,
-            "high": value + 2,
-            "completeness": 1.0,
-        }
-        run.work.warehouse.load(
-            Partition(table="nba_predictions.predictions", column="game_date", first=day, last=day),
-            [prediction],
-            Stamp(run=f"nba.{day}.{mode}.1", attempt=1, fence=fence),
-        )
-    completion = run.one("prediction_accuracy", attempt=2)
-    assert (completion.status, completion.rows) == (Status.SUCCESS, 1)
-    (graded,) = rows(run, "SELECT graded_run, value, actual, error, inside FROM nba_predictions.accuracy")
-    assert graded == {
-        "graded_run": f"nba.{day}.same_day.1",
-        "value": actual + 1.5,
-        "actual": actual,
-        "error": 1.5,
-        "inside": True,
-    }
+    early, late = night(feed, day, "tomorrow"), RunKey("nba", day, "same_day")
+    early.all(without=("tonight",))
+    predict(early, more=9)
+    expected = predict(Night(work=early.work, run=late), more=1.5)
+    run = Night(work=early.work, run=RunKey("nba", day, "overnight"))
+    completion = run.all()["prediction_accuracy"]
+    assert (completion.status, completion.reason) == (Status.SUCCESS, f"grades {late}")
+    graded = rows(
+        run,
+        """SELECT a.graded_run, a.player_id, p.pts = a.actual AND ABS(a.value - p.pts - a.error) < 1e-6 AS right_error
+           FROM nba_predictions.accuracy AS a
+           JOIN nba_analytics.player_game_summary AS p ON p.game_id = a.game_id AND p.player_id = a.player_id""",
+    )
+    assert len(graded) == completion.rows
+    assert {(row["graded_run"], row["right_error"]) for row in graded} == {(str(late), True)}
+    assert {row["player_id"] for row in graded} <= set(expected.units)
 
 
 def test_the_export_carries_its_labels_and_is_the_same_but_for_the_time(feed: FolderFeed, day: date) -> None:
@@ -449,11 +583,18 @@ def test_results_with_games_are_not_replaced_by_results_without(feed: FolderFeed
 
 
 def test_an_unknown_processor_is_refused_by_name(feed: FolderFeed, day: date) -> None:
-    with pytest.raises(UnknownProcessor, match="tonight"):
-        Night(work=new_work(feed), run=RunKey("nba", day, "same_day")).one("tonight")
+    with pytest.raises(UnknownProcessor, match="predictions: no processor of nba"):
+        Night(work=new_work(feed), run=RunKey("nba", day, "same_day")).one("predictions")
 
 
 # --- history ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "before"), [("overnight", REAL_NIGHT), ("same_day", REAL_NIGHT), ("tomorrow", REAL_NIGHT - DAY)]
+)
+def test_history_ends_before_the_day_on_which_the_run_starts(mode: str, before: date) -> None:
+    assert history_before(RunKey("nba", REAL_NIGHT, mode), NBA) == before
 
 
 def test_history_is_loaded_once_and_strictly_before_the_date(feed: FolderFeed, day: date) -> None:

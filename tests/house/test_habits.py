@@ -10,7 +10,7 @@ import pytest
 from shared.config.check import check
 from shared.config.functions import FUNCTIONS
 from shared.config.orchestration_config import PIPELINES
-from tests.house.tree import ROOT, module_of, sources, tree
+from tests.house.tree import ROOMS, ROOT, module_of, sources, tree
 
 LONG_ENOUGH = 70  # lines of a function: more than a screen
 MODULE_LINES = 400
@@ -69,7 +69,9 @@ def test_every_declared_pipeline_is_sound(name: str) -> None:
     assert not check(PIPELINES[name], FUNCTIONS, f"shared/config/{name}.py")
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "data_processors").rglob("*.sql")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.sql")), ids=lambda path: path.name
+)
 def test_sql_says_what_it_is_for_and_takes_values_as_parameters(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.startswith("--")

@@ -1,0 +1,74 @@
+"""`tipoff replay`: do a run over from one phase on, as a new generation, and drive it as `tipoff run` does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+from pathlib import Path
+
+from orchestration.cli import show
+from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
+from orchestration.cli.options import (
+    check_dates,
+    check_modes,
+    home_option,
+    run_key_of,
+    settings_of,
+    spec_of,
+    waiting,
+)
+from orchestration.cli.run import drive, report
+from orchestration.runs import Runs
+from shared import wiring
+from shared.config.settings import Settings
+from shared.core.model import Act, RunKey
+from shared.service import Refusal
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings, original = settings_of(arguments), run_key_of(arguments.run)
+    spec = spec_of(original.pipeline)
+    folder = arguments.data or _folder_of(settings, original)
+    feed = wiring.open_feed(folder)
+    check_modes(spec, [original.mode])
+    check_dates({f"the date of {original},": original.date}, feed)
+    console = show.console(settings, stderr=arguments.json)
+    with wiring.write_home(
+        settings, command=f"tipoff replay {original}", wait_s=arguments.wait, waiting=waiting(console, settings)
+    ) as home:
+        runs = Runs(home, spec, feed, settings.commit)
+        act = Act(actor=_login_name(), reason=arguments.reason, at=home.clock.now())
+        key = runs.replay(original, arguments.from_phase, act)
+        if isinstance(key, Refusal):
+            raise UsageError(key.reason)
+        console.print(f"[bold]{key}[/] replays {original}, home {settings.home}", soft_wrap=True)
+        status = drive(runs, key, console, patience_s=arguments.patience)
+    if arguments.json:
+        show.print_json({"runs": [status.to_json()]})
+    else:
+        goes_on = f"tipoff run {spec.name} --date {key.date} --mode {key.mode} --data {folder}{home_option(settings)}"
+        report(console, settings, status, goes_on=goes_on)
+    return OK if status.state.well else NOT_PUBLISHED
+
+
+def _folder_of(settings: Settings, run: RunKey) -> Path:
+    """Where the run had its data; UsageError that names --data where that is gone."""
+    with wiring.read_home(settings) as states:
+        plan = states.plan(run) if states else None
+    if plan is None:
+        command = f"tipoff status {run.pipeline} --date {run.date}"
+        raise UsageError(f"run {run} is not in {settings.home}; `{command}` lists those that are")
+    folder = plan.labels.get("folder", "")
+    if not folder or not Path(folder).is_dir():
+        gone = f"{folder}, where {run} had its data, is gone" if folder else f"{run} does not say where its data are"
+        raise UsageError(f"{gone}; name the folder with --data")
+    return Path(folder)
+
+
+def _login_name() -> str:
+    """Who is at the keyboard, as the system knows it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # in a container, under a number that has no name
+        return f"user {os.getuid()}"

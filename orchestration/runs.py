@@ -1,0 +1,211 @@
+"""Runs of a pipeline in this process, for the commands: the deployed handlers and processors on embedded parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta
+
+from data_processors.nba.dates import as_of_date, season_first
+from data_processors.nba.runner import REGISTRY, Work, run_processor
+from orchestration.batches import batch_services
+from orchestration.local import Listening, LocalRuntime
+from predictions.coordinator.coordinator import Coordinator
+from predictions.coordinator.points import Points
+from predictions.worker.points import prepare
+from shared.config.functions import (
+    FUNCTIONS,
+    NUDGE_TOPIC,
+    PREDICTION_READY_TOPIC,
+    PREDICTION_REQUEST_TOPIC,
+    PREDICTION_START_TOPIC,
+    FunctionKind,
+)
+from shared.core.fold import look
+from shared.core.model import Act, Completion, LedgerEntry, PipelineSpec, RunKey, Start
+from shared.core.plan import planned
+from shared.core.status import RunStatus, summarise
+from shared.ports import Feed, StateStore
+from shared.service import Refusal, Service
+from shared.wiring import LocalHome
+
+WORKERS = 4  # a statement has one core of two, and a commit waits for the disk; more threads only wait for each other
+
+PREDICTIONS = "predictions"  # the phase, and its one processor, that the coordinator fans out
+
+SPECIAL = {
+    NUDGE_TOPIC: "nudges",
+    PREDICTION_START_TOPIC: "batches",
+    PREDICTION_REQUEST_TOPIC: "orders",
+    PREDICTION_READY_TOPIC: "reports",
+}
+"""Topics that carry something else than completions and starts of processors."""
+
+Tell = Callable[[LedgerEntry], None]
+Watch = Callable[[list[Start]], None]
+
+
+class Runs:
+    """The runs that one process drives, on one home and one feed; from one thread."""
+
+    def __init__(self, home: LocalHome, spec: PipelineSpec, feed: Feed, commit: str) -> None:
+        self.home, self.spec, self.feed = home, spec, feed
+        self.work = Work(warehouse=home.warehouse, feed=feed, objects=home.exports, now=home.clock.now, commit=commit)
+        self._tell: Tell = lambda _: None
+        self._service = Service(home.ports, {spec.name: spec}, self._told, starts_missing_runs=False)
+        self._told_of: set[RunKey] = set()
+        coverage = feed.coverage()
+        self._labels = {
+            "data": coverage.source,
+            "synthetic": "yes" if coverage.synthetic else "no",
+            "folder": coverage.folder,
+        }
+
+    def replay(self, key: RunKey, from_phase: str, act: Act) -> RunKey | Refusal:
+        """The generation that does the run over from this phase on, begun; `go` drives it like any other."""
+        return self._service.replay(key, from_phase, act, self._labels)
+
+    def look_again(self, key: RunKey) -> Refusal | None:
+        """Order the run's sources to look again; `go` does what that brings."""
+        starts = self._service.look_again(key)
+        return starts if isinstance(starts, Refusal) else None
+
+    def go(self, key: RunKey, *, patience_s: float, tell: Tell, watch: Watch) -> RunStatus:
+        """Start or resume one run and drive it until it has ended or nothing is due within patience_s."""
+        waiting = [key]
+
+        def ready() -> list[RunKey]:
+            return [waiting.pop()] if waiting else []
+
+        self.drive(ready, patience_s=patience_s, ended=lambda _: None, tell=tell, watch=watch)
+        return self.status(key)
+
+    def drive(
+        self,
+        ready: Callable[[], Iterable[RunKey]],
+        *,
+        patience_s: float,
+        ended: Callable[[RunStatus], None],
+        tell: Tell,
+        watch: Watch,
+    ) -> None:
+        """Start or resume what is ready, and ask again whenever one ends, until nothing is ready and nothing runs.
+
+        A run for which nothing is due within patience_s ends here too: it is kept, and its status says how it stands.
+        """
+        running: list[RunKey] = []
+        runtime = local_runtime(self.home, self.spec, self._service, self.work)
+
+        def start_more() -> None:
+            for key in ready():
+                self._service.start_run(key, self._labels)
+                running.append(key)
+
+        def all_have_ended() -> bool:
+            at_work = runtime.running
+            watch(at_work)
+            busy = {start.run for start in at_work}
+            while still := [status for key in running if (status := self._stands_still(key, busy, patience_s))]:
+                for status in still:
+                    running.remove(status.run)
+                    ended(status)
+                start_more()
+            return not running
+
+        self._tell = tell
+        try:
+            start_more()
+            runtime.run_until(all_have_ended)
+        finally:
+            runtime.close()
+
+    def status(self, key: RunKey) -> RunStatus:
+        return status_of(self.home.ports.states, key, self.home.clock.now())
+
+    def _stands_still(self, key: RunKey, busy: set[RunKey], patience_s: float) -> RunStatus | None:
+        """Its status, if it has ended or can only wait. A run at work is folded only after a decision: that is dear."""
+        if key in busy and key not in self._told_of:
+            return None
+        self._told_of.discard(key)
+        status = self.status(key)
+        if status.next_look_at is None:
+            return status
+        if key in busy:
+            return None
+        ports = self.home.ports
+        # what fell due since the last sweep is not in the status any more, but still on the timer's list
+        due_at = ports.states.load(key).due_at or status.next_look_at
+        others = (ports.bus.next_at(), self.home.batches.next_at())
+        soonest = min(status.next_look_at, due_at, *(at for at in others if at))
+        return status if soonest > ports.clock.now() + timedelta(seconds=patience_s) else None
+
+    def _told(self, entry: LedgerEntry) -> None:
+        self._told_of.add(entry.run)
+        self._tell(entry)
+
+
+def local_runtime(home: LocalHome, spec: PipelineSpec, service: Service, work: Work) -> LocalRuntime:
+    """Every deployed function and processor of a pipeline, in this process."""
+    completion_topics = {phase.name: phase.completion_topic for phase in spec.phases}
+    points = Points(home.warehouse, prediction_dates)
+    coordinator = Coordinator(
+        batches=home.batches,
+        bus=home.ports.bus,
+        clock=home.clock,
+        gather=points.gather,
+        consolidate=points.consolidate,
+        standing=points.standing,
+        request_topic=PREDICTION_REQUEST_TOPIC,
+        completion_topic=completion_topics[PREDICTIONS],
+    )
+    return LocalRuntime(
+        home.ports,
+        service,
+        listening(),
+        processor_work(spec, work),
+        topic_of=lambda start: completion_topics[start.phase],
+        services=batch_services(coordinator, prepare, PREDICTION_READY_TOPIC),
+        sweeps=(coordinator.sweep,),
+        interrupt=home.warehouse.interrupt,
+        workers=WORKERS,
+    )
+
+
+def prediction_dates(start: Start) -> dict[str, object]:
+    """What the predictions of a run may look at: this season, before its date."""
+    as_of = as_of_date(start.run)
+    return {"as_of": as_of, "season_first": season_first(as_of)}
+
+
+def processor_work(spec: PipelineSpec, work: Work) -> Callable[[Start], Completion]:
+    """What the processors of every phase do with a start."""
+    specs = {processor.name: processor for phase in spec.phases for processor in phase.processors}
+    return lambda start: run_processor(start, specs[start.processor], start.phase, work)
+
+
+def unable(spec: PipelineSpec, mode: str) -> list[str]:
+    """The processors that a mode plans and nothing here can run."""
+    able = {*REGISTRY, PREDICTIONS}
+    return [p.name for phase in spec.phases for p in planned(phase, mode) if p.name not in able]
+
+
+def listening() -> tuple[Listening, ...]:
+    """Every deployed function's subscriptions, heard in this process."""
+    kinds = {FunctionKind.GATE: "completions", FunctionKind.SERVICE: "starts"}
+    return tuple(
+        Listening(f"{function.name}--{topic}", topic, SPECIAL.get(topic, kinds[function.kind]))
+        for function in FUNCTIONS
+        for topic in function.listens
+    )
+
+
+def status_of(states: StateStore, run: RunKey, now: datetime) -> RunStatus:
+    """The status of a run that is there."""
+    plan, record = states.plan(run), states.load(run)
+    assert plan is not None, f"{run} has no plan"
+    return summarise(look(plan, record.facts, record.latches, record.control, now), record.last_entry)
+
+
+def newest(states: StateStore, pipeline: str, first: date, last: date) -> dict[tuple[date, str], RunKey]:
+    """The newest generation of each date and mode that has one here."""
+    runs = sorted(states.runs(pipeline, first, last), key=lambda run: run.generation)
+    return {(run.date, run.mode): run for run in runs}
