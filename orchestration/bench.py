@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from orchestration.batches import batch_services
 from orchestration.local import Listening, LocalRuntime
@@ -47,6 +49,7 @@ CREATE TABLE IF NOT EXISTS wide.units (
 );
 """
 DAY = date(2024, 1, 15)
+SEASON_FIRST, SEASON_LAST = date(2023, 10, 24), date(2024, 4, 14)  # of 2023-24, whose box scores the data holds
 MODE = "overnight"
 
 
@@ -313,6 +316,43 @@ def night(data: Path | None, times: int = 5) -> dict[str, object]:
 
         spent = [_timed(run) for _ in range(times)]
     return {"night_s_p50": round(statistics.median(spent), 2), "night_s_max": round(max(spent), 2), "date": str(day)}
+
+
+def season(data: Path | None) -> dict[str, object]:
+    """`tipoff backfill` of the season's dates, overnight and same_day, on an empty home, then `tipoff report`; once.
+
+    Peak memory is that of the largest process that this one has waited for.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        first, last = SEASON_FIRST, SEASON_LAST
+        if data is None:
+            from data_processors.nba.sample_season import write_sample_season
+
+            data, first, last = Path(folder) / "season", date(2025, 10, 21), date(2025, 12, 3)
+            write_sample_season(data, first=first)
+        home = ["--home", str(Path(folder) / "home"), "--json"]
+        dates = ["--from", str(first), "--to", str(last), "--mode", "overnight,same_day"]
+        began = time.perf_counter()
+        filled = _tipoff("backfill", "nba", *dates, "--data", str(data), *home)
+        took_s = time.perf_counter() - began
+        peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1_024
+        told = _tipoff("report", "nba", *home)
+    return {
+        "first": str(first),
+        "last": str(last),
+        "seconds": round(took_s, 1),
+        "peak_mb": round(peak_mb),
+        **{state: count for state, count in filled["states"].items() if count},
+        "graded": max(row["n"] for row in told["accuracy"]),
+        **{f"mae_{row['system']}": row["mae"] for row in told["accuracy"]},
+    }
+
+
+def _tipoff(*arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "orchestration.cli.main", *arguments]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    answer: dict[str, Any] = json.loads(ended.stdout)
+    return answer
 
 
 def _home(folder: str, durability: str = "process") -> AbstractContextManager[wiring.LocalHome]:

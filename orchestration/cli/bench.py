@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
         "chain_fsync": lambda: bench.chain(durability="power"),
         "wide": bench.wide,
         "night": lambda: bench.night(arguments.data),
+        "season": lambda: bench.season(arguments.data),
     }
     wanted = list(measures) if arguments.what == "all" else [arguments.what]
     figures = {}

@@ -170,9 +170,9 @@ def _proving(command: Command) -> None:
         "bench", "bench", "measure Tipoff on this machine (docs/benchmarks.md)", "tipoff bench chain --json"
     )
     bench.add_argument(
-        "what", nargs="?", default="all", choices=["all", "chain", "chain_fsync", "core", "wide", "night"]
+        "what", nargs="?", default="all", choices=["all", "chain", "chain_fsync", "core", "wide", "night", "season"]
     )
-    bench.add_argument("--data", type=Path, metavar="DIR", help="the season for `night` (the synthetic one)")
+    bench.add_argument("--data", type=Path, metavar="DIR", help="for `night` and `season` (the synthetic one)")
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:

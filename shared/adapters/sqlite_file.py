@@ -57,9 +57,6 @@ SCHEMA = (
         id INTEGER PRIMARY KEY, delivery INTEGER NOT NULL, subscription TEXT NOT NULL, attempt INTEGER NOT NULL,
         published_at INTEGER NOT NULL, topic TEXT NOT NULL, attributes TEXT NOT NULL, error TEXT NOT NULL,
         data BLOB NOT NULL)""",
-)
-
-BATCH_TABLES = (
     # Apart from their bodies, because an UPDATE rewrites the whole row and a model takes several pages.
     """CREATE TABLE batches (
         id TEXT PRIMARY KEY, due_at INTEGER, sealed INTEGER NOT NULL DEFAULT 0, leased_until INTEGER) WITHOUT ROWID""",
@@ -158,13 +155,9 @@ class SqliteFile:
             return
         with self.writing():  # two processes may be first at the same moment
             if self._is_new():
-                for statement in (*SCHEMA, *BATCH_TABLES):
+                for statement in SCHEMA:
                     execute(statement)
                 execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                execute(f"PRAGMA user_version = {VERSION}")
-            elif self._number("PRAGMA application_id") == APPLICATION_ID and self._number("PRAGMA user_version") == 1:
-                for statement in BATCH_TABLES:
-                    execute(statement)
                 execute(f"PRAGMA user_version = {VERSION}")
             self._check_format()
         if execute("PRAGMA journal_mode").fetchone()[0] != "wal":  # to change it takes the file alone, so only once

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -240,19 +239,3 @@ def test_what_one_process_wrote_another_sees(connect: Callable[[], BatchStore]) 
     assert seen is not None
     assert seen.seal == SEAL
     assert seen.ordered[0].reported_at == later(9)
-
-
-def test_a_file_from_before_there_were_batches_is_brought_up_to_date(tmp_path: Path) -> None:
-    path = tmp_path / "state.sqlite"
-    Sqlite(path).close()
-    old = sqlite3.connect(path)
-    tables = [name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'table'") if "batch" in name]
-    assert tables
-    for table in tables:
-        old.execute(f"DROP TABLE {table}")
-    old.execute("PRAGMA user_version = 1")
-    old.close()
-    store = Sqlite(path)
-    assert store.batches.create(BATCH, CHUNKS)
-    assert store.batches.batch(BATCH.id) == BATCH
-    store.close()
