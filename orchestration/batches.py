@@ -16,6 +16,7 @@ from shared.service import Refusal
 
 BEGIN_TIMEOUT_S = 300  # the inputs of a batch are read in bulk
 REPORT_TIMEOUT_S = 300  # who records the last report also consolidates
+SWEEP_TIMEOUT_S = 300  # as may the timer
 
 
 def batch_services(coordinator: Coordinator, prepare: Prepare, ready_topic: str) -> Mapping[str, Accept]:
@@ -25,6 +26,33 @@ def batch_services(coordinator: Coordinator, prepare: Prepare, ready_topic: str)
         "orders": lambda delivery: _work(prepare, ready_topic, delivery),
         "reports": lambda delivery: _count(coordinator, delivery),
     }
+
+
+class BatchSweep:
+    """What the timer finds due, as work for the pool: a MERGE that hangs must not stop the thread that gives it up."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+        self._at_work: set[str] = set()  # due until it has been looked at: not to be handed out twice
+
+    def __call__(self, limit: int) -> list[Task]:
+        due = [batch for batch in self._coordinator.due() if batch not in self._at_work]
+        return [self._task(batch) for batch in due[:limit]]
+
+    def _task(self, id: str) -> Task:
+        batch = self._coordinator.batches.batch(id)
+        assert batch is not None, f"{id} is due but not known"
+        self._at_work.add(id)
+
+        def act() -> list[Message]:
+            self._coordinator.advance(id)
+            self._at_work.discard(id)
+            return []
+
+        def failed(_reason: str, _duration_s: float) -> None:
+            self._at_work.discard(id)
+
+        return Task(delivery=None, start=batch.start, timeout_s=SWEEP_TIMEOUT_S, act=act, failed=failed)
 
 
 def _begin(coordinator: Coordinator, delivery: Delivery) -> Task:

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from orchestration.batches import batch_services
+from orchestration.batches import BatchSweep, batch_services
 from orchestration.local import Listening, LocalRuntime
 from predictions.coordinator.coordinator import Coordinator, Inputs
 from shared import wiring
@@ -234,7 +234,7 @@ def _wide(home: wiring.LocalHome, trace: Path, size: int) -> float:
         lambda start: _append_line(trace, start),
         topic_of=lambda _: phase.completion_topic,
         services=batch_services(coordinator, lambda _: predict, "wide-ready"),
-        sweeps=(coordinator.sweep,),
+        sweeps=(BatchSweep(coordinator),),
         workers=2,
     )
     began = time.perf_counter()

@@ -6,11 +6,13 @@ something is due. One thread does all bookkeeping; processors run beside it.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
+from time import monotonic
 
 from orchestration.pool import Pool, Task
 from shared import edge
@@ -20,17 +22,24 @@ from shared.core.model import Completion, Start
 from shared.ports import Delivery, Ports
 from shared.service import Refusal, Service
 
+log = logging.getLogger("tipoff.local")
+
 PULL_MAX = 64  # messages taken in one step; bounds what a crash leaves leased
 HANDLER_LEASE_S = 60  # far above any handler; a process that died is waited for this long at most
 WORK_LEASE_S = 24 * 3600  # work is held until its own timeout; a home has one writer, which lets go at opening
 SWEEP_EVERY = timedelta(seconds=1)
-CLOSE_S = 5  # for a redelivered start whose run has ended meanwhile: its store must not be closed under it
+CLOSE_POLL_S = 0.05
+CLOSE_S = 5  # for what is under way at the end: its store must not be closed under it
+TIMER_PLACES = 1  # of the pool, kept from the bus: a batch must end also where more work waits than ever gets done
 IDLE_S = 0.5  # between looks at the clock when nothing is due
 
 Work = Callable[[Start], Completion]
 
 Accept = Callable[[Delivery], Task | Refusal]
 """From a delivery to the work it asks for; raises Malformed for what can never be read."""
+
+Sweep = Callable[[int], Sequence[Task]]
+"""What the timer finds due, at most so many, as work; what fails is still due, and found again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ class LocalRuntime:
         *,
         topic_of: Callable[[Start], str],
         services: Mapping[str, Accept] | None = None,
-        sweeps: Sequence[Callable[[], None]] = (),
+        sweeps: Sequence[Sweep] = (),
         interrupt: Callable[[int], object] = lambda _: None,
         workers: int = 4,
     ) -> None:
@@ -69,7 +78,7 @@ class LocalRuntime:
             "starts": partial(processor_task, work, topic_of),
             **(services or {}),
         }
-        self._sweeps = (service.sweep, *sweeps)
+        self._sweeps = sweeps
         self._kind_of = {listener.subscription: listener.kind for listener in listening}
         self._heard = [s for s, kind in self._kind_of.items() if kind in self._handlers]
         self._worked = [s for s, kind in self._kind_of.items() if kind in self._services]
@@ -83,6 +92,7 @@ class LocalRuntime:
             if self.step():
                 continue
             if stop():
+                self._drain()
                 return
             self._wakened.wait(self._pause_s())
             self._wakened.clear()
@@ -91,15 +101,9 @@ class LocalRuntime:
         """Do all that can be done at once. False if there was nothing."""
         reported = self._report()
         handled = self._hear()
-        handed = self._hand_out()
         self._sweep()
+        handed = self._hand_out()
         return reported or handled or handed
-
-    def idle_until(self) -> datetime | None:
-        """When something will be done next by itself; None while processors are at work."""
-        if self._pool.running:
-            return None
-        return self._ports.bus.next_at() or datetime.max.replace(tzinfo=self._ports.clock.now().tzinfo)
 
     @property
     def running(self) -> list[Start]:
@@ -107,6 +111,14 @@ class LocalRuntime:
 
     def close(self) -> None:
         self._pool.close(CLOSE_S)
+
+    def _drain(self) -> None:
+        """Report what is still under way, for other runs of the home perhaps: undone, it would be done again."""
+        until = monotonic() + CLOSE_S
+        while self._pool.running and monotonic() < until:
+            if not self._report():
+                self._wakened.wait(CLOSE_POLL_S)
+                self._wakened.clear()
 
     def _report(self) -> bool:
         """Publish what the work gave, then acknowledge what asked for it: in this order nothing is lost."""
@@ -117,14 +129,19 @@ class LocalRuntime:
         messages: list[Message] = []
         done: list[Delivery] = []
         for ended in finished:
+            delivery = ended.task.delivery
+            if delivery is None:
+                if ended.messages is None:
+                    log.warning("%s, swept: %s", ended.task.start.id, ended.reason)
+                continue
             if ended.messages is None:
-                self._ports.bus.nack(ended.task.delivery, now, ended.reason)
+                self._ports.bus.nack(delivery, now, ended.reason)
                 continue
             if isinstance(ended.messages, Refusal):
-                edge.quarantine(ended.task.delivery, ended.messages, self._ports)
+                edge.quarantine(delivery, ended.messages, self._ports)
             else:
                 messages.extend(ended.messages)
-            done.append(ended.task.delivery)
+            done.append(delivery)
         if messages:
             self._ports.bus.publish(messages, now)
         if done:
@@ -137,11 +154,17 @@ class LocalRuntime:
         edge.receive(deliveries, lambda delivery: self._handlers[self._kind_of[delivery.subscription]], self._ports)
         return bool(deliveries)
 
+    @property
+    def _room(self) -> int:
+        """How much work from the bus the pool takes."""
+        return max(0, self._pool.free - TIMER_PLACES)
+
     def _hand_out(self) -> bool:
-        if not self._pool.free:
+        room = self._room
+        if not room:
             return False
         now = self._ports.clock.now()
-        deliveries = self._ports.bus.pull(self._worked, limit=self._pool.free, now=now, lease_s=WORK_LEASE_S)
+        deliveries = self._ports.bus.pull(self._worked, limit=room, now=now, lease_s=WORK_LEASE_S)
         for delivery in deliveries:
             try:
                 asked = self._services[self._kind_of[delivery.subscription]](delivery)
@@ -159,8 +182,10 @@ class LocalRuntime:
         if now < self._sweep_at <= now + SWEEP_EVERY:  # further off than that, the clock was put back
             return
         self._sweep_at = now + SWEEP_EVERY
+        self._service.sweep()
         for sweep in self._sweeps:
-            sweep()
+            for task in sweep(self._pool.free):
+                self._pool.submit(task)
 
     def _pause_s(self) -> float:
         pauses = [IDLE_S, (self._sweep_at - self._ports.clock.now()).total_seconds()]
@@ -168,7 +193,7 @@ class LocalRuntime:
         if timeout_s is not None:
             pauses.append(timeout_s)
         next_at = self._ports.bus.next_at()
-        if next_at is not None and not (self._pool.running and not self._pool.free):
+        if next_at is not None and self._room:
             pauses.append((next_at - self._ports.clock.now()).total_seconds())
         return max(0.001, min(pauses))
 

@@ -25,7 +25,7 @@ CLOSE_POLL_S = 0.01
 class Task:
     """Work that a delivery asks for: what it gives is published before the delivery is acknowledged."""
 
-    delivery: Delivery
+    delivery: Delivery | None  # none where the timer asks
     start: Start  # that it belongs to
     timeout_s: int
     act: Callable[[], Sequence[Message] | Refusal]

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from data_processors.nba.dates import as_of_date, season_first
 from data_processors.nba.runner import REGISTRY, Work, run_processor
-from orchestration.batches import batch_services
+from orchestration.batches import BatchSweep, batch_services
 from orchestration.local import Listening, LocalRuntime
 from predictions.coordinator.coordinator import Coordinator
 from predictions.coordinator.points import Points
@@ -164,7 +164,7 @@ def local_runtime(home: LocalHome, spec: PipelineSpec, service: Service, work: W
         processor_work(spec, work),
         topic_of=lambda start: completion_topics[start.phase],
         services=batch_services(coordinator, prepare, PREDICTION_READY_TOPIC),
-        sweeps=(coordinator.sweep,),
+        sweeps=(BatchSweep(coordinator),),
         interrupt=home.warehouse.interrupt,
         workers=WORKERS,
     )

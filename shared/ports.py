@@ -150,10 +150,13 @@ class BatchStore(Protocol):
         """
 
     def close(self, seal: Seal) -> None:
-        """The seal with its completion, for good; the batch is due no more. Idempotent."""
+        """The seal with its completion, for good: the first stands. The batch is due no more."""
 
-    def look_at(self, id: str, due_at: datetime | None) -> None:
-        """When the timer is to look. Overwrites; a look too many costs little."""
+    def look_at(self, id: str, due_at: datetime, now: datetime) -> None:
+        """When the timer is to look, unless an earlier look is still to come: a look too many costs little.
+
+        Nothing for a sealed batch: its lease says when, and closed it is due no more.
+        """
 
     def due(self, now: datetime, limit: int) -> tuple[str, ...]:
         """Batches that want to be looked at, the longest due first."""

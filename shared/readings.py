@@ -27,7 +27,7 @@ class RunsBefore:
     states: StateStore
 
     def read(self, plan: Plan, phase: str, now: datetime) -> Reading:
-        answers = [self._one(plan.run, before, now) for before in plan.phase_by_name[phase].runs_before]
+        answers = [self._one(plan.run, phase, before, now) for before in plan.phase_by_name[phase].runs_before]
         return Reading(
             name=RUNS_BEFORE,
             verdict=max((answer.verdict for answer in answers), key=SEVERITY.index),
@@ -35,7 +35,7 @@ class RunsBefore:
             missing=tuple(missing for answer in answers for missing in answer.missing),
         )
 
-    def _one(self, run: RunKey, before: PlannedRunBefore, now: datetime) -> Reading:
+    def _one(self, run: RunKey, phase: str, before: PlannedRunBefore, now: datetime) -> Reading:
         status = self._newest(run, before, now)
         if status is None:
             return _reading(ReadingVerdict.PASS, f"{before} has not run here; history as it was loaded")
@@ -45,7 +45,8 @@ class RunsBefore:
         if not ended and now < before.wait_until:
             return _reading(ReadingVerdict.HOLD, f"waits for {before} until {before.wait_until:%Y-%m-%d %H:%M} UTC")
         why = f"has not published: {status.reason}; goes on without it"
-        return _reading(ReadingVerdict.WARN, f"{before} {why}", Missing(processor=str(before), why=why))
+        remedy = f"once it has, `tipoff replay {run} --from {phase} --reason TEXT` takes it in"
+        return _reading(ReadingVerdict.WARN, f"{before} {why}; {remedy}", Missing(processor=str(before), why=why))
 
     def _newest(self, run: RunKey, before: PlannedRunBefore, now: datetime) -> RunStatus | None:
         """The status of its newest generation; None if it is unknown here."""

@@ -57,6 +57,15 @@ class LocalHome:
             self.warehouse.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadHome:
+    """What can be read of a home whoever writes it."""
+
+    states: StateStore
+    batches: BatchStore
+    is_written: bool  # whether a process may be at work in it
+
+
 def memory_warehouse() -> DuckDbWarehouse:
     """An empty one, for figures that nobody keeps. Whoever opens it closes it."""
     from shared.adapters.duckdb import DuckDbWarehouse
@@ -97,9 +106,9 @@ def write_home(
 
 
 @contextmanager
-def read_home(settings: Settings) -> Iterator[StateStore | None]:
-    """The state of a home, readable also while another process writes it. None if nothing has run there yet."""
-    from shared.adapters.home import HomeError
+def read_home(settings: Settings) -> Iterator[ReadHome | None]:
+    """The state of a home and its batches, also while another process writes it. None if nothing has run there yet."""
+    from shared.adapters.home import HomeError, is_written
     from shared.adapters.sqlite import Sqlite
 
     if settings.home.exists() and not settings.home.is_dir():
@@ -109,7 +118,7 @@ def read_home(settings: Settings) -> Iterator[StateStore | None]:
         return
     store = Sqlite(settings.home / STATE_FILE, read_only=True)
     try:
-        yield store.states
+        yield ReadHome(states=store.states, batches=store.batches, is_written=is_written(settings.home))
     finally:
         store.close()
 

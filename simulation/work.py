@@ -57,7 +57,7 @@ def expected_units(run: RunKey, games: Games) -> dict[str, tuple[str, ...]]:
     mode = next(mode for mode in PIPELINES[run.pipeline].modes if mode.name == run.mode)
     ahead = games(run.date + timedelta(days=mode.as_of_days))
     players = tuple(f"{game}-p{number}" for game in ahead for number in range(PLAYERS_PER_GAME))
-    return {"games": games(run.date), "next_games": ahead, "players": players}
+    return {"games": games(run.date), "next_games": ahead, "players": players, "announced": ()}
 
 
 def make_rows(processor: PlannedProcessor, units: tuple[str, ...], inputs: Mapping[str, str]) -> list[Row]:

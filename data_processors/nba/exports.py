@@ -8,8 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from shared.core.model import Start
+from data_processors.nba.dates import as_of_date
+from shared.core.model import RunKey, Start
 from shared.ports import ObjectStore
+
+WITHDRAWN = "withdrawn"
+"""Of a document that announces: the games that stood in it before and are not on the schedule any more."""
 
 LABELS = ("run", "attempt", "fence", "generated_at", "commit")
 """What says who made a document and when; the rest is its content."""
@@ -54,9 +58,9 @@ def results_content(players: Rows, grades: Rows) -> dict[str, object]:
 def tonight_content(rows: Rows) -> dict[str, object]:
     """Rows of tonight.sql, ordered by game and player, as one entry per game with what its players are expected to do.
 
-    A game of which nobody can be predicted stands with no players.
+    A game of which nobody can be predicted stands with no players. What is withdrawn is known when it is published.
     """
-    return {"games": _by_game(rows, MEETING, _predicted)}
+    return {"games": _by_game(rows, MEETING, _predicted), WITHDRAWN: []}
 
 
 def status_content(rows: Rows) -> dict[str, object]:
@@ -115,25 +119,42 @@ def game_ids(document: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(sorted(str(game.get("game_id")) for game in _entries(document, "games")))
 
 
+def announced(objects: ObjectStore, run: RunKey) -> tuple[str, ...]:
+    """The games that tonight holds, whoever published it: a run before them may have to take them back."""
+    return game_ids(_read(objects, object_name(run.date, "tonight"))) if as_of_date(run) == run.date else ()
+
+
 def publish(objects: ObjectStore, name: str, document: Mapping[str, object], start: Start) -> Published:
     """Put the document under its name, unless a newer fence stands there or it would empty what is full.
 
-    Idempotent. Object stores cannot compare and set: of two writers in the same instant the later one stands, and its
-    fence says so.
+    One that announces may be empty if its run knows that there is nothing, and says what it withdraws. Idempotent.
+    Object stores cannot compare and set: of two writers in the same instant the later one stands, as its fence says.
     """
     standing = _read(objects, name)
     fence = standing.get("fence")
     if isinstance(fence, int) and fence > start.fence:
         return Published(rows=_rows(standing), digest=_digest(standing), superseded=True)
-    if refused := _emptied(name, document, standing, start.units or ()):
+    if WITHDRAWN in document:
+        document = {**document, WITHDRAWN: _withdrawn(document, standing)}
+    if refused := _emptied(name, document, standing, start.units):
         return Published(rows=0, digest="", refused=refused)
     objects.put(name, json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode())
     return Published(rows=_rows(document), digest=_digest(document))
 
 
-def _emptied(name: str, document: Mapping[str, object], standing: Mapping[str, object], units: Sequence[str]) -> str:
+def _withdrawn(document: Mapping[str, object], standing: Mapping[str, object]) -> list[str]:
+    """The same however often it is published: what stands there withdrawn stays so until it is back."""
+    before = standing.get(WITHDRAWN)
+    gone = {*game_ids(standing), *(map(str, before) if isinstance(before, list) else ())}
+    return sorted(gone.difference(game_ids(document)))
+
+
+def _emptied(
+    name: str, document: Mapping[str, object], standing: Mapping[str, object], units: Sequence[str] | None
+) -> str:
     """Why a document would be an empty one in the place of one that is not; nothing, where it would not."""
-    if "games" not in document:
+    called_off = WITHDRAWN in document and units is not None and not units
+    if "games" not in document or called_off:
         return ""
     games, before = game_ids(document), game_ids(standing)
     if not games and (units or before):

@@ -9,16 +9,8 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 
-from data_processors.nba import scrape
+from data_processors.nba import exports, scrape
 from data_processors.nba.dates import DAY, as_of_date, season_first
-from data_processors.nba.exports import (
-    game_ids,
-    object_name,
-    publish,
-    results_content,
-    status_content,
-    tonight_content,
-)
 from shared.core.codec import to_data
 from shared.core.messages import TEXT_MAX
 from shared.core.model import Completion, Missing, PipelineSpec, ProcessorSpec, RunKey, Start, Status
@@ -104,9 +96,9 @@ REGISTRY: Mapping[str, Table | Export] = {
     "player_composite_factors": Select(),
     "ml_feature_store": Select(),
     "prediction_accuracy": Select(empty="no_predictions", names="graded_run", says="grades"),
-    "results": Export(content=results_content, queries=("results.sql", "results.grades.sql")),
-    "tonight": Export(content=tonight_content, queries=("tonight.sql",)),
-    "status": Export(content=status_content, queries=("status.sql",)),
+    "results": Export(content=exports.results_content, queries=("results.sql", "results.grades.sql")),
+    "tonight": Export(content=exports.tonight_content, queries=("tonight.sql",)),
+    "status": Export(content=exports.status_content, queries=("status.sql",)),
 }
 
 HISTORY = {
@@ -216,7 +208,7 @@ def _fill(start: Start, spec: ProcessorSpec, table: str, how: Table, work: Work)
         whys=whys,
         no_history=spec.partition == "as_of" and not written.rows and not _has_history(parameters, work),
         not_covered=spec.partition == "as_of" and start.partition > work.feed.coverage().last,
-        found=_found(spec, how, parameters, work),
+        found=_found(start, spec, how, work),
     )
 
 
@@ -241,14 +233,16 @@ def _has_history(parameters: Mapping[str, object], work: Work) -> bool:
     return bool(work.warehouse.query(sql("history.sql"), parameters)[0]["games"])
 
 
-def _found(spec: ProcessorSpec, how: Table, parameters: Mapping[str, object], work: Work) -> dict[str, tuple[str, ...]]:
+def _found(start: Start, spec: ProcessorSpec, how: Table, work: Work) -> dict[str, tuple[str, ...]]:
     """The expectations it reports, read back. What the feed cannot answer for stays unknown rather than empty."""
     if not how.found:
         return {}
-    rows = work.warehouse.query(sql(how.found), parameters)
+    rows = work.warehouse.query(sql(how.found), _parameters(start))
     found = {name: tuple(str(row["unit"]) for row in rows if row["expectation"] == name) for name in spec.finds}
-    if "next_games" in found and str(parameters["as_of"]) > str(work.feed.coverage().last):
+    if "next_games" in found and as_of_date(start.run) > work.feed.coverage().last:
         del found["next_games"]
+    if "announced" in found and not found["games"]:
+        found["announced"] = exports.announced(work.objects, start.run)
     return found
 
 
@@ -314,7 +308,7 @@ def _publish(start: Start, export: Export, work: Work) -> Result:
     missing: tuple[str, ...] = ()
     if "games" in content and start.units is not None:
         expected = set(start.units)
-        missing = tuple(sorted(expected.difference(game_ids(content))))
+        missing = tuple(sorted(expected.difference(exports.game_ids(content))))
     document = {
         "run": str(start.run),
         "attempt": start.attempt,
@@ -327,7 +321,7 @@ def _publish(start: Start, export: Export, work: Work) -> Result:
         "synthetic": work.feed.coverage().synthetic,
         **content,
     }
-    published = publish(work.objects, object_name(start.run.date, start.processor), document, start)
+    published = exports.publish(work.objects, exports.object_name(start.run.date, start.processor), document, start)
     if published.superseded:
         status, reason = Status.SKIPPED, "superseded"
     elif published.refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from pathlib import Path
+from shlex import quote
 from time import monotonic
 
 from rich.console import Console
@@ -15,7 +16,15 @@ from data_processors.nba.runner import create_tables
 from orchestration.backfill import Backfill, End
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
-from orchestration.cli.options import check_dates, check_modes, home_option, settings_of, spec_of, waiting
+from orchestration.cli.options import (
+    check_dates,
+    check_modes,
+    check_source,
+    home_option,
+    settings_of,
+    spec_of,
+    waiting,
+)
 from orchestration.runs import Runs
 from shared import wiring
 from shared.config.settings import Settings
@@ -40,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     with wiring.write_home(
         settings, command=command, wait_s=arguments.wait, waiting=waiting(console, settings)
     ) as home:
+        check_source(home, spec, feed, console)
         create_tables(home.warehouse)
         with Shown(console, settings, arguments.data) as shown:
             backfill = Backfill(
@@ -81,13 +91,14 @@ class Shown:
     def __init__(self, console: Console, settings: Settings, data: Path) -> None:
         self._console, self._settings, self._data = console, settings, data
         self._bar = Progress(
-            *(MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}")),
+            *(MofNCompleteColumn(), TextColumn("runs"), BarColumn(), TimeRemainingColumn()),
+            *(TextColumn("left "), TextColumn("{task.description}")),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
         self._task = TaskID(0)
-        self._all = self._ended = self._said = 0
+        self._all = self._there = self._ended = self._said = 0
         self._began = monotonic()
 
     def __enter__(self) -> Shown:
@@ -98,7 +109,7 @@ class Shown:
         self._bar.stop()
 
     def found(self, there: int, all_runs: int) -> None:
-        self._all = all_runs
+        self._all, self._there = all_runs, there
         self._task = self._bar.add_task("", total=all_runs, completed=there)
         if there:
             self._console.print(f"{there} of {all_runs} runs are there already.")
@@ -121,8 +132,14 @@ class Shown:
             )
         tenth = self._ended * 100 // self._all // SAID_EVERY
         if not end.before and not self._console.is_terminal and tenth > self._said:
-            self._console.print(f"{self._ended} of {self._all} runs, {monotonic() - self._began:.0f} s")
+            self._console.print(f"{self._ended} of {self._all} runs, {self._pace()}")
         self._said = tenth
+
+    def _pace(self) -> str:
+        """How long it has taken, and how long the rest will take if it goes on like this."""
+        took_s, left = monotonic() - self._began, self._all - self._ended
+        rest = f", about {show.span(took_s / (self._ended - self._there) * left)} left" if left else ""
+        return f"{show.span(took_s)}{rest}"
 
     def remedy(self, end: End) -> str:
         """The command that helps with a run that has not ended well."""
@@ -131,7 +148,7 @@ class Shown:
             run = end.run
             return (
                 f"tipoff run {run.pipeline} --date {run.date} --mode {run.mode} --generation {run.generation + 1}"
-                f" --data {self._data}{home}"
+                f" --data {quote(str(self._data))}{home}"
             )
         return f"tipoff explain {end.run}{home}"
 

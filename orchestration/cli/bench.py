@@ -9,12 +9,15 @@ from collections.abc import Callable
 from orchestration.cli import show
 from orchestration.cli.main import OK
 from orchestration.cli.options import settings_of
+from shared import wiring
 
 
 def run(arguments: argparse.Namespace) -> int:
     from orchestration import bench
 
     settings = settings_of(arguments)
+    if arguments.data:
+        wiring.open_feed(arguments.data)  # it refuses now what would end minutes of measuring
     console = show.console(settings, stderr=arguments.json)
     measures: dict[str, Callable[[], dict[str, object]]] = {
         "core": bench.core,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from rich.markup import escape
 
 from orchestration.cli import show
+from orchestration.cli.batch import BatchStatus, batches_of
 from orchestration.cli.main import OK, UsageError
-from orchestration.cli.options import run_key_of, settings_of
+from orchestration.cli.options import goes_on_line, run_key_of, settings_of
 from orchestration.cli.status import status_of
 from shared import wiring
 from shared.core.codec import to_data
@@ -22,21 +24,25 @@ QUARANTINED_MAX = 1_000  # the newest; more than that is another command's work
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     key = run_key_of(arguments.run)
-    with wiring.read_home(settings) as states:
-        if states is None:
+    with wiring.read_home(settings) as home:
+        if home is None:
             raise UsageError(f"--home {settings.home}: nothing has run there yet")
-        status = status_of(states, key)
-        entries = states.ledger(key)
-        refused = [item for item in states.quarantined(QUARANTINED_MAX) if item.run == arguments.run]
+        status = status_of(home.states, key)
+        entries = home.states.ledger(key)
+        batches = batches_of(home, key, show.utc_now())
+        goes_on = goes_on_line(status, home, settings)
+        refused = [item for item in home.states.quarantined(QUARANTINED_MAX) if item.run == arguments.run]
     phases = status.phases
-    if arguments.phase:
+    if arguments.phase is not None:
         phases = tuple(phase for phase in phases if phase.phase == arguments.phase)
         if not phases:
             known = ", ".join(phase.phase for phase in status.phases)
             raise UsageError(f"--phase {arguments.phase!r} is not planned in {key}; planned: {known}")
         entries = tuple(entry for entry in entries if entry.gate in _gates_around(status, arguments.phase))
     if arguments.json:
-        show.print_json({**to_json(status, phases, entries), "quarantined": [_refused(item) for item in refused]})
+        show.print_json(
+            {**to_json(status, phases, entries, batches), "quarantined": [_refused(item) for item in refused]}
+        )
         return OK
     console = show.console(settings)
     console.print(show.headline(status), soft_wrap=True)
@@ -46,6 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(f"\n[bold]{phase.phase}[/] {phase.state}: {escape(_gate_line(phase))}", soft_wrap=True)
         if phase.opened_at is not None:
             console.print(show.processor_table(phase))
+        for batch in batches:
+            if batch.phase == phase.phase:
+                console.print("\n".join(show.batch_lines(batch, show.utc_now())), soft_wrap=True)
     console.print("\n[bold]Decisions[/]")
     for entry in entries:
         console.print(show.decision_line(entry), soft_wrap=True)
@@ -55,11 +64,18 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(f"{item.at:%Y-%m-%d %H:%M:%S}  {item.topic}: {escape(item.reason)}", soft_wrap=True)
     if line := show.next_line(status, show.utc_now()):
         console.print(f"\n{line}")
+    if goes_on:
+        console.print(escape(goes_on), soft_wrap=True)
     return OK
 
 
-def to_json(status: RunStatus, phases: tuple[PhaseStatus, ...], entries: tuple[LedgerEntry, ...]) -> dict[str, object]:
-    """The documented form of `tipoff explain --json`: that of status for one run, with processors and decisions."""
+def to_json(
+    status: RunStatus,
+    phases: tuple[PhaseStatus, ...],
+    entries: tuple[LedgerEntry, ...],
+    batches: Sequence[BatchStatus],
+) -> dict[str, object]:
+    """The documented form of `tipoff explain --json`: that of status for one run, with what stands behind it."""
     kept = {phase.phase for phase in phases}
     data = status.to_json()
     described = {phase.phase: phase for phase in phases}
@@ -68,7 +84,13 @@ def to_json(status: RunStatus, phases: tuple[PhaseStatus, ...], entries: tuple[L
     rows = data["phases"]
     assert isinstance(rows, list)
     data["phases"] = [
-        {**row, "processors": _processors(described[row["phase"]])} for row in rows if row["phase"] in kept
+        {
+            **row,
+            "processors": _processors(described[row["phase"]]),
+            "batches": [batch.to_json() for batch in batches if batch.phase == row["phase"]],
+        }
+        for row in rows
+        if row["phase"] in kept
     ]
     data["decisions"] = [
         {
@@ -118,4 +140,6 @@ def _gate_line(phase: PhaseStatus) -> str:
         return phase.reason
     opened = f"opened {show.moment(phase.opened_at)}"
     deadline = f"deadline {show.moment(phase.deadline_at)} ({phase.deadline_from})"
+    if not phase.decision:  # nothing was expected: the run ended here, and that gate was never asked
+        return f"{opened}, {deadline}"
     return f"{opened}, {deadline}; the gate behind it: {phase.decision}, {phase.reason}"

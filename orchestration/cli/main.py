@@ -6,6 +6,7 @@ Commands import what they need when they run, so that `tipoff --help` answers at
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ OK, NOT_PUBLISHED, USAGE = 0, 1, 2
 GENERATION_MAX = 9_999  # four digits of the fence
 DAYS_MAX = 100_000  # some hours
 PARALLEL_MAX = 16  # they share one warehouse: more only wait for each other
+REASON_MAX = 500  # characters; it stands in a line of every command that shows the run
 
 EPILOG = """\
 exit codes:
@@ -29,6 +31,7 @@ exit codes:
 
 examples:
   tipoff run nba --date 2024-01-15 --mode overnight --data ../shared/data/nba
+  tipoff backfill nba --from 2024-01-01 --to 2024-01-31 --data ../shared/data/nba
   tipoff status nba --date 2024-01-15
   tipoff explain nba.2024-01-15.overnight.1 --phase analytics
 """
@@ -42,6 +45,9 @@ class UsageError(Exception):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character gets its number instead
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if not hasattr(arguments, "module"):
@@ -76,7 +82,7 @@ def code_of(error: Exception) -> int | None:
 def build_parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print JSON for machines (docs/cli.md)")
-    common.add_argument("--home", type=Path, metavar="DIR", help="where state, warehouse and exports are (.tipoff)")
+    common.add_argument("--home", type=folder, metavar="DIR", help="where state, warehouse and exports are (.tipoff)")
     parser = argparse.ArgumentParser(
         prog="tipoff",
         description="Daily data pipelines whose gates start on data, open degraded rather than standing still, "
@@ -172,13 +178,13 @@ def _proving(command: Command) -> None:
     bench.add_argument(
         "what", nargs="?", default="all", choices=["all", "chain", "chain_fsync", "core", "wide", "night", "season"]
     )
-    bench.add_argument("--data", type=Path, metavar="DIR", help="for `night` and `season` (the synthetic one)")
+    bench.add_argument("--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one)")
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("pipeline")
     run.add_argument("--date", type=read_date, required=True, metavar="YYYY-MM-DD", help="the run's date")
-    run.add_argument("--mode", help="overnight: finished games (the mode that the date has today)")
+    run.add_argument("--mode", help="overnight, same_day or tomorrow (the one that the date has today)")
     _data(run)
     run.add_argument(
         "--generation", type=number_to(GENERATION_MAX), help="a deliberate re-run is a new generation (the latest)"
@@ -199,8 +205,8 @@ def _replay_options(replay: argparse.ArgumentParser) -> None:
     replay.add_argument(
         "--from", dest="from_phase", default="", metavar="PHASE", help="the first phase (the run's own)"
     )
-    replay.add_argument("--reason", required=True, help="why, for those who read it later")
-    replay.add_argument("--data", type=Path, metavar="DIR", help="as for `run` (where the run had them)")
+    replay.add_argument("--reason", type=one_line, required=True, help="why, for those who read it later")
+    replay.add_argument("--data", type=folder, metavar="DIR", help="as for `run` (where the run had them)")
     _standing_by(replay)
 
 
@@ -231,7 +237,7 @@ def _from_and_to(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 def _data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="games, player_box, team_box: Parquet or CSV"
+        "--data", type=folder, required=True, metavar="DIR", help="games, player_box, team_box: Parquet or CSV"
     )
 
 
@@ -253,10 +259,14 @@ def _wait(parser: argparse.ArgumentParser) -> None:
 
 
 def read_date(text: str) -> date:
+    """Reads YYYY-MM-DD, as run keys are written; the standard has other forms, such as 2024-W03-2."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a date YYYY-MM-DD") from None
+        day = None
+    if day is None or text != str(day):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date YYYY-MM-DD")
+    return day
 
 
 def number_to(most: int) -> Callable[[str], int]:
@@ -268,6 +278,25 @@ def number_to(most: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def folder(text: str) -> Path:
+    """Reads the name of a folder. An empty one, of a variable that was never set, would mean the current folder."""
+    try:
+        text.encode()  # what the system hands over as bytes that are no text cannot be kept or shown
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8; rename the folder") from None
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} does not name a folder; `.` is the current one")
+    return Path(text)
+
+
+def one_line(text: str) -> str:
+    """Reads what a person says: kept for good and shown in many places, so nothing in it may move a cursor."""
+    line = " ".join(text.split())
+    if not line.isprintable() or len(line) > REASON_MAX:
+        raise argparse.ArgumentTypeError(f"{line[:40]!r} is not a line of at most {REASON_MAX} printable characters")
+    return line
 
 
 def seconds(text: str) -> float:

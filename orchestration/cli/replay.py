@@ -6,12 +6,14 @@ import argparse
 import os
 import pwd
 from pathlib import Path
+from shlex import quote
 
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import (
     check_dates,
     check_modes,
+    check_source,
     home_option,
     run_key_of,
     settings_of,
@@ -37,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     with wiring.write_home(
         settings, command=f"tipoff replay {original}", wait_s=arguments.wait, waiting=waiting(console, settings)
     ) as home:
+        check_source(home, spec, feed, console)
         runs = Runs(home, spec, feed, settings.commit)
         act = Act(actor=_login_name(), reason=arguments.reason, at=home.clock.now())
         key = runs.replay(original, arguments.from_phase, act)
@@ -47,15 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show.print_json({"runs": [status.to_json()]})
     else:
-        goes_on = f"tipoff run {spec.name} --date {key.date} --mode {key.mode} --data {folder}{home_option(settings)}"
+        command = f"tipoff run {spec.name} --date {key.date} --mode {key.mode}"
+        goes_on = f"`{command} --data {quote(str(folder))}{home_option(settings)}`"
         report(console, settings, status, goes_on=goes_on)
     return OK if status.state.well else NOT_PUBLISHED
 
 
 def _folder_of(settings: Settings, run: RunKey) -> Path:
     """Where the run had its data; UsageError that names --data where that is gone."""
-    with wiring.read_home(settings) as states:
-        plan = states.plan(run) if states else None
+    with wiring.read_home(settings) as home:
+        plan = home.states.plan(run) if home else None
     if plan is None:
         command = f"tipoff status {run.pipeline} --date {run.date}"
         raise UsageError(f"run {run} is not in {settings.home}; `{command}` lists those that are")

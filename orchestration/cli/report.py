@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from datetime import date
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from orchestration.cli.main import OK, UsageError
 from orchestration.cli.options import settings_of, spec_of, waiting
 from shared import wiring
 
+NARROWEST = 80  # below it rich would cut figures, and the terminal only breaks lines
 DASH = "-"  # where there is nothing to say a figure of
 
 
@@ -26,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             show.print_json({"queries": queries})
         else:
-            show.print_text("\n".join(queries.values()))
+            show.print_text("\n".join(f"{query.strip()};\n" for query in queries.values()).rstrip())
         return OK
     first, last = arguments.first or date.min, arguments.last or date.max
     if first > last:
@@ -46,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not found.runs:
         console.print(f"No run of {spec.name} of these dates in {settings.home}.", soft_wrap=True)
         return OK
-    console.print(runs_table(found.runs))
+    print_table(console, runs_table(found.runs))
     print_accuracy(console, found.accuracy)
     return OK
 
@@ -56,39 +58,52 @@ def _day(day: date | None) -> str | None:
 
 
 def runs_table(rows: report.Rows) -> Table:
+    """By mode; a state that no run is in has no column."""
     states = ("published", "degraded", "nothing_expected", "failed", "blocked", "running")
+    counted = [name for name in (*states, "replays") if any(row[name] for row in rows)]
+    table: dict[str, list[str]] = {"runs": [str(row["runs"]) for row in rows]}
+    for name in counted:
+        table[name.replace("_", " ")] = [str(row[name]) for row in rows]
+    for name in ("p50", "p95", "max"):
+        table[f"{name} s"] = [_figure(row[f"duration_{name}_s"], ".2f") for row in rows]
+    table["complete"] = [_figure(row["completeness_mean"], ".1%") for row in rows]
+    table["lowest"] = [_figure(row["completeness_min"], ".1%") for row in rows]
+    return figures_table("mode", [str(row["mode"]) for row in rows], table)
+
+
+def figures_table(of: str, names: list[str], columns: Mapping[str, list[str]]) -> Table:
+    """Names, and figures beside them; headings break, figures do not."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("mode", no_wrap=True)
-    for name in ("runs", *states, "replays", "p50", "p95", "max", "completeness, lowest"):
-        table.add_column(name.replace("_", " "), justify="right")
-    for row in rows:
-        times = [_figure(row[f"duration_{name}_s"], ".2f", " s") for name in ("p50", "p95", "max")]
-        complete = f"{_figure(row['completeness_mean'], '.1%')}, {_figure(row['completeness_min'], '.1%')}"
-        counts = [str(row[name]) for name in ("runs", *states, "replays")]
-        table.add_row(str(row["mode"]), *counts, *times, complete)
+    table.add_column(of, no_wrap=True)
+    for name, figures in columns.items():
+        table.add_column(name, justify="right", no_wrap=len(name) <= max(map(len, figures)))
+    for number, name in enumerate(names):
+        table.add_row(name, *(figures[number] for figures in columns.values()))
     return table
 
 
 def print_accuracy(console: Console, rows: report.Rows) -> None:
-    """The graded predictions by system, beside the baselines."""
+    """The graded predictions by system, beside the baselines; narrow enough for a terminal of 80."""
     if not rows:
         console.print("\nNo prediction has been graded yet: a night grades what was predicted before it.")
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("points of a player", no_wrap=True)
-    for name in ("graded", "MAE", "bias", "inside the 80 % interval", "the ensemble's MAE beside it"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        same = row["system"] == "ensemble"
-        table.add_row(
-            str(row["system"]).replace("_", " "),
-            f"{row['n']:,}",
-            _figure(row["mae"], ".3f"),
-            _figure(row["bias"], "+.3f"),
-            _figure(row["inside_share"], ".1%"),
-            "" if same else _figure(row["ensemble_difference_pct"], "+.1f", " %"),
-        )
+    beside = [
+        "" if row["system"] == "ensemble" else _figure(row["ensemble_difference_pct"], "+.1f", "%") for row in rows
+    ]
+    columns = {
+        "graded": [f"{row['n']:,}" for row in rows],
+        "MAE": [_figure(row["mae"], ".3f") for row in rows],
+        "bias": [_figure(row["bias"], "+.3f") for row in rows],
+        "inside 80 %": [_figure(row["inside_share"], ".1%") for row in rows],
+        "ensemble's MAE to it": beside,
+    }
     console.print()
+    names = [str(row["system"]).replace("_", " ") for row in rows]
+    print_table(console, figures_table("points of a player", names, columns))
+
+
+def print_table(console: Console, table: Table) -> None:
+    console.width = max(console.width, NARROWEST)
     console.print(table)
 
 

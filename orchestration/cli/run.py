@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -13,7 +14,15 @@ from rich.status import Status
 from data_processors.nba.runner import bootstrap, create_tables, history_before
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
-from orchestration.cli.options import check_dates, check_modes, home_option, settings_of, spec_of, waiting
+from orchestration.cli.options import (
+    check_dates,
+    check_modes,
+    check_source,
+    home_option,
+    settings_of,
+    spec_of,
+    waiting,
+)
 from orchestration.runs import Runs, newest
 from shared import wiring
 from shared.config.settings import Settings
@@ -27,7 +36,9 @@ TOLD = ("open", "block", "fail", "done")  # a wait is what the spinner is for
 def run(arguments: argparse.Namespace) -> int:
     settings, spec = settings_of(arguments), spec_of(arguments.pipeline)
     feed = wiring.open_feed(arguments.data)
-    mode = arguments.mode or mode_for(arguments.date, show.utc_now(), spec.zone)
+    mode = arguments.mode
+    if mode is None:
+        mode = mode_for(arguments.date, show.utc_now(), spec.zone)
     check_modes(spec, [mode])
     check_dates({"--date": arguments.date}, feed)
     console = show.console(settings, stderr=arguments.json)
@@ -39,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         waiting=waiting(console, settings),
         durability="power" if arguments.fsync else "process",
     ) as home:
+        check_source(home, spec, feed, console)
         runs = Runs(home, spec, feed, settings.commit)
         key = RunKey(spec.name, arguments.date, mode)
         key = replace(key, generation=arguments.generation or _newest_generation(runs, key))
@@ -47,7 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
         coverage = feed.coverage()
         label = " [yellow](synthetic)[/]" if coverage.synthetic else ""
         console.print(f"[bold]{key}[/] on {coverage.source}{label}, home {settings.home}", soft_wrap=True)
+        before = runs.status(key) if arguments.look_again else None
         status = drive(runs, key, console, patience_s=arguments.patience)
+    if before and before.ended_at and before.ended_at == status.ended_at:
+        console.print("The sources have looked again: nothing to publish anew.")
     if arguments.json:
         show.print_json({"runs": [status.to_json()]})
     else:
@@ -93,7 +108,9 @@ def report(console: Console, settings: Settings, status: RunStatus, *, goes_on: 
     if status.state in (RunState.PUBLISHED, RunState.DEGRADED):
         folder = settings.home / wiring.EXPORTS / status.run.pipeline / str(status.run.date)
         for path in sorted(folder.glob("*.json")):
-            console.print(f"{path} ({path.stat().st_size:,} bytes)", soft_wrap=True)
+            writer = json.loads(path.read_text(encoding="utf-8"))["run"]
+            by = "" if writer == str(status.run) else f", by {writer}"
+            console.print(f"{path} ({path.stat().st_size:,} bytes{by})", soft_wrap=True)
     if line := show.next_line(status, show.utc_now()):
         console.print(line)
     if not status.state.well:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from orchestration.cli.batch import BatchStatus
 from shared.config.settings import Settings
 from shared.core.model import END, LedgerEntry
 from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
@@ -44,7 +45,7 @@ def console(settings: Settings, *, stderr: bool = False) -> Console:
 
 
 def print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")  # ASCII: it reads the same whatever the locale
 
 
 def print_text(text: str) -> None:
@@ -64,7 +65,9 @@ def decision_line(entry: LedgerEntry, since: datetime | None = None) -> str:
     )
 
 
-def run_table(status: RunStatus) -> Table:
+def run_table(status: RunStatus, batches: Sequence[BatchStatus] = ()) -> Table:
+    """Each phase in a line; how far the batch is that a phase waits for."""
+    units = {batch.phase: f" ({batch.ended:,} of {batch.units:,} units)" for batch in batches if not batch.sealed_at}
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("phase", "state", "done", "missing", "took", "gate behind it"):
         table.add_column(name, no_wrap=name in ("phase", "state", "done", "took"))
@@ -72,7 +75,7 @@ def run_table(status: RunStatus) -> Table:
         table.add_row(
             phase.phase,
             f"[{STYLE.get(phase.state, '')}]{phase.state}[/]" if STYLE.get(phase.state) else phase.state,
-            f"{phase.done} of {phase.expected}",
+            f"{phase.done} of {phase.expected}{units.get(phase.phase, '')}",
             escape(shorten(phase.missing)),
             took(phase.opened_at, phase.passed_at),
             escape(gate_text(phase)),
@@ -104,6 +107,23 @@ def processor_table(phase: PhaseStatus) -> Table:
     return table
 
 
+def batch_lines(batch: BatchStatus, now: datetime) -> list[str]:
+    """How far a batch is, and why units are not done."""
+    counts = ", ".join(f"{count:,} {state}" for state, count in batch.counts.items() if count)
+    ended = f"{batch.ended:,} of {batch.units:,} units have ended" + (f": {counts}" if counts else "")
+    if batch.sealed_at:
+        when = f"sealed {moment(batch.sealed_at)}, {batch.reason}"
+    else:
+        when = f"{batch.chunks_ended} of {batch.chunks} chunks, deadline {moment(batch.deadline_at)}"
+        if batch.next_look_at:
+            when += f", next look {moment(batch.next_look_at, now)}"
+    lines = [f"batch [bold]{batch.batch}[/]: {ended}; {escape(when)}"]
+    for cause in batch.causes:
+        told = f"  {len(cause.units):,} {cause.state}: {cause.reason} ({shorten(cause.units)})"
+        lines.append(escape(told))
+    return lines
+
+
 def headline(status: RunStatus) -> str:
     style = STYLE[status.state]
     text = f"[bold]{status.run}[/] is [{style}]{status.state}[/]"
@@ -130,8 +150,13 @@ def moment(instant: datetime, now: datetime | None = None) -> str:
     text = f"{instant:%Y-%m-%d %H:%M:%S} UTC"
     if now is None:
         return text
-    minutes = round((instant - now).total_seconds() / 60)
-    return f"{text} (in {minutes} min)" if minutes > 0 else f"{text} (now)"
+    left_s = (instant - now).total_seconds()
+    return f"{text} (in {span(left_s)})" if left_s > 0 else f"{text} (now)"
+
+
+def span(seconds: float) -> str:
+    """So long, as roughly as a person who waits wants to know it."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def took(first: datetime | None, last: datetime | None) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+
+from rich.markup import escape
 
 from orchestration.cli import show
+from orchestration.cli.batch import batches_of
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
-from orchestration.cli.options import settings_of, spec_of
+from orchestration.cli.options import goes_on_line, settings_of, spec_of
 from shared import wiring
+from shared.config.settings import Settings
 from shared.core.fold import look
 from shared.core.model import RunKey
 from shared.core.status import RunStatus, summarise
@@ -17,21 +22,28 @@ from shared.ports import StateStore
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     spec = spec_of(arguments.pipeline)
-    with wiring.read_home(settings) as states:
-        runs = states.runs(spec.name, arguments.date, arguments.date) if states else ()
-        statuses = [status_of(states, run) for run in runs if states]
-    if arguments.json:
-        show.print_json({"runs": [status.to_json() for status in statuses]})
-    else:
-        console = show.console(settings)
-        if not statuses:
-            console.print(f"No run of {spec.name} for {arguments.date} in {settings.home}.")
-        for status in statuses:
-            console.print(show.headline(status), soft_wrap=True)
-            console.print(show.run_table(status))
-            console.print(show.next_line(status, show.utc_now()))
+    with wiring.read_home(settings) as home:
+        runs = home.states.runs(spec.name, arguments.date, arguments.date) if home else ()
+        statuses = [status_of(home.states, run) for run in runs if home]
+        if arguments.json:
+            show.print_json({"runs": [status.to_json() for status in statuses]})
+        elif home and statuses:
+            _print(home, settings, statuses)
+        else:
+            show.console(settings).print(f"No run of {spec.name} for {arguments.date} in {settings.home}.")
     latest = {status.run.mode: status for status in sorted(statuses, key=lambda status: status.run.generation)}
     return OK if latest and all(status.state.well for status in latest.values()) else NOT_PUBLISHED
+
+
+def _print(home: wiring.ReadHome, settings: Settings, statuses: Sequence[RunStatus]) -> None:
+    console, now = show.console(settings), show.utc_now()
+    for status in statuses:
+        open_batches = [] if status.state.well else batches_of(home, status.run, now)
+        console.print(show.headline(status), soft_wrap=True)
+        console.print(show.run_table(status, open_batches))
+        console.print(show.next_line(status, now))
+        if line := goes_on_line(status, home, settings):
+            console.print(escape(f"{line}\n"), soft_wrap=True)
 
 
 def status_of(states: StateStore, run: RunKey) -> RunStatus:

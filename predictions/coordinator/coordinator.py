@@ -12,7 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
+from shared import edge
 from shared.core.batch import (
+    SHARED_TEXT_MAX,
+    UNIT_ID_MAX,
+    UNIT_TEXT_MAX,
     Batch,
     Chunk,
     ChunkOrder,
@@ -31,11 +35,13 @@ from shared.core.batch import (
     deadline_of,
     decide_batch,
     ends,
+    gives_up_at,
     rest_after,
     strange,
     tally,
+    under_way,
 )
-from shared.core.messages import completion_message, order_message
+from shared.core.messages import UNITS_MAX, completion_message, order_message
 from shared.core.model import Completion, Start
 from shared.ports import BatchStore, Bus, Clock, Written
 from shared.service import Refusal
@@ -92,15 +98,15 @@ class Coordinator:
         if record.seal and record.seal.completion:  # who sent the start may not have heard
             self._publish(record.seal.completion)
             return
-        waiting = [(each.chunk, each.number, each.rest) for each in record.ordered if each.reported_at is None]
-        self._order(record.batch, waiting)
+        if record.seal is None:
+            self._order(record.batch, under_way(record))
         self.advance(record.batch.id)
 
     def on_report(self, report: ChunkReport) -> Refusal | None:
         """Record what a worker says of a chunk; who records the last one ends the batch."""
-        if self.batches.batch(report.batch) is None:
-            return Refusal(f"batch {report.batch} is not known")
         chunk = next(iter(self.batches.chunks(report.batch, [report.chunk])), None)
+        if chunk is None and self.batches.batch(report.batch) is None:
+            return Refusal(f"batch {report.batch} is not known")
         ordered = self.batches.ordered(report.batch, report.chunk)
         if refused := strange(report, chunk, ordered):
             return Refusal(refused)
@@ -114,10 +120,9 @@ class Coordinator:
             self.advance(report.batch)
         return None
 
-    def sweep(self) -> None:
-        """The timer's walk through the same door."""
-        for batch in self.batches.due(self.clock.now(), SWEEP_MAX):
-            self.advance(batch)
+    def due(self) -> tuple[str, ...]:
+        """For the timer: the batches to be advanced now, through the same door."""
+        return self.batches.due(self.clock.now(), SWEEP_MAX)
 
     # --- the path of one look -----------------------------------------------------------------------
 
@@ -130,24 +135,24 @@ class Coordinator:
             case Due(orders=orders, next_look_at=next_look_at):
                 mine = self.batches.order(batch, [Ordered(chunk=c, number=n, at=now, rest=r) for c, n, r in orders])
                 self._order(record.batch, [(each.chunk, each.number, each.rest) for each in mine])
-                self.batches.look_at(batch, next_look_at)
+                self.batches.look_at(batch, next_look_at, now)
             case Sealed(reason=reason):
                 self._end(record.batch, reason)
 
     def _begin(self, start: Start) -> None:
         inputs, now = self.gather(start), self.clock.now()
+        _check(batch_id(start), inputs)
         units = [Unit(id=unit, inputs=text) for unit, text in sorted(inputs.units.items())]
-        chunks = chunked(units)
+        settled = [UnitResult(unit=unit, state=UnitState.SKIPPED, reason=why) for unit, why in inputs.skipped.items()]
+        settled += [_too_long(unit) for unit in units if len(unit.inputs) > UNIT_TEXT_MAX]
+        chunks = chunked([unit for unit in units if len(unit.inputs) <= UNIT_TEXT_MAX])
         batch = Batch(
             start=start,
             created_at=now,
             deadline_at=deadline_of(start, now),
             chunks=len(chunks),
             shared=inputs.shared,
-            settled=tuple(
-                UnitResult(unit=unit, state=UnitState.SKIPPED, reason=why)
-                for unit, why in sorted(inputs.skipped.items())
-            ),
+            settled=tuple(sorted(settled, key=lambda result: result.unit)),
         )
         self.batches.create(batch, chunks)
 
@@ -169,21 +174,32 @@ class Coordinator:
             self.bus.publish(messages, self.clock.now())
 
     def _end(self, batch: Batch, reason: str) -> None:
-        """Seal, consolidate, report. Whoever dies on the way is followed by the sweep, when the lease has lapsed."""
+        """Seal, consolidate, report. Whoever dies or fails on the way is followed by the sweep, once the lease is over.
+
+        What fails for too long is reported as failed: no try may help, and the batch would be taken up for ever.
+        """
         now = self.clock.now()
         seal = self.batches.seal(Seal(batch=batch.id, reason=reason, at=now), now, SEAL_LEASE_S)
         if seal is None:
             return
         ended = tally(batch, self.batches.chunks(batch.id), self.batches.reports(batch.id))
-        written = self._written(batch.start, ended)
-        completion = conclude(
-            batch,
-            ended,
-            rows=written.rows,
-            digest=written.digest,
-            superseded=written.superseded,
-            duration_s=round((seal.at - batch.created_at) / timedelta(seconds=1), 3),
-        )
+        written = edge.attempt(lambda: self._written(batch.start, ended))
+        duration_s = round((seal.at - batch.created_at) / timedelta(seconds=1), 3)
+        if isinstance(written, str):
+            log.warning("%s could not be consolidated: %s", batch.id, written)
+            if not gives_up_at(batch, seal) <= self.clock.now() < now + timedelta(seconds=SEAL_LEASE_S):
+                return  # to be tried again; or, out of its lease, another's to say
+            lost = f"{len(ended.of(UnitState.DONE))} units are done, but what they gave could not be written: {written}"
+            completion = edge.failure(batch.start, lost, duration_s)
+        else:
+            completion = conclude(
+                batch,
+                ended,
+                rows=written.rows,
+                digest=written.digest,
+                superseded=written.superseded,
+                duration_s=duration_s,
+            )
         self._publish(completion)
         self.batches.close(replace(seal, completion=completion))
 
@@ -196,6 +212,25 @@ class Coordinator:
 
     def _publish(self, completion: Completion) -> None:
         self.bus.publish([completion_message(completion, self.completion_topic)], self.clock.now())
+
+
+def _check(batch: str, inputs: Inputs) -> None:
+    """Raises ValueError where no message could tell of such a batch."""
+    remedy = "check what gathers its inputs"
+    units = [*inputs.units, *inputs.skipped]
+    if len(units) > UNITS_MAX:
+        raise ValueError(f"{batch}: {len(units)} units, at most {UNITS_MAX}; {remedy}")
+    if wrong := [unit for unit in units if not 1 <= len(unit) <= UNIT_ID_MAX]:
+        raise ValueError(f"{batch}: unit {wrong[0][:60]!r}: an id has 1 to {UNIT_ID_MAX} characters; {remedy}")
+    if len(inputs.shared) > SHARED_TEXT_MAX:
+        raise ValueError(
+            f"{batch}: its units share {len(inputs.shared)} characters, at most {SHARED_TEXT_MAX}; {remedy}"
+        )
+
+
+def _too_long(unit: Unit) -> UnitResult:
+    reason = f"its inputs have {len(unit.inputs)} characters, at most {UNIT_TEXT_MAX}"
+    return UnitResult(unit=unit.id, state=UnitState.FAILED, reason=reason)
 
 
 def _open(chunk: Chunk, rest: Sequence[str]) -> tuple[Unit, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from shared import edge
-from shared.core.batch import ChunkOrder, ChunkReport, Unit, UnitResult, UnitState
+from shared.core.batch import UNIT_TEXT_MAX, ChunkOrder, ChunkReport, Unit, UnitResult, UnitState
+from shared.core.messages import TEXT_MAX
 
 Predict = Callable[[Unit], UnitResult]
 """From a unit to how it ended; raises for what may pass by itself."""
@@ -23,6 +25,9 @@ def answer(order: ChunkOrder, prepare: Prepare) -> ChunkReport:
 
 def _one(unit: Unit, predict: Predict) -> UnitResult:
     done = edge.attempt(lambda: predict(unit))
-    if isinstance(done, UnitResult):
-        return done
-    return UnitResult(unit=unit.id, state=UnitState.FAILED, reason=done, again=True)
+    if isinstance(done, str):
+        return UnitResult(unit=unit.id, state=UnitState.FAILED, reason=done, again=True)
+    if len(done.output) > UNIT_TEXT_MAX:  # the report of its whole chunk would be refused
+        reason = f"its output has {len(done.output)} characters, at most {UNIT_TEXT_MAX}"
+        return UnitResult(unit=unit.id, state=UnitState.FAILED, reason=reason)
+    return done if len(done.reason) <= TEXT_MAX else replace(done, reason=done.reason[:TEXT_MAX])

@@ -55,6 +55,20 @@ def only_writer(home: Path, command: str, wait_s: float, waiting: Callable[[str]
         os.close(handle)
 
 
+def is_written(home: Path) -> bool:
+    """Whether whoever held the lock last may still be there. Asks without touching the lock: nobody waits for it.
+
+    A number that the system has given to another process since looks like the writer's.
+    """
+    try:
+        os.kill(int(json.loads((home / "lock").read_bytes())["pid"]), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except (OSError, ValueError, KeyError, TypeError):  # another user's, or one that is just starting
+        return True
+    return True
+
+
 def _acquire(handle: int, home: Path, wait_s: float, waiting: Callable[[str], None]) -> None:
     until = time.monotonic() + wait_s
     told = False

@@ -57,7 +57,7 @@ class Sqlite:
                 "UPDATE deliveries SET available_at = ? WHERE available_at > ? AND error IS NULL", (at, at)
             )
             connection.execute("UPDATE latches SET leased_until = ? WHERE leased_until > ?", (at, at))
-            connection.execute("UPDATE batches SET leased_until = ? WHERE leased_until > ?", (at, at))
+            connection.execute("UPDATE batches SET leased_until = ?1, due_at = ?1 WHERE leased_until > ?1", (at,))
 
     def close(self) -> None:
         """Idempotent."""

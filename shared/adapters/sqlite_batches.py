@@ -135,15 +135,19 @@ class SqliteBatches:
 
     def close(self, seal: Seal) -> None:
         with self._file.writing() as connection:
-            connection.execute(
-                "UPDATE batches SET leased_until = NULL, due_at = NULL WHERE id = ? AND sealed", (seal.batch,)
-            )
-            connection.execute("UPDATE batch_seals SET body = ? WHERE batch = ?", (encode(seal), seal.batch))
+            closed = connection.execute(
+                "UPDATE batches SET leased_until = NULL, due_at = NULL WHERE id = ? AND leased_until IS NOT NULL",
+                (seal.batch,),
+            ).rowcount
+            if closed:
+                connection.execute("UPDATE batch_seals SET body = ? WHERE batch = ?", (encode(seal), seal.batch))
 
-    def look_at(self, id: str, due_at: datetime | None) -> None:
-        due = None if due_at is None else to_micros(due_at)
+    def look_at(self, id: str, due_at: datetime, now: datetime) -> None:
         with self._file.writing() as connection:
-            connection.execute("UPDATE batches SET due_at = ?1 WHERE id = ?2 AND due_at IS NOT ?1", (due, id))
+            connection.execute(
+                "UPDATE batches SET due_at = ?1 WHERE id = ?2 AND NOT sealed AND (due_at <= ?3 OR due_at > ?1)",
+                (to_micros(due_at), id, to_micros(now)),
+            )
 
     def due(self, now: datetime, limit: int) -> tuple[str, ...]:
         with self._file.reading() as connection:

@@ -292,6 +292,8 @@ def _topics(spec: PipelineSpec, functions: Sequence[FunctionSpec]) -> Iterator[F
 def _expectations(spec: PipelineSpec) -> Iterator[Fault]:
     found = sorted({name for phase in spec.phases for processor in phase.processors for name in processor.finds})
     yield from _unknown("expects", spec.expects, "an expectation that a processor finds", found)
+    if spec.withdraws:
+        yield from _unknown("withdraws", spec.withdraws, "an expectation that a processor finds", found)
     for phase in spec.phases:
         for processor in phase.processors:
             if processor.unit:

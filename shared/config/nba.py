@@ -68,7 +68,7 @@ SCRAPE = PhaseSpec(
             name="schedule",
             critical=EVERY,
             weight=CRITICAL,
-            finds=("games", "next_games"),
+            finds=("games", "next_games", "announced"),
             partition="schedule_date",
             timeout_s=120,  # two requests, and the source answers slowly when it answers at all
             late_days=CORRECTIONS_DAYS,
@@ -287,4 +287,5 @@ NBA = PipelineSpec(
     phases=(SCRAPE, RAW, ANALYTICS, PRECOMPUTE, PREDICTIONS, GRADING, EXPORT),
     schedules=NBA_SCHEDULES,
     expects="games",
+    withdraws="announced",
 )

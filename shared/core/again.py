@@ -9,7 +9,7 @@ from shared.core.fold import View
 from shared.core.gate import NOTHING_EXPECTED
 from shared.core.model import END, OutcomeKind, Start
 from shared.core.plan import Given
-from shared.core.standing import Standing, mute_at, next_attempt, order_start, stand
+from shared.core.standing import Standing, next_attempt, order_start, stand, under_way_until
 
 
 def given_by(view: View, phase: str, reason: str) -> Given | str:
@@ -76,8 +76,6 @@ def _why_not_look(view: View, name: str, sources: Sequence[str], standings: Mapp
         return f"may change until {until:%Y-%m-%d %H:%M} UTC only; a replay takes in what came later"
     if not standing.whole:
         return f"has no whole result to look at again: it {standing.why}"
-    reported = view.facts[name][-1].completion.attempt
-    under_way = [start.attempt for start in view.starts.get(name, ()) if start.attempt > reported]
-    if under_way and view.now < mute_at(view.starts[name][-1], standing.processor):
-        return f"is being looked at already, attempt {under_way[-1]}"
+    if under_way_until(view, standing.processor):
+        return f"is being looked at already, attempt {view.starts[name][-1].attempt}"
     return ""

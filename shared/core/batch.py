@@ -20,6 +20,13 @@ MUTE_MARGIN_S = 30  # what a report may need on the bus: one lease
 RETRY_S = 5  # pause before the second order of a chunk; doubles
 BATCH_S_MAX = 1_800  # a batch that has not ended by then is sealed with what it has
 SEAL_S = 120  # left of the start's own time limit for the consolidation
+CONSOLIDATE_S = (
+    600  # tries to consolidate: longer than a warehouse is usually away; then the next attempt is better off
+)
+
+UNIT_TEXT_MAX = 8_000  # characters of a unit's inputs, and of its output: 50 of them, escaped, fit into one message
+SHARED_TEXT_MAX = 90_000  # what an order holds beside them
+UNIT_ID_MAX = 40  # the completion of a batch names 20,000 that are missing
 
 NO_HISTORY = "no_history"
 """Why a unit cannot be done by anyone: then it was not to be expected."""
@@ -161,27 +168,40 @@ def decide_batch(record: BatchRecord, now: datetime) -> Due | Sealed:
     batch = record.batch
     if record.seal:
         return Sealed(reason=record.seal.reason)
-    latest: dict[int, Ordered] = {}
-    rests: dict[int, tuple[str, ...]] = {}
-    for ordered in sorted(record.ordered, key=lambda each: each.number):
-        latest[ordered.chunk] = ordered
-        if ordered.reported_at:
-            rests[ordered.chunk] = ordered.rest
-    ended = {ordered.chunk for ordered in record.ordered if ends(ordered)}
-    open_chunks = [each for each in latest.values() if each.chunk not in ended and not _silent_to_the_end(each, now)]
+    open_chunks = {each: rest for each, rest in _open_chunks(record) if not _silent_to_the_end(each, now)}
     if not open_chunks:
         return Sealed(reason="every chunk has ended")
     if now >= batch.deadline_at:
         return Sealed(reason=f"the deadline, with {len(open_chunks)} of {batch.chunks} chunks open")
     looks, orders = [batch.deadline_at], []
-    for ordered in open_chunks:
+    for ordered, rest in open_chunks.items():
         again_at = _again_at(ordered)
         if now < again_at or ordered.number >= TRIES_MAX:
             looks.append(again_at)
             continue
-        orders.append((ordered.chunk, ordered.number + 1, rests.get(ordered.chunk, ())))
+        orders.append((ordered.chunk, ordered.number + 1, rest))
         looks.append(now + timedelta(seconds=CHUNK_TIMEOUT_S + MUTE_MARGIN_S))
     return Due(orders=tuple(orders), next_look_at=min(looks))
+
+
+def under_way(record: BatchRecord) -> tuple[tuple[int, int, tuple[str, ...]], ...]:
+    """The orders, as in Due, that somebody should be at: who sent them may have died before."""
+    return tuple((each.chunk, each.number, rest) for each, rest in _open_chunks(record) if each.reported_at is None)
+
+
+def _open_chunks(record: BatchRecord) -> list[tuple[Ordered, tuple[str, ...]]]:
+    """The last try of each chunk that has not ended, and the units that no report has ended (empty: all)."""
+    last: dict[int, Ordered] = {}
+    rests: dict[int, tuple[str, ...]] = {}
+    ended: set[int] = set()
+    for each in sorted(record.ordered, key=lambda each: (each.chunk, each.number)):
+        last[each.chunk] = each
+        if each.reported_at:  # reports that were weighed at the same time do not know of each other
+            both = tuple(unit for unit in each.rest if unit in rests.get(each.chunk, each.rest))
+            rests[each.chunk] = both or each.rest
+        if ends(each):
+            ended.add(each.chunk)
+    return [(each, rests.get(chunk, ())) for chunk, each in last.items() if chunk not in ended]
 
 
 def _silent_to_the_end(latest: Ordered, now: datetime) -> bool:
@@ -216,6 +236,12 @@ def _again_at(ordered: Ordered) -> datetime:
 def deadline_of(start: Start, now: datetime) -> datetime:
     """Early enough for the consolidation to end within what the start allows."""
     return now + timedelta(seconds=max(1, min(BATCH_S_MAX, start.timeout_s - SEAL_S)))
+
+
+def gives_up_at(batch: Batch, seal: Seal) -> datetime:
+    """From when on a consolidation that fails is not tried again: the gate would not wait for it."""
+    within = batch.created_at + timedelta(seconds=batch.start.timeout_s)
+    return min(within, seal.at + timedelta(seconds=CONSOLIDATE_S))
 
 
 def chunked(units: Sequence[Unit], size: int = CHUNK_UNITS) -> tuple[Chunk, ...]:
@@ -330,6 +356,8 @@ def strange(report: ChunkReport, chunk: Chunk | None, ordered: Iterable[Ordered]
     for result in report.results:
         if result.state is UnitState.EXPIRED:
             return f"{about}: that {result.unit} has expired is the coordinator's word, not a worker's"
+        if result.state is UnitState.SKIPPED and not result.reason:
+            return f"{about}: {result.unit} is skipped and does not say why"
         if result.again and result.state is not UnitState.FAILED:
             return f"{about}: {result.unit} is to be tried again but has not failed"
     return ""

@@ -25,7 +25,7 @@ from shared.core.model import (
     Start,
 )
 from shared.core.plan import Plan, PlannedPhase
-from shared.core.standing import Standing, deadline_of, may_refresh, next_attempt, order_start, stand
+from shared.core.standing import Standing, deadline_of, may_refresh, next_attempt, order_start, stand, under_way_until
 
 LOOK_AGAIN = timedelta(minutes=5)  # a block is looked at this often; its cause is someone else's to mend
 READ_AGAIN = timedelta(seconds=60)  # a reading that said no is asked again
@@ -130,7 +130,11 @@ def decide(view: View, readings: Mapping[str, Reading] | None = None, refused: s
         standings: Mapping[str, Standing] = {}
         if left and before:
             standings = stand(view, left, before)
-        passed = outcome is not None and outcome is not holiday and _passed(outcome, before, standings)
+        passed = outcome is not None and outcome is not holiday and _passed(outcome, before)
+        if passed and outcome and left and _late(outcome, standings):
+            settled_at = _settled_at(view, left)
+            passed = settled_at is not None
+            looks.extend([settled_at] if settled_at else [])
         for name, standing in standings.items():
             if passed and not _may_still_refresh(view, standing):
                 continue
@@ -263,11 +267,18 @@ def _standing_verdict(outcome: Outcome) -> Verdict:
     return Verdict(gate=outcome.gate, attempt=outcome.attempt, decision=decision, stands=True)
 
 
-def _passed(outcome: Outcome, before: Outcome | None, standings: Mapping[str, Standing]) -> bool:
-    """Whether a gate that opened once still stands on what is to its left."""
-    if before is None:
-        return True
-    return outcome.left_round == before.attempt and not _late(outcome, standings)
+def _passed(outcome: Outcome, before: Outcome | None) -> bool:
+    """Whether a gate that opened once still stands on the round to its left."""
+    return before is None or outcome.left_round == before.attempt
+
+
+def _settled_at(view: View, left: PlannedPhase) -> datetime | None:
+    """When the looks again that are under way in a phase are over: until then what came late opens nothing.
+
+    Else the gate would open once for each source that was corrected.
+    """
+    looking = [p for p in left.processors if view.starts.get(p.name) and view.starts[p.name][-1].look]
+    return max((until for p in looking if (until := under_way_until(view, p))), default=None)
 
 
 def _late(outcome: Outcome, standings: Mapping[str, Standing]) -> list[str]:
@@ -389,7 +400,12 @@ def _weigh(
 
 
 def _nothing_expected(view: View) -> bool:
-    """The schedule has succeeded and says that there is nothing: not the same as knowing nothing."""
+    """The schedule has succeeded and says that there is nothing: not the same as knowing nothing.
+
+    Where something was announced before, a run has that to do: a document that still says so would be wrong.
+    """
+    if view.expectations.get(view.plan.withdraws):
+        return False
     return view.expectations.get(view.plan.expects) == ()
 
 

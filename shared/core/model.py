@@ -153,6 +153,7 @@ class PipelineSpec:
     phases: tuple[PhaseSpec, ...]
     schedules: tuple[ScheduleSpec, ...]
     expects: str  # the expectation whose emptiness means NOTHING_EXPECTED
+    withdraws: str = ""  # the expectation of what was announced and is not expected any more: it is taken back first
 
 
 # --- what a run appends -----------------------------------------------------------------------------

@@ -102,6 +102,7 @@ class Plan:
     phases: tuple[PlannedPhase, ...]
     labels: Mapping[str, str] = field(default_factory=dict)  # what a person should know: data source, synthetic
     given: Given | None = None  # of a replay; its plan begins where it does
+    withdraws: str = ""
 
     @cached_property
     def gates(self) -> tuple[str, ...]:
@@ -150,6 +151,7 @@ def build_plan(
         ),
         labels=labels or {},
         given=given,
+        withdraws=spec.withdraws,
     )
 
 

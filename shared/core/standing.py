@@ -84,6 +84,15 @@ def mute_at(start: Start, processor: PlannedProcessor) -> datetime:
     return start.issued_at + timedelta(seconds=processor.timeout_s) + MUTE_MARGIN
 
 
+def under_way_until(view: View, processor: PlannedProcessor) -> datetime | None:
+    """When the last start, not reported yet, counts as failed; None where nothing is under way."""
+    starts, facts = view.starts.get(processor.name), view.facts.get(processor.name)
+    if not starts or (facts and facts[-1].completion.attempt >= starts[-1].attempt):
+        return None
+    mute = mute_at(starts[-1], processor)
+    return mute if view.now < mute else None
+
+
 def next_attempt(view: View, processor: str) -> int:
     """One above every attempt that was ever ordered or reported."""
     starts, facts = view.starts.get(processor), view.facts.get(processor)

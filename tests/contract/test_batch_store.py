@@ -198,7 +198,7 @@ def test_a_closed_seal_is_nobodys_again_and_due_no_more(batches: BatchStore) -> 
     batches.seal(SEAL, later(9), LEASE_S)
     whole = replace(SEAL, completion=COMPLETION)
     batches.close(whole)
-    batches.close(whole)
+    batches.close(replace(SEAL, completion=replace(COMPLETION, status=Status.FAILED)))  # by one who lost his lease
     assert batches.seal(SEAL, later(10_000), LEASE_S) is None
     assert batches.due(later(10_000), 10) == ()
     seen = batches.load(BATCH.id)
@@ -217,17 +217,35 @@ def test_exactly_one_of_many_takes_the_seal_and_exactly_one_takes_it_up(connect:
 # --- the timer ----------------------------------------------------------------------------------------
 
 
-def test_a_look_is_put_forward_or_off(batches: BatchStore) -> None:
+def test_a_look_is_brought_forward_and_set_anew_once_it_is_over(batches: BatchStore) -> None:
     batches.create(OTHER, CHUNKS)
-    batches.look_at(BATCH.id, later(500))
+    batches.look_at(BATCH.id, later(50), NOW)
+    batches.look_at(BATCH.id, later(500), NOW)
+    assert batches.next_at() == later(50), "of two who look at once, the earlier look stands"
+    batches.look_at(BATCH.id, later(500), later(50))
     assert batches.due(later(499), 10) == (OTHER.id,)
     assert batches.due(later(500), 10) == (OTHER.id, BATCH.id), "the longest due first"
     assert batches.due(later(500), 1) == (OTHER.id,)
     assert batches.next_at() == later(LOOK_WITHIN_S)
-    batches.look_at(BATCH.id, None)
-    assert batches.due(later(9_999), 10) == (OTHER.id,)
-    batches.look_at(OTHER.id, None)
+
+
+def test_after_the_seal_its_lease_alone_says_when_to_look(batches: BatchStore) -> None:
+    batches.seal(SEAL, later(9), LEASE_S)
+    batches.look_at(BATCH.id, later(10), later(9))
+    assert batches.next_at() == later(9 + LEASE_S)
+    batches.close(SEAL)
+    batches.look_at(BATCH.id, later(10), later(9))
     assert batches.next_at() is None
+
+
+def test_a_lease_that_is_released_is_due_at_once(tmp_path: Path) -> None:
+    store = Sqlite(tmp_path / "state.sqlite")
+    store.batches.create(BATCH, CHUNKS)
+    store.batches.seal(SEAL, later(9), LEASE_S)
+    store.release_leases(later(10))
+    assert store.batches.due(later(10), 10) == (BATCH.id,)
+    assert store.batches.seal(SEAL, later(10), LEASE_S) == SEAL
+    store.close()
 
 
 def test_what_one_process_wrote_another_sees(connect: Callable[[], BatchStore]) -> None:

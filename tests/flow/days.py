@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
-from data_processors.nba.runner import Work, run_processor
+from data_processors.nba.runner import Work, bootstrap, create_tables, history_before, run_processor
+from orchestration.runs import Runs
 from shared.adapters.sqlite import Sqlite
 from shared.config.nba import NBA
+from shared.core.calendar import usual_start
 from shared.core.fold import View, look
 from shared.core.messages import read_start
 from shared.core.model import Act, Completion, LedgerEntry, RunKey, Start, Status
@@ -17,6 +23,7 @@ from shared.core.status import RunStatus, summarise
 from shared.ports import Ports
 from shared.readings import readers
 from shared.service import Service
+from shared.wiring import STATE_FILE, LocalHome, open_feed
 
 NOON = datetime(2031, 11, 1, 12, 0, tzinfo=timezone.utc)
 GAMES = ("g1", "g2")
@@ -121,3 +128,79 @@ def new_days(work: Work | None = None, day: date | None = None) -> Iterator[Days
         yield days
     finally:
         store.close()
+
+
+@dataclass
+class WholeDays:
+    """The whole engine on a home of its own: every handler, processor, coordinator and worker; time moved by hand."""
+
+    local: LocalHome
+    runs: Runs
+    clock: HandClock
+    data: Path
+
+    def begin(self, run: RunKey) -> None:
+        """The morning on which such a run usually starts, with the history before it."""
+        mode = next(mode for mode in NBA.modes if mode.name == run.mode)
+        self.clock.time = max(self.clock.time, usual_start(mode, run.date, NBA.zone))
+        bootstrap(self.runs.work, history_before(run, NBA), lambda _: None)
+
+    def go(self, *keys: RunKey) -> list[RunStatus]:
+        """Drive these beside each other as far as they come at this moment, as a command of its own does."""
+        self.local.store.release_leases(self.clock.now())
+        waiting = list(keys)
+
+        def ready() -> list[RunKey]:
+            taken, waiting[:] = list(waiting), []
+            return taken
+
+        self.runs.drive(ready, patience_s=0, ended=lambda _: None, tell=lambda _: None, watch=lambda _: None)
+        return [self.runs.status(key) for key in keys]
+
+    def one(self, run: RunKey) -> RunStatus:
+        """One run on its usual morning."""
+        self.begin(run)
+        return self.go(run)[0]
+
+    def go_until(self, run: RunKey, end: datetime) -> RunStatus:
+        """From one look to the next until it has ended, or this time has come."""
+        while (status := self.go(run)[0]).next_look_at and not status.state.well and self.clock.time < end:
+            looks = (status.next_look_at, self.local.ports.bus.next_at(), self.local.batches.next_at())
+            self.clock.time = max(self.clock.time + timedelta(seconds=1), min(at for at in looks if at))
+        return status
+
+    def look_again(self, run: RunKey) -> RunStatus:
+        assert self.runs.look_again(run) is None
+        return self.go(run)[0]
+
+    def replay(self, run: RunKey, phase: str) -> RunKey:
+        again = self.runs.replay(run, phase, ANN)
+        assert isinstance(again, RunKey), again
+        return again
+
+    def attempts(self, run: RunKey) -> dict[str, int]:
+        """How often each processor of a run was ordered."""
+        latches = self.local.ports.states.load(run).latches
+        return dict(Counter(start.processor for latch in latches for start in latch.starts))
+
+    def decisions(self, run: RunKey) -> list[str]:
+        return [f"{e.gate} {e.decision}: {e.reason}" for e in self.local.ports.states.ledger(run)]
+
+    def document(self, day: date, name: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.local.exports.get(f"nba/{day}/{name}.json") or b"{}")
+        return document
+
+    def rows(self, sql: str, **parameters: object) -> list[tuple[object, ...]]:
+        return [tuple(row.values()) for row in self.local.warehouse.query(sql, parameters)]
+
+
+@contextmanager
+def whole_days(home: Path, data: Path) -> Iterator[WholeDays]:
+    home.mkdir(parents=True, exist_ok=True)
+    clock = HandClock(datetime(2020, 1, 1, tzinfo=timezone.utc))
+    local = LocalHome(home, Sqlite(home / STATE_FILE), clock)
+    try:
+        create_tables(local.warehouse)
+        yield WholeDays(local, Runs(local, NBA, open_feed(data), "abc1234"), clock, data)
+    finally:
+        local.close()

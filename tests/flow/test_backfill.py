@@ -121,13 +121,15 @@ def test_the_json_has_the_documented_form(season: Path, tmp_path: Path) -> None:
 def test_a_pipe_gets_a_line_for_each_tenth_and_no_escape_codes(season: Path, tmp_path: Path) -> None:
     ended = tipoff(*arguments(season, tmp_path, mode="overnight"))
     assert "\x1b" not in ended.stdout + ended.stderr
-    assert re.findall(r"^(\d+) of 4 runs, ", ended.stdout, re.MULTILINE) == ["1", "2", "3", "4"]
+    said = re.findall(r"^(\d+) of 4 runs, \d+ s(, about \d+ s left)?$", ended.stdout, re.MULTILINE)
+    assert [(number, bool(left)) for number, left in said] == [("1", True), ("2", True), ("3", True), ("4", False)]
 
 
 def test_a_terminal_gets_a_bar_that_reaches_its_end(season: Path, tmp_path: Path) -> None:
     said = on_a_terminal(*arguments(season, tmp_path, mode="overnight"))
     assert all(f"{number}/4" in said for number in range(5))
     assert "overnight" in said.split("1/4")[1], "it names what runs"
+    assert re.search(r"\d:\d\d:\d\d\S* \S*left", said), "and how long it will go on"
     assert "of 4 runs, " not in said
 
 

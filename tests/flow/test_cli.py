@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestration.cli import show
+from shared import wiring
 from shared.adapters.sqlite import Sqlite
+from shared.core.batch import (
+    Batch,
+    ChunkReport,
+    Seal,
+    Unit,
+    UnitResult,
+    UnitState,
+    chunked,
+    deadline_of,
+)
 from shared.core.messages import completion_message
 from shared.core.model import Completion, RunKey, Status
 from tests.flow import seasons
@@ -29,6 +42,7 @@ from tests.flow.cli import (
     tipoff_json,
     until,
 )
+from tests.flow.days import NOON, Days, succeed
 from tests.flow.snapshot import faults, snapshot
 from tests.house.tree import ROOT
 
@@ -42,7 +56,7 @@ PROCESSOR: dict[str, Any] = {
 PROCESSOR |= dict.fromkeys(("critical", "done", "whole", "ended"), "bool")
 DECISION: dict[str, Any] = {"attempt": "int", "missing": [], "completeness": "float"}
 DECISION |= dict.fromkeys(("at", "gate", "decision", "reason", "next_look_at"), "str")
-COMMANDS = ("run", "backfill", "report", "demo", "status", "explain", "simulate", "config", "bench")
+COMMANDS = ("run", "backfill", "replay", "report", "demo", "status", "explain", "simulate", "config", "bench")
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 
 
@@ -182,6 +196,18 @@ WRONG = {
     "an unknown pipeline of status": (("status", "nfl", "--date", "2025-10-31"), "nfl", "nba"),
     "an unknown pipeline of explain": (("explain", "nfl.2025-10-31.overnight.1"), "nfl", "nba"),
     "a date that is none": (("status", "nba", "--date", "31.10.2025"), "31.10.2025", "YYYY-MM-DD"),
+    "a date in another form": (("status", "nba", "--date", "2024-W03-2"), "2024-W03-2", "YYYY-MM-DD"),
+    "a home without a name": (("status", "nba", "--date", "2025-10-31", "--home", ""), "--home", "the current one"),
+    "data without a name": (("backfill", "nba", "--from", "2025-10-31", "--data", " "), "--data", "the current one"),
+    "a reason that moves the cursor": (
+        ("replay", "nba.2025-10-31.overnight.1", "--reason", "a\x1b[2Jb"),
+        *("--reason", "printable characters"),
+    ),
+    "a reason that is a story": (
+        ("replay", "nba.2025-10-31.overnight.1", "--reason", "so " * 300),
+        *("--reason", "at most 500"),
+    ),
+    "a measurement of data that are not there": (("bench", "night", "--data", "nowhere"), "nowhere", "point --data at"),
     "a run that is not written like one": (
         ("explain", "yesterday"),
         "yesterday",
@@ -212,10 +238,13 @@ def test_wrong_usage_is_refused_with_value_and_remedy(case: str, tmp_path: Path)
     assert not list(tmp_path.iterdir()), "nothing was done"
 
 
-def test_an_unknown_mode_is_refused_and_the_known_ones_are_named(season: Path, night: date, tmp_path: Path) -> None:
-    ended = tipoff(*run_arguments(season, night, tmp_path / "home", mode="weekly"))
+@pytest.mark.parametrize("mode", ["weekly", "", " overnight", "overnight,same_day"])
+def test_an_unknown_mode_is_refused_and_the_known_ones_are_named(
+    season: Path, night: date, tmp_path: Path, mode: str
+) -> None:
+    ended = tipoff(*run_arguments(season, night, tmp_path / "home", mode=mode))
     assert ended.returncode == 2
-    assert "--mode 'weekly'" in ended.stderr
+    assert f"--mode {mode!r}" in ended.stderr
     assert "overnight, same_day, tomorrow" in ended.stderr
     assert not (tmp_path / "home").exists()
 
@@ -306,6 +335,61 @@ def test_a_new_generation_is_a_second_run_and_deletes_nothing(season: Path, nigh
     assert tipoff_json(*arguments)["runs"][0]["run"] == f"nba.{night}.overnight.2", "the latest is gone on with"
 
 
+def test_a_look_again_that_finds_nothing_says_so(published: Path, season: Path, night: date, tmp_path: Path) -> None:
+    home = shutil.copytree(published, tmp_path / "home")
+    looked = tipoff(*run_arguments(season, night, home), "--look-again")
+    assert looked.returncode == 0
+    assert "have looked again: nothing to publish anew" in looked.stdout
+    assert "looked again" not in tipoff(*run_arguments(season, night, home)).stdout
+
+
+def test_what_a_reason_says_is_one_line_and_its_json_is_read_in_any_locale(
+    published: Path, night: date, tmp_path: Path
+) -> None:
+    home = shutil.copytree(published, tmp_path / "home")
+    run = f"nba.{night}.overnight.1"
+    assert tipoff("replay", run, "--from", "export", "--reason", "für\n  später", "--home", home).returncode == 0
+    for arguments in (("status", "nba", "--date", night), ("explain", f"nba.{night}.overnight.2")):
+        ended = tipoff(*arguments, "--home", home, "--json", PYTHONIOENCODING="ascii")
+        assert ended.returncode == 0, ended.stderr
+        told = json.loads(ended.stdout)
+        assert told.get("runs", [told])[-1]["labels"]["reason"] == "für später"
+        assert tipoff(*arguments, "--home", home, PYTHONIOENCODING="ascii").returncode == 0
+
+
+# --- one home, one kind of data ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "backfill", "replay"])
+def test_real_data_are_refused_in_a_home_of_synthetic_runs(
+    published: Path, season: Path, night: date, tmp_path: Path, command: str
+) -> None:
+    home, folder = shutil.copytree(published, tmp_path / "home"), seasons.copy(season, tmp_path / "season")
+    (folder / "SYNTHETIC").unlink()
+    said = {
+        "run": ("nba", "--date", night),
+        "backfill": ("nba", "--from", night, "--to", night),
+        "replay": (f"nba.{night}.overnight.1", "--reason", "x"),
+    }[command]
+    before = tipoff_json("status", "nba", "--date", night, "--home", home)
+    ended = tipoff(command, *said, "--data", folder, "--home", home)
+    assert ended.returncode == 2
+    assert f"--data {folder} is real" in ended.stderr
+    assert f"synthetic data in {season}" in ended.stderr
+    assert "use another --home" in ended.stderr
+    assert tipoff_json("status", "nba", "--date", night, "--home", home) == before
+
+
+def test_another_folder_of_the_same_kind_is_told_and_used(
+    published: Path, season: Path, night: date, tmp_path: Path
+) -> None:
+    home, folder = shutil.copytree(published, tmp_path / "home"), seasons.copy(season, tmp_path / "season")
+    ended = tipoff(*run_arguments(folder, night, home))
+    assert ended.returncode == 0
+    assert f"were made from {season}; this one reads {folder}." in ended.stdout
+    assert "were made from" not in tipoff(*run_arguments(season, night, home)).stdout
+
+
 # --- while a run is under way -----------------------------------------------------------------------
 
 
@@ -329,7 +413,32 @@ def test_status_and_explain_answer_while_another_process_holds_the_home(
     explained = tipoff("explain", f"nba.{night}.overnight.1", "--home", home)
     assert explained.returncode == 0
     assert "boxscores" in explained.stdout
+    assert "Nobody is at work" not in explained.stdout
     assert process.poll() is None, "and it has not been disturbed"
+
+
+def test_of_a_killed_run_status_and_explain_say_what_goes_on_with_it(
+    waiting: tuple[subprocess.Popen[str], Path], unfinished: Path, night: date
+) -> None:
+    process, home = waiting
+    process.kill()
+    process.communicate()
+    for arguments in (("status", "nba", "--date", night), ("explain", f"nba.{night}.overnight.1")):
+        said = tipoff(*arguments, "--home", home).stdout
+        [command] = re.findall("Nobody is at work in this home; `tipoff (.*)` goes on with it", said)
+        assert command == " ".join(map(str, run_arguments(unfinished, night, home)))
+    assert tipoff(*command.split(), "--patience", 0).returncode == 1, "what it says to type can be typed"
+    assert tipoff(*command.split(), "--patience", 0, "--generation", 2).returncode == 1
+    first, second = re.findall("`tipoff (.*)` goes on", tipoff("status", "nba", "--date", night, "--home", home).stdout)
+    assert ("--generation 1" in first, "--generation" in second) == (True, False), "the newest needs no number"
+
+
+def test_a_document_of_another_run_is_listed_with_its_name(season: Path, night: date, tmp_path: Path) -> None:
+    tipoff(*run_arguments(season, night, tmp_path))
+    assert ", by " not in tipoff(*run_arguments(season, night, tmp_path)).stdout
+    said = tipoff(*run_arguments(season, night, tmp_path, mode="same_day")).stdout
+    assert re.search(rf"results.json \([0-9,]+ bytes, by nba.{night}.overnight.1\)", said)
+    assert re.search(r"tonight.json \([0-9,]+ bytes\)", said)
 
 
 def test_status_answers_at_any_moment_of_a_run(season: Path, night: date, tmp_path: Path) -> None:
@@ -401,3 +510,86 @@ def test_explain_shows_a_report_of_a_processor_that_nobody_planned(season: Path,
     told = tipoff_json("explain", run, "--home", home)
     assert [item["reason"] for item in told["quarantined"]] == [f"raw/stranger is not planned in {run}"]
     assert "raw/stranger is not planned" in tipoff("explain", run, "--home", home).stdout
+
+
+# --- a batch under way ------------------------------------------------------------------------------
+
+PREDICTED = RunKey("nba", date(2031, 11, 1), "same_day")
+UNITS = [Unit(id=f"p{number:02}", inputs="{}") for number in range(70)]  # two chunks
+
+
+@pytest.fixture
+def fanned_out(tmp_path: Path) -> Iterator[tuple[Sqlite, Batch]]:
+    """A run whose predictions are ordered, and a batch of two chunks whose first has been reported."""
+    store = Sqlite(tmp_path / wiring.STATE_FILE)
+    days = Days(store)
+    days.service.start_run(PREDICTED)
+    days.finish(PREDICTED, up_to="predictions")
+    [start] = days.ordered
+    chunks = chunked(UNITS)
+    settled = (UnitResult(unit="new", state=UnitState.SKIPPED, reason="no_history"),)
+    batch = Batch(
+        start=start,
+        created_at=NOON,
+        deadline_at=deadline_of(start, NOON),
+        chunks=len(chunks),
+        shared="{}",
+        settled=settled,
+    )
+    assert store.batches.create(batch, chunks)
+    passing = UnitResult(unit="p00", state=UnitState.FAILED, reason="out of memory", again=True)
+    hopeless = UnitResult(unit="p01", state=UnitState.FAILED, reason="no [minutes]")
+    done = [UnitResult(unit=unit.id, state=UnitState.DONE) for unit in chunks[0].units[2:]]
+    report = ChunkReport(start=start, chunk=0, number=1, results=(passing, hopeless, *done))
+    assert store.batches.record(report, rest=["p00"], ended=False, at=NOON) == 2
+    yield store, batch
+    store.close()
+
+
+def test_explain_says_how_far_a_batch_is_and_why_units_are_not_done(
+    fanned_out: tuple[Sqlite, Batch], tmp_path: Path
+) -> None:
+    _, batch = fanned_out
+    arguments = ("explain", PREDICTED, "--phase", "predictions", "--home", tmp_path)
+    said = tipoff(*arguments).stdout
+    assert f"batch {batch.id}: 50 of 71 units have ended: 48 done, 1 skipped, 1 failed; 0 of 2 chunks" in said
+    assert "1 skipped: no_history (new)" in said
+    assert "1 failed: no [minutes] (p01)" in said
+    assert "1 to be tried again: out of memory (p00)" in said
+    [phase] = tipoff_json(*arguments)["phases"]
+    [told] = phase["batches"]
+    counts = {"units": 71, "ended": 50, "done": 48, "skipped": 1, "failed": 1, "expired": 0}
+    assert told.items() >= {"batch": batch.id, **counts, "chunks": 2, "chunks_ended": 0, "sealed_at": None}.items()
+    assert {"state": "failed", "reason": "no [minutes]", "units": ["p01"]} in told["causes"]
+
+
+def test_status_says_how_far_the_batch_of_an_open_phase_is(fanned_out: tuple[Sqlite, Batch], tmp_path: Path) -> None:
+    said = tipoff("status", "nba", "--date", PREDICTED.date, "--home", tmp_path).stdout
+    assert re.search(r"^predictions +running +0 of 1 \(50 of 71 units\)", said, re.MULTILINE)
+
+
+def test_what_nobody_reported_has_expired_once_the_batch_is_sealed(
+    fanned_out: tuple[Sqlite, Batch], tmp_path: Path
+) -> None:
+    store, batch = fanned_out
+    store.batches.seal(Seal(batch=batch.id, reason="the deadline", at=NOON), NOON, 60)
+    said = tipoff("explain", PREDICTED, "--home", tmp_path).stdout
+    assert "71 of 71 units have ended: 48 done, 1 skipped, 2 failed, 20 expired; sealed 2031-11-01 12:00:00 UTC" in said
+    assert "20 expired: nobody reported it in time (p50, p51, p52, p53 and 16 more)" in said
+
+
+def test_a_day_without_games_is_explained_without_a_gate_that_nobody_asked(tmp_path: Path) -> None:
+    store = Sqlite(tmp_path / wiring.STATE_FILE)
+    days = Days(store, act=lambda start: succeed(start, found={"games": (), "next_games": ()}))
+    days.service.start_run(PREDICTED)
+    days.finish(PREDICTED)
+    store.close()
+    said = tipoff("explain", PREDICTED, "--home", tmp_path).stdout
+    assert "is nothing_expected" in said
+    assert ": , " not in said
+
+
+def test_a_look_that_comes_soon_is_told_in_seconds() -> None:
+    assert show.moment(NOON + timedelta(seconds=20), NOON).endswith("(in 20 s)")
+    assert show.moment(NOON + timedelta(minutes=20), NOON).endswith("(in 20 min)")
+    assert show.moment(NOON - timedelta(minutes=20), NOON).endswith("(now)")

@@ -1,8 +1,12 @@
-"""A batch through coordinator and workers on embedded parts: whatever is lost, doubled, late or dies, it ends well."""
+"""A batch through coordinator and workers on embedded parts: whatever is lost, doubled, late or dies, it ends well.
+
+Past 400 lines because all of it stands on one world of store, warehouse, clock and workers.
+"""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
@@ -11,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from orchestration.batches import BatchSweep
+from orchestration.local import Listening, LocalRuntime, Sweep
+from orchestration.pool import Task
 from predictions.coordinator.coordinator import SEAL_LEASE_S, Coordinator, Inputs
 from predictions.worker.worker import answer
 from shared.adapters.duckdb import DuckDbWarehouse
@@ -18,8 +25,13 @@ from shared.adapters.sqlite import Sqlite
 from shared.core.batch import (
     BATCH_S_MAX,
     CHUNK_TIMEOUT_S,
+    CHUNK_UNITS,
+    CONSOLIDATE_S,
     MUTE_MARGIN_S,
+    SHARED_TEXT_MAX,
     TRIES_MAX,
+    UNIT_ID_MAX,
+    UNIT_TEXT_MAX,
     ChunkOrder,
     ChunkReport,
     Unit,
@@ -27,9 +39,19 @@ from shared.core.batch import (
     UnitState,
     batch_id,
 )
-from shared.core.messages import read_completion, read_order
+from shared.core.messages import (
+    TEXT_MAX,
+    UNITS_MAX,
+    Message,
+    read_completion,
+    read_order,
+    read_report,
+    report_message,
+    start_message,
+)
 from shared.core.model import Completion, RunKey, Start, Status
-from shared.ports import Partition, Stamp, Written
+from shared.ports import Clock, Partition, Ports, Stamp, Written
+from shared.service import Service
 
 NOW = datetime(2024, 1, 15, 15, 30, tzinfo=timezone.utc)
 DAY = date(2024, 1, 15)
@@ -83,6 +105,9 @@ class World:
     predict: Callable[[Unit], UnitResult]
     skipped: dict[str, str] = field(default_factory=dict)
     units: tuple[str, ...] = UNITS
+    inputs: dict[str, str] = field(default_factory=dict)  # of single units, in place of the usual
+    shared: str = '{"factor": 2}'
+    away_until: datetime = NOW  # of the warehouse
     now_at: datetime = NOW
     calls: int = 0
     dies_at: int = 0
@@ -107,6 +132,8 @@ class World:
         stamp = lambda start: Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)  # noqa: E731
 
         def consolidate(start: Start, outputs: Sequence[str]) -> Written:
+            if self.now_at < self.away_until:
+                raise OSError("the warehouse is away")
             rows = [{"day": DAY, **json.loads(output)} for output in outputs]
             written: Written = warehouse.merge(TARGET, rows, ("unit",), stamp(start), "unit")
             return written
@@ -125,7 +152,7 @@ class World:
     def gather(self, _start: Start) -> Inputs:
         self.gathered += 1
         units = {unit: json.dumps({"points": number}) for number, unit in enumerate(self.units)}
-        return Inputs(shared='{"factor": 2}', units=units, skipped=self.skipped)
+        return Inputs(shared=self.shared, units=units | self.inputs, skipped=self.skipped)
 
     def orders(self) -> list[ChunkOrder]:
         pulled = self.store.bus.pull(["request"], limit=1_000, now=self.now_at, lease_s=9)
@@ -146,6 +173,12 @@ class World:
             for report in reports:
                 assert self.coordinator.on_report(report) is None
 
+    def sweep(self) -> None:
+        """The timer's walk."""
+        coordinator = self.coordinator
+        for batch in coordinator.due():
+            coordinator.advance(batch)
+
     def rows(self) -> dict[str, float]:
         rows = self.warehouse.query("SELECT unit, value FROM points.predictions ORDER BY unit", {})
         assert len({row["unit"] for row in rows}) == len(rows)
@@ -155,6 +188,10 @@ class World:
 def double(unit: Unit) -> UnitResult:
     value = 2.0 * json.loads(unit.inputs)["points"]
     return UnitResult(unit=unit.id, state=UnitState.DONE, output=json.dumps({"unit": unit.id, "value": value}))
+
+
+def failed(unit: Unit, again: bool = False) -> UnitResult:
+    return UnitResult(unit=unit.id, state=UnitState.FAILED, reason="position unknown", again=again)
 
 
 DOUBLED = {unit: 2.0 * number for number, unit in enumerate(UNITS)}
@@ -249,7 +286,7 @@ def test_half_the_units_failing_harm_only_themselves() -> None:
     for _ in range(TRIES_MAX):
         world.work()
         world.pass_by(60)
-        world.coordinator.sweep()
+        world.sweep()
     completion = only(world.completions())
     assert (completion.status, completion.units_expected, completion.units_actual) == (Status.PARTIAL, 120, 60)
     assert completion.reason == "60 of 120 units are not there: 60 failed: ValueError: no such feature: 'minutes'"
@@ -259,10 +296,7 @@ def test_half_the_units_failing_harm_only_themselves() -> None:
 
 
 def test_what_a_worker_calls_permanent_is_not_tried_again() -> None:
-    def refuse(unit: Unit) -> UnitResult:
-        return UnitResult(unit=unit.id, state=UnitState.FAILED, reason="position unknown")
-
-    world = World(refuse)
+    world = World(failed)
     world.coordinator.on_start(START)
     world.work()
     completion = only(world.completions())
@@ -275,7 +309,7 @@ def test_all_units_failing_write_nothing_over_what_stands() -> None:
     world.coordinator.on_start(START)
     world.work()
     world.completions()
-    world.predict = lambda unit: UnitResult(unit=unit.id, state=UnitState.FAILED, reason="position unknown")
+    world.predict = failed
     world.coordinator.on_start(replace(START, attempt=2, fence=START.fence + 1))
     world.work()
     assert only(world.completions()).status is Status.FAILED
@@ -292,7 +326,7 @@ def test_reports_lost_doubled_and_reordered_cost_nothing_but_time(seed: int) -> 
         for report in reports:
             assert world.coordinator.on_report(report) is None
         world.pass_by(60)
-        world.coordinator.sweep()
+        world.sweep()
     completion = only(world.completions())
     there = len(world.rows())
     assert (completion.units_actual, completion.rows) == (there, there)
@@ -307,7 +341,7 @@ def test_a_batch_that_nobody_works_on_ends_at_the_last_try() -> None:
         assert [order.number for order in world.orders()] == [tries] * 3
         assert world.completions() == []
         world.pass_by(CHUNK_TIMEOUT_S + MUTE_MARGIN_S)
-        world.coordinator.sweep()
+        world.sweep()
     completion = only(world.completions())
     assert completion.status is Status.FAILED
     assert completion.reason == "120 of 120 units are not there: 120 expired: nobody reported it in time"
@@ -320,7 +354,7 @@ def test_at_the_deadline_what_is_there_is_merged_and_later_reports_change_nothin
     for report in prompt:
         world.coordinator.on_report(report)
     world.pass_by(BATCH_S_MAX)
-    world.coordinator.sweep()
+    world.sweep()
     completion = only(world.completions())
     assert (completion.status, completion.missing) == (Status.PARTIAL, UNITS[100:])
     before = world.rows()
@@ -363,7 +397,7 @@ def live(world: World) -> None:
         waiting = again
         world.pass_by(SEAL_LEASE_S)
         try:
-            world.coordinator.sweep()
+            world.sweep()
         except Died:
             continue
 
@@ -390,7 +424,7 @@ def test_two_coordinators_that_consolidate_at_once_change_nothing() -> None:
 
     def dawdle(start: Start, outputs: Sequence[str]) -> Written:
         world.pass_by(SEAL_LEASE_S)
-        world.coordinator.sweep()
+        world.sweep()
         return consolidate(start, outputs)
 
     world.coordinator.on_start(START)
@@ -401,3 +435,317 @@ def test_two_coordinators_that_consolidate_at_once_change_nothing() -> None:
     assert len(completions) == 2
     assert {completion.id for completion in completions} == {"predictions/predictions/1/1"}
     assert {completion.digest for completion in completions} == {completions[0].digest}
+
+
+# --- a start that comes again -------------------------------------------------------------------------
+
+
+def test_a_start_that_comes_again_orders_only_what_is_still_open() -> None:
+    """A silent first try that a second made up for, and the rest of a chunk whose second try was lost on the way."""
+    tried: list[str] = []
+
+    def odd(unit: Unit) -> UnitResult:
+        tried.append(unit.id)
+        return double(unit) if unit.id != "u000" or tried.count("u000") > 1 else failed(unit, again=True)
+
+    world = World(odd, units=UNITS[:100])
+    world.coordinator.on_start(START)
+    first, _silent = world.orders()
+    world.coordinator.on_report(answer(first, lambda _: odd))
+    world.pass_by(CHUNK_TIMEOUT_S + MUTE_MARGIN_S)
+    world.sweep()
+    _lost, second = sorted(world.orders(), key=lambda order: order.chunk)
+    world.coordinator.on_report(answer(second, lambda _: odd))
+    world.coordinator.on_start(START)
+    again = [(order.chunk, order.number, [unit.id for unit in order.units]) for order in world.orders()]
+    assert again == [(0, 2, ["u000"])]
+
+
+def test_a_start_that_comes_again_while_the_batch_is_sealed_orders_nothing() -> None:
+    world = World(double, away_until=NOW + timedelta(seconds=BATCH_S_MAX + 60))
+    world.coordinator.on_start(START)
+    *prompt, _late = world.reports()
+    for report in prompt:
+        world.coordinator.on_report(report)
+    world.pass_by(BATCH_S_MAX)
+    world.sweep()
+    world.coordinator.on_start(START)
+    assert (world.orders(), world.completions()) == ([], [])
+    world.pass_by(SEAL_LEASE_S)
+    world.sweep()
+    assert only(world.completions()).units_actual == 100
+
+
+# --- a warehouse that is out of order -----------------------------------------------------------------
+
+
+def test_a_consolidation_that_fails_is_tried_again_when_its_lease_has_lapsed() -> None:
+    world = World(double, away_until=NOW + timedelta(seconds=300))
+    world.coordinator.on_start(START)
+    world.work()
+    while world.now_at < world.away_until:
+        assert (world.completions(), world.rows()) == ([], {})
+        world.pass_by(SEAL_LEASE_S)
+        world.sweep()
+    assert (only(world.completions()).rows, world.rows()) == (120, DOUBLED)
+
+
+def test_a_consolidation_that_cannot_succeed_ends_the_batch_as_failed_and_is_let_go() -> None:
+    """Two units that give one key: no try helps. The other batches of the sweep are not held up."""
+
+    def same(unit: Unit) -> UnitResult:
+        return UnitResult(unit=unit.id, state=UnitState.DONE, output=json.dumps({"unit": "all", "value": 1.0}))
+
+    world = World(same)
+    world.coordinator.on_start(START)
+    world.work()
+    world.predict = double
+    other = replace(START, run=replace(START.run, mode="tomorrow"))
+    world.coordinator.on_start(other)
+    world.pass_by(CHUNK_TIMEOUT_S + MUTE_MARGIN_S)
+    world.sweep()
+    world.work()
+    assert [completion.run for completion in world.completions()] == [other.run]
+    world.pass_by(CONSOLIDATE_S)
+    world.sweep()
+    completion = only(world.completions())
+    assert (completion.run, completion.status) == (START.run, Status.FAILED)
+    assert completion.reason.startswith("120 units are done, but what they gave could not be written: WarehouseError:")
+    assert "unit all" in completion.reason
+    assert world.store.batches.next_at() is None
+
+
+def test_who_has_lost_the_seal_does_not_give_a_batch_up_that_another_has_written() -> None:
+    """Given up and interrupted after all that time, while a second one has long taken the seal up and published."""
+    world = World(double)
+    slow = world.coordinator
+
+    def hang(_start: Start, _outputs: Sequence[str]) -> Written:
+        world.pass_by(CONSOLIDATE_S)
+        world.sweep()
+        raise InterruptedError("out of time")
+
+    world.coordinator.on_start(START)
+    for report in world.reports():
+        replace(slow, consolidate=hang).on_report(report)
+    assert only(world.completions()).status is Status.SUCCESS
+    world.coordinator.on_start(START)
+    assert only(world.completions()).status is Status.SUCCESS, "what stands in the store"
+
+
+def test_who_looks_while_another_ends_the_batch_does_not_wake_it_again() -> None:
+    """The look decided on before the seal is written after it; for ever due, the batch would keep every run waiting."""
+    world = World(double)
+    world.coordinator.on_start(START)
+    reports = world.reports()
+    slow = world.coordinator
+
+    @dataclass
+    class Late:
+        """The batch store, as one sees it whose write comes late."""
+
+        port: Any
+
+        def __getattr__(self, verb: str) -> Any:
+            if verb == "look_at":
+                for report in reports:
+                    world.coordinator.on_report(report)
+            return getattr(self.port, verb)
+
+    replace(slow, batches=Late(slow.batches)).advance(batch_id(START))  # type: ignore[arg-type]
+    assert only(world.completions()).rows == 120
+    assert world.store.batches.next_at() is None
+
+
+# --- what does not fit --------------------------------------------------------------------------------
+
+
+def test_a_unit_whose_inputs_fit_into_no_order_fails_alone() -> None:
+    world = World(double, inputs={"u007": json.dumps({"points": 7, "text": "x" * UNIT_TEXT_MAX})})
+    world.coordinator.on_start(START)
+    orders = world.orders()
+    assert sum(len(order.units) for order in orders) == 119
+    for order in orders:
+        world.coordinator.on_report(answer(order, lambda _: double))
+    completion = only(world.completions())
+    assert (completion.status, completion.units_actual, completion.missing) == (Status.PARTIAL, 119, ("u007",))
+    assert f"characters, at most {UNIT_TEXT_MAX}" in completion.reason
+
+
+def test_a_unit_whose_output_fits_into_no_report_fails_alone() -> None:
+    def talk(unit: Unit) -> UnitResult:
+        done = double(unit)
+        return replace(done, output=" " * UNIT_TEXT_MAX + done.output) if unit.id == "u007" else done
+
+    world = World(talk)
+    world.coordinator.on_start(START)
+    world.work()
+    completion = only(world.completions())
+    assert (completion.units_actual, completion.missing) == (119, ("u007",))
+    assert f"characters, at most {UNIT_TEXT_MAX}" in completion.reason
+    assert len(world.rows()) == 119
+
+
+def test_orders_and_reports_as_large_as_they_may_be_pass_the_bus() -> None:
+    full = json.dumps('"' * (UNIT_TEXT_MAX // 2 - 1))
+    names = [f"{number:0{UNIT_ID_MAX}}" for number in range(CHUNK_UNITS)]
+
+    def quote(unit: Unit) -> UnitResult:
+        return UnitResult(unit=unit.id, state=UnitState.DONE, output=full, reason="x" * TEXT_MAX)
+
+    world = World(quote, units=(), inputs=dict.fromkeys(names, full), shared=full * (SHARED_TEXT_MAX // len(full)))
+    world.coordinator.on_start(START)
+    (report,) = world.reports()
+    assert {result.state for result in report.results} == {UnitState.DONE}
+    assert read_report(report_message(report, "ready").data) == report
+
+
+def test_a_workers_reason_is_cut_to_what_a_report_may_hold() -> None:
+    world = World(lambda unit: replace(failed(unit), reason="x" * 5_000))
+    world.coordinator.on_start(START)
+    for report in world.reports():
+        assert read_report(report_message(report, "ready").data) == report
+
+
+@pytest.mark.parametrize(
+    ("inputs", "shared", "said"),
+    [
+        pytest.param(
+            {f"u{number}": "{}" for number in range(UNITS_MAX + 1)}, "", f"at most {UNITS_MAX}", id="too many units"
+        ),
+        pytest.param({"x" * (UNIT_ID_MAX + 1): "{}"}, "", "unit 'xxx", id="an id that is too long"),
+        pytest.param({"": "{}"}, "", "unit ''", id="an empty id"),
+        pytest.param({"u1": "{}"}, "x" * (SHARED_TEXT_MAX + 1), f"at most {SHARED_TEXT_MAX}", id="what units share"),
+    ],
+)
+def test_a_batch_that_no_message_could_tell_of_does_not_begin(inputs: dict[str, str], shared: str, said: str) -> None:
+    world = World(double, units=(), inputs=inputs, shared=shared)
+    with pytest.raises(ValueError, match=said):
+        world.coordinator.on_start(START)
+    assert world.store.batches.batch(batch_id(START)) is None
+
+
+def test_the_completion_of_the_largest_batch_passes_the_bus() -> None:
+    names = tuple(f"{number:0{UNIT_ID_MAX}}" for number in range(UNITS_MAX))
+    world = World(failed, units=names)
+    world.coordinator.on_start(START)
+    world.pass_by(BATCH_S_MAX)
+    world.sweep()
+    assert len(only(world.completions()).missing) == UNITS_MAX
+
+
+# --- in the embedded runtime --------------------------------------------------------------------------
+
+
+@dataclass
+class HastyClock:
+    """Time flies: at every look so many seconds."""
+
+    step_s: float
+    time: datetime = NOW
+
+    def now(self) -> datetime:
+        self.time += timedelta(seconds=self.step_s)
+        return self.time
+
+
+def runtime_on(
+    world: World, clock: Clock, work: Callable[[Start], Completion], sweeps: Sequence[Sweep]
+) -> LocalRuntime:
+    """One that hears starts of processors on "start", and sweeps."""
+    ports = Ports(states=world.store.states, bus=world.store.bus, clock=clock)
+    listening = (Listening("start", "start", "starts"),)
+    service = Service(ports, {}, starts_missing_runs=False)
+    return LocalRuntime(ports, service, listening, work, topic_of=lambda _: "complete", sweeps=sweeps)
+
+
+def done(start: Start) -> Completion:
+    return Completion(
+        run=start.run,
+        phase=start.phase,
+        processor=start.processor,
+        attempt=start.attempt,
+        report=1,
+        status=Status.SUCCESS,
+    )
+
+
+def test_a_consolidation_that_hangs_in_the_sweep_does_not_stop_the_runtime() -> None:
+    world, others_go_on, seen = World(double), threading.Event(), list[bool]()
+    coordinator = world.coordinator
+    coordinator.on_start(START)
+    for report in world.reports()[:2]:
+        coordinator.on_report(report)
+    world.pass_by(BATCH_S_MAX)
+
+    def hang(start: Start, outputs: Sequence[str]) -> Written:
+        seen.append(others_go_on.wait(10))  # given up so that the test can fail
+        return coordinator.consolidate(start, outputs)
+
+    def work(start: Start) -> Completion:
+        others_go_on.set()
+        return done(start)
+
+    sweep = BatchSweep(replace(coordinator, consolidate=hang))
+    runtime = runtime_on(world, world, work, [sweep])
+    world.store.bus.publish([start_message(START, "start")], world.now())
+    runtime.run_until(lambda: bool(seen) and not runtime.running)
+    assert seen == [True], "nobody else got on"
+    statuses = [(each.status, each.rows) for each in world.completions()]
+    assert sorted(statuses, key=str) == [(Status.PARTIAL, 100), (Status.SUCCESS, None)]
+    assert sweep(9) == [], "it is due no more"
+
+
+def test_a_batch_that_is_being_swept_is_not_handed_out_again_until_it_has_been_looked_at() -> None:
+    world = World(double)
+    world.coordinator.on_start(START)
+    world.pass_by(CHUNK_TIMEOUT_S + MUTE_MARGIN_S)
+    sweep = BatchSweep(world.coordinator)
+    assert sweep(0) == []
+    (task,) = sweep(9)
+    assert sweep(9) == []
+    assert task.failed("timed out after 300 s", 300) is None
+    (again,) = sweep(9)
+    again.act()
+    assert sweep(9) == []
+    world.pass_by(CHUNK_TIMEOUT_S + MUTE_MARGIN_S)
+    assert len(sweep(9)) == 1
+
+
+def test_a_sweep_that_fails_is_found_again_and_harms_nobody() -> None:
+    world, tries = World(double), list[int]()
+
+    def act() -> list[Message]:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError("the store is away")
+        return []
+
+    def sweep(_limit: int) -> list[Task]:
+        return [Task(delivery=None, start=START, timeout_s=9, act=act, failed=lambda _reason, _s: None)]
+
+    runtime = runtime_on(world, HastyClock(1), done, [sweep])
+    runtime.run_until(lambda: len(tries) > 1)
+    runtime.close()
+
+
+def test_the_timer_has_a_place_in_the_pool_however_much_work_waits() -> None:
+    world, limits = World(double), list[int]()
+
+    def sweep(limit: int) -> list[Task]:
+        limits.append(limit)
+        return []
+
+    runtime = runtime_on(world, HastyClock(1), done, [sweep])
+    starts = [replace(START, attempt=attempt) for attempt in range(1, 101)]
+    world.store.bus.publish([start_message(start, "start") for start in starts], NOW)
+    heard: list[Completion] = []
+
+    def all_heard() -> bool:
+        world.now_at = NOW + timedelta(days=1)
+        heard.extend(world.completions())
+        return len(heard) == len(starts)
+
+    runtime.run_until(all_heard)
+    assert len(limits) > 5
+    assert min(limits) >= 1

@@ -54,7 +54,7 @@ def test_a_run_killed_before_any_port_call_is_finished_by_the_same_command(
     assert tries == len(range(1 + chunk, calls + 1, CHUNKS)) > 20, "all of them, and not a handful"
     verbs = report["verbs"]
     assert isinstance(verbs, list)
-    assert ("batches.batch" in verbs) == (mode == "same_day")
+    assert any(str(verb).startswith("batches.") for verb in verbs) == (mode == "same_day")
 
 
 @pytest.mark.slow

@@ -304,7 +304,7 @@ def test_a_date_the_feed_cannot_answer_for_is_an_error_not_a_holiday(feed: Folde
 def test_the_day_after_the_last_covered_date_stays_unknown(feed: FolderFeed) -> None:
     last = feed.coverage().last
     run = Night(work=new_work(feed, last), run=RunKey("nba", last, "overnight"))
-    assert set(run.one("schedule").found) == {"games"}
+    assert set(run.one("schedule").found) == {"games", "announced"}
     run.one("raw_schedule")
     prepares = ("upcoming_player_game_context", "upcoming_team_game_context")
     for name in prepares:

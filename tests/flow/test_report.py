@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import statistics
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -19,7 +20,7 @@ from orchestration.report import QUERIES, WRITER, accuracy, sql
 from shared import wiring
 from shared.adapters.duckdb import DuckDbWarehouse
 from shared.ports import Partition
-from tests.flow.cli import documented, form, run_arguments, tipoff, tipoff_json
+from tests.flow.cli import documented, form, on_a_terminal, run_arguments, tipoff, tipoff_json
 
 DAY = timedelta(days=1)
 FIRST = date(2024, 1, 1)
@@ -270,6 +271,26 @@ def test_a_person_is_told_the_same(predicted: Path) -> None:
         assert f"{row['mae']:.3f}" in line
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+def test_no_figure_is_cut_however_narrow_the_terminal(predicted: Path, columns: int) -> None:
+    told = tipoff_json("report", "nba", "--home", predicted)
+    said = on_a_terminal("report", "nba", "--home", predicted, COLUMNS=str(columns), NO_COLOR="1")
+    lines = {line.split()[0]: line.split() for line in said.splitlines() if line.split()}
+    for row in told["runs"]:
+        assert f"{row['duration_max_s']:.2f}" in lines[row["mode"]]
+        assert f"{row['completeness_mean']:.1%}" in lines[row["mode"]]
+    for row in told["accuracy"]:
+        assert f"{row['mae']:.3f}" in said
+
+
+def test_a_state_that_no_run_is_in_has_no_column(predicted: Path) -> None:
+    said = tipoff("report", "nba", "--home", predicted).stdout
+    assert said.splitlines()[0].split() == [*("mode", "runs", "published", "replays"), *TIMES, "complete", "lowest"]
+
+
+TIMES = ("p50", "s", "p95", "s", "max", "s")
+
+
 def test_dates_without_runs_are_said_to_have_none(predicted: Path) -> None:
     ended = tipoff("report", "nba", "--to", "2025-10-01", "--home", predicted)
     assert ended.returncode == 0
@@ -312,10 +333,13 @@ def test_the_queries_are_those_behind_the_figures(tmp_path: Path) -> None:
     told = json.loads(tipoff("report", "nba", "--queries", "--json", "--home", tmp_path / "home").stdout)["queries"]
     assert told == {name: sql(file) for name, file in QUERIES.items()}
     for query in told.values():
-        assert query in said.stdout
+        assert f"{query.strip()};" in said.stdout, "one after the other, as a client takes them"
 
 
 @pytest.mark.parametrize("file", [*report.QUERIES.values(), "ops.sql"])
 def test_a_query_says_what_it_is_for_and_takes_values_as_parameters(file: str) -> None:
     assert sql(file).startswith("-- ")
     assert "{" not in sql(file)
+    head = " ".join(line for line in sql(file).splitlines() if line.startswith("--"))
+    for name in set(re.findall(r"@\w+", sql(file))):
+        assert name in head.split("Input:")[0].split("Parameters:")[1]

@@ -96,7 +96,8 @@ def test_a_night_that_is_late_is_gone_on_without_and_named_to_the_end(days: Days
     assert len(days.decisions(TODAY, "analytics")) == 1  # it waits, and says so once
     days.pass_by(minutes=1)
     (_, opened) = days.decisions(TODAY, "analytics")
-    assert opened == f"open: all of raw is done; warned: runs_before: {LATE} {WAITING}"
+    remedy = f"once it has, `tipoff replay {TODAY} --from analytics --reason TEXT` takes it in"
+    assert opened == f"open: all of raw is done; warned: runs_before: {LATE} {WAITING}; {remedy}"
     days.finish(TODAY)
     tonight = next(c for c in days.done if c.processor == "tonight")
     (order,) = [s for latch in days.store.states.load(TODAY).latches for s in latch.starts if s.processor == "tonight"]

@@ -144,8 +144,8 @@ MUTANTS = (
         "late-input-ignored",
         9,
         GATE,
-        "    return outcome.left_round == before.attempt and not _late(outcome, standings)",
-        "    return True",
+        "        if passed and outcome and left and _late(outcome, standings):",
+        "        if False:",
         "late-after-quorum",
     ),
     Mutant(

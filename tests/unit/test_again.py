@@ -108,6 +108,17 @@ def test_a_report_that_nobody_ordered_can_be_looked_at_again() -> None:
             ["open raw/2 at +202", "open out/2 at +204", "done end/2 at +205"],
             id="a correction is published once",
         ),
+        pytest.param(
+            "+201 x done has=2 digest=new; +202 s done finds=games:g1|g2 digest=new; +203 x done has=2 digest=new;"
+            "+204 a done has=2 digest=new; +205 z done digest=new",
+            ["open raw/2 at +203", "open out/2 at +204", "done end/2 at +205"],
+            id="two corrections are published once, whichever comes first",
+        ),
+        pytest.param(
+            "+201 x done has=2 digest=new; +262 a done has=2 digest=new; +263 z done digest=new",
+            ["open raw/2 at +260.5", "open out/2 at +262", "done end/2 at +263"],
+            id="a look that never reports holds up another's correction for its own time at most",
+        ),
         pytest.param("+201 s failed; +202 x failed", [], id="a look that fails changes nothing"),
         pytest.param("+201 s not_ready; +202 x partial has=1 digest=half", [], id="nor does one that is not whole"),
         pytest.param("+202 x done has=1 digest=half", [], id="nor one that calls itself a success and is not whole"),

@@ -14,6 +14,7 @@ from shared.core.batch import (
     BATCH_S_MAX,
     CHUNK_TIMEOUT_S,
     CHUNK_UNITS,
+    CONSOLIDATE_S,
     MUTE_MARGIN_S,
     RETRY_S,
     TRIES_MAX,
@@ -34,9 +35,11 @@ from shared.core.batch import (
     deadline_of,
     decide_batch,
     ends,
+    gives_up_at,
     rest_after,
     strange,
     tally,
+    under_way,
 )
 from shared.core.codec import decode, encode
 from shared.core.model import RunKey, Start, Status
@@ -116,6 +119,18 @@ ORDERS = [
         (0, 3, ("u2",)),
         id="after a mute second try, what the first had left",
     ),
+    pytest.param(
+        record(reported(0, 1, 12, rest=("u3", "u2")), reported(0, 2, 10, rest=("u1", "u2"))),
+        10 + SECOND_RETRY_S,
+        (0, 3, ("u2",)),
+        id="what neither of two reports ended that did not know of each other",
+    ),
+    pytest.param(
+        record(reported(0, rest=("u1",)), reported(0, 2, 10, rest=("u2",))),
+        10 + SECOND_RETRY_S,
+        (0, 3, ("u2",)),
+        id="where two such reports ended all, what the later one left: only a report without a rest ends a chunk",
+    ),
 ]
 
 
@@ -154,6 +169,25 @@ SEALS = [
 @pytest.mark.parametrize(("seen", "now_s", "reason"), SEALS)
 def test_a_batch_is_sealed(seen: BatchRecord, now_s: float, reason: str) -> None:
     assert decide_batch(seen, after(now_s)) == Sealed(reason=reason)
+
+
+UNDER_WAY = [
+    pytest.param(record(sent(1), sent(0)), ((0, 1, ()), (1, 1, ())), id="what nobody has reported"),
+    pytest.param(record(reported(0), reported(1, rest=("u1",))), (), id="not what has ended or pauses"),
+    pytest.param(record(sent(0), sent(0, 2)), ((0, 2, ()),), id="the last try alone"),
+    pytest.param(record(sent(0), reported(0, 2)), (), id="not a silent try that a later one made up for"),
+    pytest.param(record(reported(0, rest=("u2",)), sent(0, 2)), ((0, 2, ("u2",)),), id="what the first try had left"),
+]
+
+
+@pytest.mark.parametrize(("seen", "orders"), UNDER_WAY)
+def test_the_orders_that_somebody_should_be_at(seen: BatchRecord, orders: tuple[object, ...]) -> None:
+    assert under_way(seen) == orders
+
+
+def test_a_consolidation_is_given_up_with_the_starts_own_time_or_when_it_has_failed_for_long() -> None:
+    assert gives_up_at(batch(), SEAL) == after(9 + CONSOLIDATE_S)
+    assert gives_up_at(batch(), replace(SEAL, at=after(BATCH_S_MAX + 60))) == after(START.timeout_s)
 
 
 @given(
@@ -254,6 +288,12 @@ STRANGE = [
     ),
     pytest.param(
         report(result("u1", UnitState.DONE, again=True)), CHUNK, "but has not failed", id="done, and to be tried again"
+    ),
+    pytest.param(
+        report(result("u1", UnitState.SKIPPED)),
+        CHUNK,
+        "u1 is skipped and does not say why",
+        id="skipped without a reason",
     ),
     pytest.param(report(result("u1"), failed("u2")), CHUNK, "", id="nothing"),
     pytest.param(report(), CHUNK, "", id="silence on every unit"),

@@ -491,6 +491,14 @@ PLANTED = [
         "games, next_games, players",
         id="a pipeline that expects what nobody finds",
     ),
+    pytest.param(
+        with_pipeline(withdraws="tickets"),
+        "withdraws",
+        "tickets",
+        "is not an expectation that a processor finds",
+        "announced, games, next_games, players",
+        id="a pipeline that withdraws what nobody finds",
+    ),
     # schedules
     *(
         pytest.param(

@@ -36,6 +36,10 @@ UNITS = plan(
     phase("raw", critical("a", unit="games"), optional("c", unit="games"), deadline=120),
     phase("out", critical("z", unit="games"), deadline=180),
 )
+TAKES_BACK = replace(
+    plan(phase("scrape", critical("s"), critical("t")), phase("out", critical("z"), deadline=120)),
+    withdraws="announced",
+)
 GAMES = "s done finds=games:" + "|".join(f"g{n}" for n in range(1, 12))  # eleven of them
 TWENTY = "s done finds=games:" + "|".join(f"g{n}" for n in range(1, 21))
 READ = plan(phase("raw", A, C), phase("out", critical("z"), deadline=120, readings=("health", "fresh")))
@@ -293,6 +297,28 @@ HOLIDAYS = [
     row("a schedule that is partial is no holiday", UNITS, "+1 s partial finds=games:", 1.5, "wait raw/1 until +60"),
     row("a schedule that is silent is no holiday", UNITS, "", 1.5, "wait raw/1 until +60"),
     row("a schedule that found nothing out is no holiday", UNITS, "+1 s done", 1.5, "wait raw/1 until +60"),
+    row(
+        "what was announced is taken back before the run is over",
+        TAKES_BACK,
+        "+1 t done finds=announced:g1; +2 s done finds=games:",
+        2,
+        "open out/1 complete 1",
+    ),
+    row(
+        "and what is taken back is published",
+        TAKES_BACK,
+        "+1 t done finds=announced:g1; +2 s done finds=games:; +3 z done",
+        3,
+        "done end/1 complete 1",
+        "all of out is done",
+    ),
+    row(
+        "where nothing was announced there is nothing to take back",
+        TAKES_BACK,
+        "+1 t done finds=announced:; +2 s done finds=games:",
+        2,
+        "done end/1 nothing_expected 1",
+    ),
     row("a holiday stands", UNITS, "+1 s done finds=games:; +9 x done", 20, "done end/1 nothing_expected 1; stands"),
     row(
         "games that turn up later start the work",
