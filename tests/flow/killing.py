@@ -53,11 +53,13 @@ class Fate:
     kill_at: int
     report: Path
     calls: int = 0
+    met: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def meet(self, verb: str) -> None:
         with self.lock:
             self.calls += 1
+            self.met.add(verb)
             if self.calls == self.kill_at:
                 self.report.write_text(verb)
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -157,18 +159,18 @@ def in_a_child(act: Callable[[], None], log: Path) -> int:
         os._exit(code)
 
 
-def measure(night: Night, home: Path, folder: Path) -> tuple[int, Snapshot]:
-    """How many port calls an undisturbed run makes, and what it leaves."""
+def measure(night: Night, home: Path, folder: Path) -> tuple[int, list[str], Snapshot]:
+    """How many port calls an undisturbed run makes, to which verbs, and what it leaves."""
 
     def act() -> None:
         fate = Fate(kill_at=0, report=folder / "verb")
         night.run(home, fate)
-        (folder / "measured").write_text(json.dumps([fate.calls, snapshot(home, night.key)]))
+        (folder / "measured").write_text(json.dumps([fate.calls, sorted(fate.met), snapshot(home, night.key)]))
 
     code = in_a_child(act, folder / "log")
     assert code == 0, (folder / "log").read_text()
-    calls, found = json.loads((folder / "measured").read_text())
-    return calls, found
+    calls, met, found = json.loads((folder / "measured").read_text())
+    return calls, met, found
 
 
 def try_one(night: Night, home: Path, folder: Path, kill_at: int, undisturbed: Snapshot) -> tuple[str, list[str]]:
@@ -216,7 +218,7 @@ def main(season: Path, day: date, part: str, chunk: int, chunks: int) -> None:
             (folder / "verb").unlink(missing_ok=True)
             return shutil.copytree(loaded, home)
 
-        calls, undisturbed = measure(night, fresh(), folder)
+        calls, met, undisturbed = measure(night, fresh(), folder)
         wrong += list(faults(undisturbed, undisturbed))
         for kill_at in range(1 + chunk, calls + 1, chunks):
             verb, found = try_one(night, fresh(), folder, kill_at, undisturbed)
@@ -225,7 +227,7 @@ def main(season: Path, day: date, part: str, chunk: int, chunks: int) -> None:
             verbs.add(verb)
             tries += 1
             wrong += [f"killed before call {kill_at} ({verb}): {fault}" for fault in found]
-    report = json.dumps({"calls": calls, "tries": tries, "verbs": sorted(verbs - {""}), "faults": wrong})
+    report = json.dumps({"calls": calls, "met": met, "tries": tries, "verbs": sorted(verbs - {""}), "faults": wrong})
     sys.stdout.write(f"{report}\n")
 
 
