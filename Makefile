@@ -8,10 +8,10 @@ TIPOFF := $(BIN)/tipoff
 NPROC ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check format bench soak lock clean
+.PHONY: help setup demo test quick check format bench soak emulators bqemulator test-emulators lock clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/ready ## make .venv with every pinned package
 
@@ -51,9 +51,28 @@ bench: setup ## measure; docs/benchmarks.md says what and why
 soak: setup ## 10,000 simulated days, by hand; SEED=n
 	@$(TIPOFF) simulate --days 10000 --seed $${SEED:-1}
 
+emulators: setup bqemulator ## run Google's emulators on free ports, say how to reach them; Ctrl-C stops them
+	@$(BIN)/python -m orchestration.emulators
+
+# Two test processes at most: each starts its own emulators, 650 MB together.
+test-emulators: setup bqemulator ## the tests that need emulators; without one they fail
+	@REQUIRE_EMULATORS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/contract tests/flow/test_emulators.py
+
+bqemulator: build/bqemulator/ready ## the BigQuery emulator in a .venv of its own (520 MB)
+
+# Its DuckDB would download the extension into HOME; requirements/bqemulator.in says why it lies in a package.
+build/bqemulator/ready: requirements/bqemulator.txt
+	@echo "setting up build/bqemulator (once, about a minute)"
+	@$(PYTHON) -m venv build/bqemulator
+	@build/bqemulator/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bqemulator.txt
+	@folder=build/bqemulator/home/.duckdb/extensions/$$(build/bqemulator/bin/python -c \
+	  'import duckdb; print("v" + duckdb.__version__, *duckdb.sql("PRAGMA platform").fetchone(), sep="/")') && mkdir -p $$folder && \
+	  cp build/bqemulator/lib/python3*/site-packages/duckdb_extension_spatial/extensions/*/*.duckdb_extension $$folder
+	@touch $@
+
 lock: ## pin requirements anew, with hashes
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet pip-tools==7.6.2
-	@for set in runtime dev; do CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --generate-hashes \
+	@for set in runtime dev bqemulator; do CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --generate-hashes \
 	  --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-options \
 	  --output-file requirements/$$set.txt requirements/$$set.in; done
 

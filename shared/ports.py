@@ -133,7 +133,7 @@ class BatchStore(Protocol):
         """Keep a report once, under batch, chunk and number, and count: how many chunks have not ended.
 
         None, and nothing written, once the batch is sealed. A report that is there stays as it was. Of concurrent
-        callers the last one to be counted gets 0.
+        callers exactly one, the last to be counted, gets 0; what the others get, more may have ended by then.
         """
 
     def reports(self, id: str) -> tuple[ChunkReport, ...]:
@@ -176,19 +176,31 @@ class Delivery:
     attributes: Mapping[str, str]
     attempt: int  # 1 for the first delivery
     published_at: datetime
+    receipt: str = ""  # the bus's own mark of this very try, where it needs one for ack and nack
 
 
 class Bus(Protocol):
-    """At-least-once, unordered delivery of a topic's messages to each of its subscriptions."""
+    """At-least-once, unordered delivery of a topic's messages to each of its subscriptions.
+
+    An embedded bus goes by `now`; one that is a service goes by its own clock, and what is said here of a moment holds
+    shortly after it. Attributes are Unicode: at most 90, a key up to 256 bytes, a value up to 1,024.
+    """
 
     def subscribe(self, subscription: str, topic: str) -> None:
         """Every message published to the topic from now on reaches the subscription. Idempotent."""
 
     def publish(self, messages: Sequence[Message], now: datetime) -> None:
-        """Durable when it returns: all or none. A call that raised may be made again: duplicates are allowed."""
+        """Durable when it returns. One that raised may have published some; made again, duplicates are allowed.
+
+        What can be no message raises before any is published; so may a topic that nobody ever subscribed to.
+        """
 
     def pull(self, subscriptions: Sequence[str], *, limit: int, now: datetime, lease_s: int) -> list[Delivery]:
-        """Up to `limit` messages nobody holds, each held for lease_s; unacknowledged by then, it comes again."""
+        """Up to `limit` messages nobody holds, each held for lease_s; unacknowledged by then, it comes again.
+
+        Returns at once. A service may bring fewer than wait and, rarely, one that another holds; it refuses with
+        ValueError a lease that is longer than it can hold (Pub/Sub: 600 s).
+        """
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Done with these. Idempotent; late is allowed."""
@@ -197,10 +209,16 @@ class Bus(Protocol):
         """Failed: comes again after a backoff; after its last attempt it goes to the dead letters instead."""
 
     def next_at(self) -> datetime | None:
-        """When the next message becomes available, if any waits; now or earlier: at once."""
+        """When the next message becomes available, if any waits; now or earlier: at once.
+
+        Never too late; a bus that cannot know what waits says the past, always.
+        """
 
     def dead_letters(self, limit: int) -> list[tuple[Delivery, str]]:
-        """Messages that used up their attempts, each with its last error, the newest first."""
+        """Messages that used up their attempts, each with its last error if the bus was told it, the newest first.
+
+        They stay where they are.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +248,14 @@ class Written:
     units: tuple[str, ...]  # distinct values of the unit column, sorted; empty where none was asked for
     digest: str  # of the content without stamps; equal content, equal digest, whatever the row order
     superseded: bool = False  # a newer fence was there and nothing was written; the rest describes what stands
+
+
+class WarehouseError(Exception):
+    """The warehouse cannot do what it was asked: says what, why, and the remedy."""
+
+
+class WarehouseUnavailable(OSError):
+    """The world under the warehouse is out of order: nothing has happened, or the same call made again finishes it."""
 
 
 class Warehouse(Protocol):

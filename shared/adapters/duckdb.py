@@ -6,7 +6,6 @@ Past 400 lines because the dialect and the store stand together: nothing else ne
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,14 +17,35 @@ from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
-from shared.ports import Partition, Stamp, Written
+from shared.adapters.warehouse import (
+    STAMPS,
+    check_column,
+    check_given,
+    check_keys,
+    check_rows,
+    check_table,
+    check_unit,
+    not_a_number,
+    parameters_of,
+    parse_ddl,
+    parse_query,
+    same_key,
+    stray_rows,
+)
+from shared.ports import Partition, Stamp, WarehouseError, WarehouseUnavailable, Written
 
-STAMPS = {"run": "VARCHAR", "attempt": "BIGINT", "fence": "BIGINT"}
-"""The columns every table has beside its content."""
+BIGQUERY_TYPES = {
+    "VARCHAR": "STRING",
+    "BIGINT": "INT64",
+    "DOUBLE": "FLOAT64",
+    "BOOLEAN": "BOOL",
+    "DATE": "DATE",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP",
+}
+"""What a type that DuckDB reports was called when the table was made."""
 
 STAMPING = ", ".join(f"$tipoff_{name} AS {name}" for name in STAMPS)
 STAGED = "tipoff_staged"
@@ -33,27 +53,6 @@ STAGED = "tipoff_staged"
 
 THREADS = 1  # per statement: processors run side by side, and splitting their small statements costs a fifth more
 STATEMENTS_MAX = 1_000  # transpiled statements kept; a pipeline has a few dozen
-TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*")
-COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "VARCHAR": (str,),
-    "BIGINT": (int,),
-    "DOUBLE": (float, int),
-    "BOOLEAN": (bool,),
-    "DATE": (date, str),
-    "TIMESTAMP WITH TIME ZONE": (datetime, str),
-}
-
-
-class WarehouseError(Exception):
-    """The warehouse cannot do what it was asked: says what, why, and the remedy."""
-
-
-class WarehouseUnavailable(OSError):
-    """The disk under the warehouse is full: nothing has happened, and the same call may be made again."""
-
-
 FULL = ("File too large", "No space left on device", "Disk quota exceeded")
 
 
@@ -69,8 +68,7 @@ class Statement:
 
     def bind(self, given: Mapping[str, object]) -> dict[str, object]:
         """The parameters this statement uses; DuckDB refuses any other."""
-        if absent := sorted(self.parameters - given.keys()):
-            raise WarehouseError(f"parameter @{absent[0]} is not given; given are {sorted(given)}: {self.sql[:200]}")
+        check_given(self.sql, self.parameters, given)
         return {name: _bindable(given[name]) for name in self.parameters}
 
 
@@ -80,14 +78,6 @@ def _bindable(value: object) -> object:
         # an empty list alone has no type, and DuckDB would compare text with integers
         return items if items else duckdb.Value([], duckdb.list_type(duckdb.sqltypes.VARCHAR))
     return value
-
-
-def _parse(sql: str) -> list[exp.Expr]:
-    try:
-        return [tree for tree in sqlglot.parse(sql, read="bigquery") if tree is not None]
-    except SqlglotError as error:
-        said = re.sub(r"\x1b\[\d+m", "", str(error))  # sqlglot underlines for terminals
-        raise WarehouseError(f"not BigQuery SQL: {said}: {sql[:200]}") from error
 
 
 def _emit(tree: exp.Expr) -> str:
@@ -155,22 +145,15 @@ def _translate_extract(node: exp.Extract) -> exp.Expr:
 @lru_cache(maxsize=STATEMENTS_MAX)
 def transpile(sql: str) -> Statement:
     """One read-only statement in DuckDB's dialect; WarehouseError where it would not mean the same."""
-    trees = _parse(sql)
-    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
-        raise WarehouseError(f"expected one SELECT or WITH statement: {sql[:200]}")
-    return Statement(_emit(trees[0]), frozenset(found.name for found in trees[0].find_all(exp.Parameter)))
+    tree = parse_query(sql)
+    return Statement(_emit(tree), parameters_of(tree))
 
 
 @lru_cache(maxsize=STATEMENTS_MAX)
 def transpile_ddl(ddl: str) -> tuple[str, ...]:
     """CREATE statements that may run again, without the properties DuckDB lacks."""
     statements = []
-    for tree in _parse(ddl):
-        again = isinstance(tree, exp.Create) and (tree.args.get("exists") or tree.args.get("replace"))
-        if not again or tree.args["kind"].upper() not in ("SCHEMA", "TABLE", "VIEW"):
-            raise WarehouseError(f"expected CREATE SCHEMA, TABLE or VIEW IF NOT EXISTS: {tree.sql('bigquery')[:200]}")
-        if tree.args.get("replace") and tree.args["kind"].upper() != "VIEW":
-            raise WarehouseError(f"CREATE OR REPLACE would drop data: {tree.sql('bigquery')[:200]}")
+    for tree in parse_ddl(ddl):
         tree.set("properties", None)  # PARTITION BY, CLUSTER BY, OPTIONS
         statements.append(_emit(tree))
     return tuple(statements)
@@ -235,11 +218,6 @@ class DuckDbWarehouse:
         unit: str = "",
     ) -> Written:
         table = target.table
-        if not rows:
-            raise WarehouseError(
-                f"{table}: {stamp.run} has no rows to merge; nothing was written: a batch without rows has failed, "
-                "so report that and keep what its units gave"
-            )
         own: dict[str, object] = {"run": stamp.run, **_days(target)}
         # staged before the lock: writers of one table wait for each other's MERGE, not for each other's rows
         with self._session(table) as session:
@@ -317,19 +295,18 @@ class DuckDbWarehouse:
             ).fetchone()[0]
             written = _read_back(session, partition, columns, unit)
             if inserted != written.rows:  # the partition was empty before the insert
-                raise _stray(partition, inserted - written.rows, inserted)
+                raise stray_rows(partition, inserted - written.rows, inserted)
             session.run("COMMIT")
             return written
 
     def _content(self, session: _Session, table: str) -> dict[str, str]:
         """The table's columns and types without the stamps."""
         if table not in self._tables:
-            if not TABLE_NAME.fullmatch(table):
-                raise WarehouseError(f"table {table!r}: expected dataset.table")
+            check_table(table)
             described = session.run(f"SELECT * FROM {table} LIMIT 0").description
             columns = {str(column[0]): str(column[1]) for column in described}
             for name, kind in STAMPS.items():
-                if columns.pop(name, None) != kind:
+                if BIGQUERY_TYPES.get(columns.pop(name, "")) != kind:
                     raise WarehouseError(f"table {table}: column {name} must be there with type {kind}")
             self._tables[table] = columns
         return self._tables[table]
@@ -393,20 +370,12 @@ def _explained(path: str, about: str, error: duckdb.Error) -> WarehouseError | W
 
 
 def _where(partition: Partition) -> str:
-    if not COLUMN_NAME.fullmatch(partition.column):
-        raise WarehouseError(f"{partition.table}: {partition.column!r} is not a column name")
+    check_column(partition)
     return f"WHERE {_quoted(partition.column)} BETWEEN $first AND $last"
 
 
 def _days(partition: Partition) -> dict[str, object]:
     return {"first": partition.first, "last": partition.last}
-
-
-def _stray(partition: Partition, stray: int, rows: int) -> WarehouseError:
-    return WarehouseError(
-        f"{partition.table}: {stray} of {rows} rows have {partition.column} outside "
-        f"{partition.first}..{partition.last} or null; nothing was written: filter by the partition"
-    )
 
 
 def _quoted(name: str) -> str:
@@ -437,13 +406,7 @@ def _stage(
 ) -> None:
     """The rows under their stamp in a table that only this session sees and that ends with it, checked as a whole."""
     table = target.table
-    if not keys or set(keys) - columns.keys():
-        raise WarehouseError(f"{table}: merge keys {list(keys)}: expected one or more of {sorted(columns)}")
-    for number, row in enumerate(rows, 1):
-        if lacking := [key for key in keys if row.get(key) is None]:
-            raise WarehouseError(
-                f"{table}: row {number} has no {lacking[0]}, which is a merge key; nothing was written"
-            )
+    check_keys(rows, keys, columns, table, stamp)
     body = _encode(rows, columns, table)
     session.run(
         f"CREATE TEMP TABLE {STAGED} AS SELECT *, {STAMPING} FROM ({_rows(columns)})",
@@ -451,7 +414,7 @@ def _stage(
     )
     inside = session.run(f"SELECT count(*) FROM {STAGED} {_where(target)}", _days(target)).fetchone()[0]
     if inside != len(rows):
-        raise _stray(target, len(rows) - inside, len(rows))
+        raise stray_rows(target, len(rows) - inside, len(rows))
     # asked in the columns' own types: 20 and 20.0 are one number, a date and its text one day
     named = ", ".join(_quoted(key) for key in keys)
     said = ", ".join(f"CAST({_quoted(key)} AS VARCHAR)" for key in keys)
@@ -459,10 +422,7 @@ def _stage(
         f"SELECT count(*), {said} FROM {STAGED} GROUP BY {named} HAVING count(*) > 1 ORDER BY {named} LIMIT 1"
     ).fetchone()
     if twice:
-        same = ", ".join(f"{key} {value}" for key, value in zip(keys, twice[1:], strict=True))
-        raise WarehouseError(
-            f"{table}: {twice[0]} rows of {stamp.run} have the key {same}; nothing was written: give each key once"
-        )
+        raise same_key(table, stamp, twice[0], keys, twice[1:])
 
 
 def _merge_of_staged(target: Partition, keys: Sequence[str]) -> str:
@@ -485,8 +445,7 @@ def _read_back(
     condition: str = "",
     values: Mapping[str, object] | None = None,
 ) -> Written:
-    if unit and unit not in columns:
-        raise WarehouseError(f"{partition.table}: unit column {unit!r} is not in it; it has {sorted(columns)}")
+    check_unit(partition.table, unit, columns)
     # ten digits of a float: sums differ in the last bits with the order in which threads add
     content = ", ".join(
         f"printf('%.10g', {_quoted(name)} + 0.0)" if columns[name] == "DOUBLE" else _quoted(name)
@@ -503,25 +462,12 @@ def _read_back(
 
 def _encode(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], table: str) -> str:
     """Rows as JSON for DuckDB, every column present; a value of another type than its column's is an error."""
-    for number, row in enumerate(rows, 1):
-        if unknown := row.keys() - columns.keys():
-            raise WarehouseError(f"{table}: row {number} has {min(unknown)!r}, which is not one of {sorted(columns)}")
-        for name, value in row.items():
-            if value is None:
-                continue
-            expected = PYTHON_TYPES.get(columns[name])
-            if expected is None:
-                raise WarehouseError(f"{table}: column {name} has type {columns[name]}; rows cannot be loaded into it")
-            wrong = not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected)
-            naive = isinstance(value, datetime) and (value.tzinfo is None or datetime not in expected)
-            if wrong or naive:
-                kind = "naive datetime" if naive else type(value).__name__
-                raise WarehouseError(f"{table}: row {number}: {name} is {columns[name]}, not {kind} {value!r:.80}")
+    check_rows(rows, {name: BIGQUERY_TYPES.get(kind, kind) for name, kind in columns.items()}, table)
     complete = [{name: row.get(name) for name in columns} for row in rows]
     try:
         return json.dumps(complete, default=_iso, allow_nan=False)
     except ValueError as error:
-        raise WarehouseError(f"{table}: a row holds nan or infinity, which no column takes; use None") from error
+        raise not_a_number(table) from error
 
 
 def _iso(value: object) -> str:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 from shared.adapters.sqlite_batches import SqliteBatches
-from shared.adapters.sqlite_file import BUSY_S, SECOND, SqliteFile, from_micros, to_micros
+from shared.adapters.sqlite_file import BUSY_S, SqliteFile
+from shared.adapters.stored import SECOND, Recent, from_micros, storable, to_micros
 from shared.core.codec import decode, encode
-from shared.core.messages import TEXT_MAX, Message
+from shared.core.messages import Message
 from shared.core.model import Control, Fact, Latch, LedgerEntry, RunKey
 from shared.core.plan import Plan
 from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, Delivery, Quarantined, RunRecord
@@ -122,28 +122,6 @@ UNION ALL SELECT 'due', due_at, NULL FROM runs WHERE run = :run AND due_at IS NO
 transaction holds the file's only write lock, and rows are never deleted, so ids rise in the order of the commits. A row
 with a lower id than one we have read was committed before it, and we have read it too.
 """
-
-V = TypeVar("V")
-
-
-class Recent(Generic[V]):
-    """The values used last, at most `size` of them. Not locked: its owner is."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._values: OrderedDict[str, V] = OrderedDict()
-
-    def get(self, key: str) -> V | None:
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: str, value: V) -> None:
-        self._values[key] = value
-        self._values.move_to_end(key)
-        if len(self._values) > self._size:
-            self._values.popitem(last=False)
 
 
 class SqliteStates:
@@ -435,11 +413,6 @@ def bury(connection: sqlite3.Connection, delivery: int, *, attempt: int) -> None
         (attempt, LAPSED, delivery),
     )
     connection.execute("DELETE FROM deliveries WHERE id = ?", (delivery,))
-
-
-def storable(text: str) -> str:
-    """An error's text, cut; what is not Unicode in it (a file name, say) must not raise here."""
-    return text[:TEXT_MAX].encode(errors="backslashreplace").decode()
 
 
 def to_delivery(row: Sequence[Any]) -> Delivery:

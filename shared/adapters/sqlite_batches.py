@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from shared.adapters.sqlite_file import SECOND, SqliteFile, from_micros, to_micros
+from shared.adapters.sqlite_file import SqliteFile
+from shared.adapters.stored import SECOND, from_micros, to_micros
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.codec import decode, encode
 from shared.ports import LOOK_WITHIN_S

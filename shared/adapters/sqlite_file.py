@@ -11,7 +11,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -214,18 +213,3 @@ class SqliteFile:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
-
-
-# --- times in the file: whole microseconds since 1970, UTC --------------------------------------------
-
-SECOND = 1_000_000
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-MICROSECOND = timedelta(microseconds=1)
-
-
-def to_micros(instant: datetime) -> int:
-    return (instant - EPOCH) // MICROSECOND
-
-
-def from_micros(micros: int) -> datetime:
-    return EPOCH + micros * MICROSECOND

@@ -1,0 +1,148 @@
+"""What every Warehouse refuses before it does anything, for the adapters: SQL, names, rows and keys that do not fit.
+
+All SQL is BigQuery's dialect, and types go by BigQuery's names, wherever the rows lie in the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from shared.ports import Partition, Stamp, WarehouseError
+
+STAMPS = {"run": "STRING", "attempt": "INT64", "fence": "INT64"}
+"""The columns every table has beside its content."""
+
+TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*")
+COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "STRING": (str,),
+    "INT64": (int,),
+    "FLOAT64": (float, int),
+    "BOOL": (bool,),
+    "DATE": (date, str),
+    "TIMESTAMP": (datetime, str),
+}
+
+
+# --- SQL --------------------------------------------------------------------------------------------
+
+
+def parse(sql: str) -> list[exp.Expr]:
+    try:
+        return [tree for tree in sqlglot.parse(sql, read="bigquery") if tree is not None]
+    except SqlglotError as error:
+        said = re.sub(r"\x1b\[\d+m", "", str(error))  # sqlglot underlines for terminals
+        raise WarehouseError(f"not BigQuery SQL: {said}: {sql[:200]}") from error
+
+
+def parse_query(sql: str) -> exp.Query:
+    """One read-only statement."""
+    trees = parse(sql)
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        raise WarehouseError(f"expected one SELECT or WITH statement: {sql[:200]}")
+    return trees[0]
+
+
+def parse_ddl(ddl: str) -> list[exp.Create]:
+    """CREATE statements that may run again without losing anything."""
+    statements = []
+    for tree in parse(ddl):
+        again = isinstance(tree, exp.Create) and (tree.args.get("exists") or tree.args.get("replace"))
+        if not again or tree.args["kind"].upper() not in ("SCHEMA", "TABLE", "VIEW"):
+            raise WarehouseError(f"expected CREATE SCHEMA, TABLE or VIEW IF NOT EXISTS: {tree.sql('bigquery')[:200]}")
+        if tree.args.get("replace") and tree.args["kind"].upper() != "VIEW":
+            raise WarehouseError(f"CREATE OR REPLACE would drop data: {tree.sql('bigquery')[:200]}")
+        assert isinstance(tree, exp.Create)
+        statements.append(tree)
+    return statements
+
+
+def parameters_of(tree: exp.Expr) -> frozenset[str]:
+    return frozenset(found.name for found in tree.find_all(exp.Parameter))
+
+
+def check_given(sql: str, used: frozenset[str], given: Mapping[str, object]) -> None:
+    if absent := sorted(used - given.keys()):
+        raise WarehouseError(f"parameter @{absent[0]} is not given; given are {sorted(given)}: {sql[:200]}")
+
+
+# --- names ------------------------------------------------------------------------------------------
+
+
+def check_table(table: str) -> None:
+    if not TABLE_NAME.fullmatch(table):
+        raise WarehouseError(f"table {table!r}: expected dataset.table")
+
+
+def check_column(partition: Partition) -> None:
+    if not COLUMN_NAME.fullmatch(partition.column):
+        raise WarehouseError(f"{partition.table}: {partition.column!r} is not a column name")
+
+
+def check_unit(table: str, unit: str, columns: Mapping[str, str]) -> None:
+    if unit and unit not in columns:
+        raise WarehouseError(f"{table}: unit column {unit!r} is not in it; it has {sorted(columns)}")
+
+
+# --- rows -------------------------------------------------------------------------------------------
+
+
+def check_rows(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], table: str) -> None:
+    """Every value of its column's type, never guessed or converted: '12' is no number, and 1.5 no integer."""
+    for number, row in enumerate(rows, 1):
+        if unknown := row.keys() - columns.keys():
+            raise WarehouseError(f"{table}: row {number} has {min(unknown)!r}, which is not one of {sorted(columns)}")
+        for name, value in row.items():
+            if value is None:
+                continue
+            expected = PYTHON_TYPES.get(columns[name])
+            if expected is None:
+                raise WarehouseError(f"{table}: column {name} has type {columns[name]}; rows cannot be loaded into it")
+            wrong = not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected)
+            naive = isinstance(value, datetime) and (value.tzinfo is None or datetime not in expected)
+            if wrong or naive:
+                kind = "naive datetime" if naive else type(value).__name__
+                raise WarehouseError(f"{table}: row {number}: {name} is {columns[name]}, not {kind} {value!r:.80}")
+
+
+def check_keys(
+    rows: Sequence[Mapping[str, object]], keys: Sequence[str], columns: Mapping[str, str], table: str, stamp: Stamp
+) -> None:
+    """There are rows, and each has the whole key."""
+    if not rows:
+        raise WarehouseError(
+            f"{table}: {stamp.run} has no rows to merge; nothing was written: a batch without rows has failed, "
+            "so report that and keep what its units gave"
+        )
+    if not keys or set(keys) - columns.keys():
+        raise WarehouseError(f"{table}: merge keys {list(keys)}: expected one or more of {sorted(columns)}")
+    for number, row in enumerate(rows, 1):
+        if lacking := [key for key in keys if row.get(key) is None]:
+            raise WarehouseError(
+                f"{table}: row {number} has no {lacking[0]}, which is a merge key; nothing was written"
+            )
+
+
+def not_a_number(table: str) -> WarehouseError:
+    return WarehouseError(f"{table}: a row holds nan or infinity, which no column takes; use None")
+
+
+def stray_rows(partition: Partition, stray: int, rows: int) -> WarehouseError:
+    return WarehouseError(
+        f"{partition.table}: {stray} of {rows} rows have {partition.column} outside "
+        f"{partition.first}..{partition.last} or null; nothing was written: filter by the partition"
+    )
+
+
+def same_key(table: str, stamp: Stamp, rows: int, keys: Sequence[str], values: Sequence[object]) -> WarehouseError:
+    same = ", ".join(f"{key} {value}" for key, value in zip(keys, values, strict=True))
+    return WarehouseError(
+        f"{table}: {rows} rows of {stamp.run} have the key {same}; nothing was written: give each key once"
+    )
