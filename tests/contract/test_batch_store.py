@@ -15,6 +15,7 @@ from shared.adapters.sqlite import Sqlite
 from shared.core.batch import Batch, Chunk, ChunkReport, Ordered, Seal, Unit, UnitResult, UnitState, chunked
 from shared.core.model import Completion, RunKey, Start, Status
 from shared.ports import LOOK_WITHIN_S, BatchStore
+from tests.contract.firestore_calls import new_project, opened
 
 NOW = datetime(2024, 1, 15, 15, 30, tzinfo=timezone.utc)
 LEASE_S = 60
@@ -52,22 +53,31 @@ def record(batches: BatchStore, said: ChunkReport, rest: tuple[str, ...] = ()) -
 SEAL = Seal(batch=BATCH.id, reason="every chunk has ended", at=later(9))
 
 
-@pytest.fixture(params=["sqlite-file", "sqlite-memory"])
+@pytest.fixture(params=["sqlite-file", "sqlite-memory", "firestore-emulator"])
 def batches(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BatchStore]:
+    if request.param == "firestore-emulator":
+        with opened(request.getfixturevalue("firestore_emulator"), new_project()) as firestore:
+            firestore.batches.create(BATCH, CHUNKS)
+            yield firestore.batches
+        return
     store = Sqlite(tmp_path / "state.sqlite" if request.param == "sqlite-file" else ":memory:")
     store.batches.create(BATCH, CHUNKS)
     yield store.batches
     store.close()
 
 
-@pytest.fixture
-def connect(tmp_path: Path) -> Iterator[Callable[[], BatchStore]]:
+@pytest.fixture(params=["sqlite-file", "firestore-emulator"])
+def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], BatchStore]]:
     """Opens the same store once more, as another process would."""
-    with ExitStack() as opened:
+    project = new_project()
+    with ExitStack() as stores:
 
         def open_again() -> BatchStore:
+            if request.param == "firestore-emulator":
+                emulator = request.getfixturevalue("firestore_emulator")
+                return stores.enter_context(opened(emulator, project)).batches
             store = Sqlite(tmp_path / "state.sqlite")
-            opened.callback(store.close)
+            stores.callback(store.close)
             return store.batches
 
         yield open_again
@@ -165,7 +175,28 @@ def test_of_concurrent_reports_exactly_one_is_the_last(connect: Callable[[], Bat
 
     with ThreadPoolExecutor(21) as pool:
         left = list(pool.map(tell, many))
-    assert sorted(each for each in left if each is not None) == list(range(21))
+    assert left.count(0) == 1
+    assert all(each is not None and 0 <= each < 21 for each in left)
+
+
+def test_of_concurrent_callers_one_gets_each_order(connect: Callable[[], BatchStore]) -> None:
+    stores = [connect() for _ in range(5)]
+    stores[0].create(BATCH, CHUNKS)
+    orders = [Ordered(chunk=chunk.number, number=2, at=later(5)) for chunk in CHUNKS]
+    with ThreadPoolExecutor(5) as pool:
+        mine = list(pool.map(lambda index: stores[index].order(BATCH.id, orders[index % 2 :]), range(5)))
+    assert sorted(each.chunk for some in mine for each in some) == [0, 1, 2]
+
+
+def test_a_batch_of_a_great_day_is_kept_whole(connect: Callable[[], BatchStore]) -> None:
+    inputs = '{"points": [' + ", ".join(["20.5"] * 300) + "]}"
+    units = [Unit(id=f"u{number:04d}", inputs=inputs) for number in range(500)]
+    model, whole = '{"weights": [' + ", ".join(["0.123456789"] * 8_000) + "]}", chunked(units)
+    settled = tuple(UnitResult(unit=f"s{n}", state=UnitState.SKIPPED, reason="no_history") for n in range(500))
+    great = replace(BATCH, chunks=len(whole), shared=model, settled=settled)
+    assert connect().create(great, whole)
+    assert connect().batch(BATCH.id) == great
+    assert connect().chunks(BATCH.id) == whole
 
 
 # --- the seal -----------------------------------------------------------------------------------------
@@ -206,6 +237,33 @@ def test_a_closed_seal_is_nobodys_again_and_due_no_more(batches: BatchStore) -> 
     assert seen.seal == whole
 
 
+def test_a_holder_whose_lease_lapsed_may_still_close_what_another_took_up(batches: BatchStore) -> None:
+    batches.seal(SEAL, later(9), LEASE_S)
+    assert batches.seal(SEAL, later(9 + LEASE_S), LEASE_S) == SEAL
+    batches.close(replace(SEAL, completion=COMPLETION))  # the first, late
+    batches.close(replace(SEAL, completion=COMPLETION))
+    assert batches.seal(SEAL, later(10_000), LEASE_S) is None
+    assert batches.due(later(10_000), 10) == ()
+
+
+def test_a_report_is_counted_before_the_seal_or_not_at_all(connect: Callable[[], BatchStore]) -> None:
+    stores = [connect() for _ in range(2)]
+    for attempt in range(1, 11):
+        batch = replace(BATCH, start=replace(START, attempt=attempt))
+        seal = replace(SEAL, batch=batch.id)
+        stores[0].create(batch, CHUNKS)
+
+        def end(batch: Batch = batch, seal: Seal = seal) -> tuple[ChunkReport, ...]:
+            assert stores[0].seal(seal, later(9), LEASE_S) == seal
+            return stores[0].reports(batch.id)
+
+        with ThreadPoolExecutor(2) as pool:
+            ended = pool.submit(end)
+            left = pool.submit(record, stores[1], report(0, of=batch)).result(60)
+        kept = (report(0, of=batch),) if left is not None else ()
+        assert ended.result(60) == stores[1].reports(batch.id) == kept
+
+
 def test_exactly_one_of_many_takes_the_seal_and_exactly_one_takes_it_up(connect: Callable[[], BatchStore]) -> None:
     connect().create(BATCH, CHUNKS)
     for at in (later(9), later(9 + LEASE_S)):
@@ -235,6 +293,23 @@ def test_after_the_seal_its_lease_alone_says_when_to_look(batches: BatchStore) -
     assert batches.next_at() == later(9 + LEASE_S)
     batches.close(SEAL)
     batches.look_at(BATCH.id, later(10), later(9))
+    assert batches.next_at() is None
+
+
+def test_of_concurrent_looks_the_earliest_stands(connect: Callable[[], BatchStore]) -> None:
+    stores = [connect() for _ in range(5)]
+    stores[0].create(BATCH, CHUNKS)
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda index: stores[index].look_at(BATCH.id, later(50 - index), NOW), range(5)))
+    assert stores[0].next_at() == later(46)
+
+
+def test_a_look_at_an_unknown_batch_and_a_close_before_the_seal_do_nothing(batches: BatchStore) -> None:
+    batches.look_at(OTHER.id, later(1), NOW)
+    batches.close(replace(SEAL, completion=COMPLETION))
+    assert batches.next_at() == later(LOOK_WITHIN_S)
+    assert batches.seal(SEAL, later(9), LEASE_S) == SEAL
+    batches.close(replace(SEAL, completion=COMPLETION))
     assert batches.next_at() is None
 
 

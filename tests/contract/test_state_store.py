@@ -30,6 +30,7 @@ from shared.core.model import (
 )
 from shared.core.plan import Plan, PlannedPhase, PlannedProcessor
 from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, Quarantined, StateStore
+from tests.contract.firestore_calls import new_project, opened
 
 T = TypeVar("T")
 NOW = datetime(2024, 1, 16, 6, 0, tzinfo=timezone.utc)
@@ -38,21 +39,29 @@ OTHER = replace(RUN, generation=2)
 LEASE_S = 30
 
 
-@pytest.fixture(params=["sqlite-file", "sqlite-memory"])
+@pytest.fixture(params=["sqlite-file", "sqlite-memory", "firestore-emulator"])
 def states(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateStore]:
+    if request.param == "firestore-emulator":
+        with opened(request.getfixturevalue("firestore_emulator"), new_project()) as firestore:
+            yield firestore.states
+        return
     store = Sqlite(tmp_path / "state.sqlite" if request.param == "sqlite-file" else ":memory:")
     yield store.states
     store.close()
 
 
-@pytest.fixture(params=["sqlite-file"])
+@pytest.fixture(params=["sqlite-file", "firestore-emulator"])
 def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], StateStore]]:
     """Opens the same store once more, as another process would. In memory there is no other process."""
-    with ExitStack() as opened:
+    project = new_project()
+    with ExitStack() as stores:
 
         def open_again() -> StateStore:
+            if request.param == "firestore-emulator":
+                emulator = request.getfixturevalue("firestore_emulator")
+                return stores.enter_context(opened(emulator, project)).states
             store = Sqlite(tmp_path / "state.sqlite")
-            opened.callback(store.close)
+            stores.callback(store.close)
             return store.states
 
         yield open_again
@@ -134,10 +143,10 @@ def test_a_record_loaded_earlier_does_not_change(states: StateStore) -> None:
 
 def test_more_runs_than_a_cache_holds_are_all_loaded_whole(states: StateStore) -> None:
     runs = [replace(RUN, generation=generation) for generation in range(1, 301)]
-    for _ in range(2):
+    for report in (1, 2):
         for run in runs:
-            states.append(fact(len(states.load(run).facts) + 1, run=run))
-    assert {len(states.load(run).facts) for run in runs} == {2}
+            states.append(fact(report, run=run))
+            assert len(states.load(run).facts) == report
 
 
 def test_of_21_threads_that_append_none_is_lost(states: StateStore) -> None:
@@ -256,6 +265,13 @@ def test_exactly_one_of_21_outcomes_stands_and_only_its_ledger_entry(states: Sta
     assert states.ledger(RUN) == (entry(f"by {winners[0]}"),)
 
 
+def test_21_claimers_of_overlapping_latches_create_each_once(states: StateStore) -> None:
+    keys = [str(index) for index in range(7)]
+    wins = race(21, lambda index: claim(states, [latch(key) for key in keys[index % 5 : index % 5 + 3]]))
+    assert sorted(won.key for some in wins for won in some or ()) == keys
+    assert {each.key for each in states.load(RUN).latches} == set(keys)
+
+
 def test_exactly_one_of_8_connections_gets_a_latch(connect: Callable[[], StateStore]) -> None:
     opened = [connect() for _ in range(8)]
     wins = race(8, lambda index: claim(opened[index], [latch("a")]))
@@ -304,6 +320,14 @@ def test_a_lapsed_lease_is_taken_up_by_exactly_one_of_two_connections(connect: C
     later = NOW + timedelta(seconds=LEASE_S)
     taken = race(2, lambda index: [each.key for _ in range(20) for each in opened[index].take_lapsed(later, 30, 1)])
     assert sorted(taken[0] + taken[1], key=int) == [str(index) for index in range(20)]
+
+
+def test_a_holder_whose_lease_lapsed_may_still_close_what_another_took_up(states: StateStore) -> None:
+    claim(states, [latch("a")])
+    assert states.take_lapsed(NOW + timedelta(seconds=LEASE_S), LEASE_S, 10) == (latch("a"),)
+    states.close(RUN, ["a"])  # the first, late
+    states.close(RUN, ["a"])
+    assert states.take_lapsed(NOW + timedelta(days=1), LEASE_S, 10) == ()
 
 
 def test_take_lapsed_keeps_to_its_limit(states: StateStore) -> None:
@@ -381,6 +405,13 @@ def test_a_new_fact_makes_its_run_due_soon(states: StateStore, due_at: datetime 
     assert states.load(RUN).due_at == due_at, "a fact that is there already changes nothing"
 
 
+def test_of_21_facts_at_once_the_earliest_look_stands(states: StateStore) -> None:
+    states.create_run(plan())
+    claim(states, [], due_at=None)
+    race(21, lambda index: states.append(replace(fact(index), received_at=NOW + timedelta(seconds=abs(index - 10)))))
+    assert states.load(RUN).due_at == NOW + timedelta(seconds=LOOK_WITHIN_S)
+
+
 def test_every_load_shows_when_to_look_as_the_last_claim_said(states: StateStore) -> None:
     states.create_run(plan())
     for due_at in (NOW + timedelta(hours=1), NOW + timedelta(minutes=1), None, NOW):
@@ -438,6 +469,12 @@ def test_a_quarantined_message_is_kept_once_as_it_came_first(states: StateStore)
     states.quarantine(item("m1"))
     states.quarantine(replace(item("m1"), reason="another"))
     assert states.quarantined(10) == (item("m1"),)
+
+
+@pytest.mark.parametrize("key", ["1", ".", "..", "__a__", "a/b", "ä b%2F"])
+def test_the_id_of_a_quarantined_message_may_be_any_text(states: StateStore, key: str) -> None:
+    states.quarantine(item(key))
+    assert states.quarantined(10) == (item(key),)
 
 
 def test_quarantined_messages_come_newest_first_within_the_limit(states: StateStore) -> None:
