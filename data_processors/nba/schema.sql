@@ -72,8 +72,8 @@ gathered AS (
   SELECT
     * EXCEPT (home_team, away_team, home_pts, away_pts, player_rows),
     COUNT(*) OVER (PARTITION BY game_date, game_id, line, who) AS lines_of_who,
-    COUNTIF(line = 'player') OVER (PARTITION BY game_date, game_id) AS player_lines,
-    COUNTIF(line = 'team') OVER (PARTITION BY game_date, game_id) AS team_lines,
+    COUNT(IF(line = 'player', 1, NULL)) OVER (PARTITION BY game_date, game_id) AS player_lines,
+    COUNT(IF(line = 'team', 1, NULL)) OVER (PARTITION BY game_date, game_id) AS team_lines,
     SUM(IF(line = 'player', pts, 0)) OVER (PARTITION BY game_date, game_id, team) AS players_pts,
     MAX(home_team) OVER (PARTITION BY game_date, game_id) AS home_team,
     MAX(away_team) OVER (PARTITION BY game_date, game_id) AS away_team,

@@ -2,7 +2,7 @@
 -- Input: nba_raw.checked_lines (over nba_scrape.boxscores); players_used is counted again, not believed.
 SELECT
   game_date, game_id, season, team_id, team_name, team, opponent, is_home,
-  COUNTIF(line = 'player') OVER (PARTITION BY game_date, game_id, team) AS players_used,
+  COUNT(IF(line = 'player', 1, NULL)) OVER (PARTITION BY game_date, game_id, team) AS players_used,
   minutes, pts, reb, ast, stl, blk, tov, pf,
   fgm, fga, fg3m, fg3a, ftm, fta, oreb, dreb
 FROM nba_raw.checked_lines

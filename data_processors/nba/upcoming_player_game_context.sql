@@ -23,7 +23,7 @@ team_games AS (
 players AS (
   SELECT
     player_id, player_name, team, game_id, game_date,
-    COUNTIF(game_date >= DATE_SUB(@as_of, INTERVAL 7 DAY)) OVER (PARTITION BY player_id) AS games_last_7d
+    COUNT(IF(game_date >= DATE_SUB(@as_of, INTERVAL 7 DAY), 1, NULL)) OVER (PARTITION BY player_id) AS games_last_7d
   FROM nba_raw.player_boxscores
   WHERE game_date >= @season_first AND game_date < @as_of
   QUALIFY ROW_NUMBER() OVER (PARTITION BY player_id ORDER BY game_date DESC, game_id DESC) = 1

@@ -9,14 +9,26 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 import pytest
+from google.api_core.exceptions import (
+    BadRequest,
+    Forbidden,
+    GoogleAPICallError,
+    NotFound,
+    ServiceUnavailable,
+    TooManyRequests,
+)
 
-from shared.adapters.duckdb import DuckDbWarehouse, WarehouseError, WarehouseUnavailable  # noqa: F401 - the child below
-from shared.ports import Partition, Stamp, Warehouse, Written
+from shared.adapters.bigquery import STAGING, BigQueryWarehouse, connect, explained, parameter, statement
+from shared.adapters.duckdb import DuckDbWarehouse
+from shared.ports import Partition, Stamp, Warehouse, WarehouseError, WarehouseUnavailable, Written
+from tests.contract.recorded_bigquery import RecordedBigQuery, recorded_bigquery
 
 DAY = date(2024, 1, 15)
 DDL = """
@@ -53,12 +65,45 @@ def standing_rows(warehouse: Warehouse, table: str = "nba.lines") -> list[dict[s
     return warehouse.query(f"SELECT * FROM {table} ORDER BY game_date, pts", {})
 
 
+SUBSET = "test_the_common_subset_means_what_bigquery_says"
+HOURS = "TIMESTAMP_DIFF(TIMESTAMP '2024-01-01 11:01:00+00', TIMESTAMP '2024-01-01 10:59:00+00', HOUR)"
+EMULATOR_LIES = {
+    f"{SUBSET}[bigquery-DATE_TRUNC(@day, WEEK)-value2]": "weeks begin on Sunday; it begins them on Monday",
+    f"{SUBSET}[bigquery-DATE_TRUNC(@day, ISOWEEK)-value3]": "ISOWEEK is a part of a date; it does not know it",
+    f"{SUBSET}[bigquery-{HOURS}-0]": "whole intervals are counted; it counts boundaries",
+    f"{SUBSET}[bigquery-CAST(5 / 2 AS INT64)-3]": "2.5 is rounded to 3; it rounds to the even number",
+}
+"""Case -> what BigQuery does and bqemulator 1.4.0 does not. A case that begins to pass fails, and leaves this list."""
+
+
+@pytest.fixture(params=["duckdb-file", "duckdb-memory", "bigquery"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
+    opened: DuckDbWarehouse | BigQueryWarehouse
+    if request.param == "bigquery":
+        endpoint = request.getfixturevalue("bigquery_emulator")
+        if why := EMULATOR_LIES.get(request.node.name):
+            request.applymarker(pytest.mark.xfail(reason=f"bqemulator: {why}"))
+        # one emulator for all cases, so each has datasets of its own
+        client = connect("tipoff-test", location="US", endpoint=endpoint)
+        opened = BigQueryWarehouse(client, dataset_prefix=f"t{uuid4().hex}_")
+    else:
+        opened = DuckDbWarehouse(tmp_path / "warehouse.duckdb" if request.param == "duckdb-file" else ":memory:")
+    opened.create(DDL)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(params=["file", "memory"])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DuckDbWarehouse]:
+def duckdb_warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DuckDbWarehouse]:
     opened = DuckDbWarehouse(tmp_path / "warehouse.duckdb" if request.param == "file" else ":memory:")
     opened.create(DDL)
     yield opened
     opened.close()
+
+
+def often(warehouse: Warehouse, times: int) -> int:
+    """So many rounds of a test with threads; fewer where a write takes a fifth of a second, and its steps are seen."""
+    return max(4, times // 5) if isinstance(warehouse, BigQueryWarehouse) else times
 
 
 def together(*acts: Callable[[], object]) -> list[object]:
@@ -469,11 +514,6 @@ def test_the_common_subset_means_what_bigquery_says(warehouse: Warehouse, expres
 @pytest.mark.parametrize(
     "sql",
     [
-        "SELECT EXTRACT(DAYOFWEEK FROM game_date) FROM nba.lines",
-        "SELECT 1 FROM nba.lines WHERE MOD(EXTRACT(dayofweek FROM game_date), 7) = 1",
-        "SELECT EXTRACT(WEEK FROM game_date) FROM nba.lines",
-        "SELECT EXTRACT(WEEK(MONDAY) FROM game_date) FROM nba.lines",
-        "SELECT ARRAY_AGG(game_id LIMIT 3) FROM nba.lines",
         "SELECT 1 / (pts - pts) FROM (SELECT 1 AS pts)",
         "DELETE FROM nba.lines WHERE TRUE",
         "SELECT 1; DROP TABLE nba.lines",
@@ -481,9 +521,26 @@ def test_the_common_subset_means_what_bigquery_says(warehouse: Warehouse, expres
         "",
     ],
 )
-def test_what_would_lie_or_write_is_refused(warehouse: Warehouse, sql: str) -> None:
+def test_what_fails_or_would_write_is_refused(warehouse: Warehouse, sql: str) -> None:
     with pytest.raises(WarehouseError):
         warehouse.query(sql, {})
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT EXTRACT(DAYOFWEEK FROM game_date) FROM nba.lines",
+        "SELECT 1 FROM nba.lines WHERE MOD(EXTRACT(dayofweek FROM game_date), 7) = 1",
+        "SELECT EXTRACT(WEEK FROM game_date) FROM nba.lines",
+        "SELECT EXTRACT(WEEK(MONDAY) FROM game_date) FROM nba.lines",
+        "SELECT ARRAY_AGG(game_id LIMIT 3) FROM nba.lines",
+    ],
+)
+def test_what_duckdb_would_answer_differently_from_bigquery_is_refused(
+    duckdb_warehouse: DuckDbWarehouse, sql: str
+) -> None:
+    with pytest.raises(WarehouseError):
+        duckdb_warehouse.query(sql, {})
 
 
 def test_a_query_keeps_its_order_also_with_timestamps(warehouse: Warehouse) -> None:
@@ -606,7 +663,7 @@ def test_keys_are_exact(warehouse: Warehouse) -> None:
         ([line("a")], ("game_id", "nix"), "'nix'.: expected one or more of"),
         ([line("a")], ("game_id", "run"), "'run'.: expected one or more of"),
         ([line("a"), line("b", ptss=1)], LINE, "row 2 has 'ptss', which is not one of"),
-        ([line("a"), line("b", pts="1")], LINE, "row 2: pts is BIGINT, not str '1'"),  # type: ignore[arg-type]
+        ([line("a"), line("b", pts="1")], LINE, "row 2: pts is INT64, not str '1'"),  # type: ignore[arg-type]
         ([line("a"), line("b", game_date=DAY + timedelta(1))], LINE, "1 of 2 rows have game_date outside"),
         ([line("a"), line("b", game_date=None)], LINE, "1 of 2 rows have game_date outside"),
     ],
@@ -646,8 +703,17 @@ def test_nothing_but_the_tables_is_there_after_a_merge_and_a_refused_one(warehou
     warehouse.merge(partition(), [line("a")], LINE, of(SAME_DAY, 1))
     with pytest.raises(WarehouseError):
         warehouse.merge(partition(), [line("a"), line("a")], LINE, of(SAME_DAY, 3))
+    assert tables_in(warehouse) == ["lines", "totals"]
+
+
+def tables_in(warehouse: Warehouse) -> list[str]:
+    """Of the dataset of the cases, and of any that the adapter made for itself."""
+    if isinstance(warehouse, BigQueryWarehouse):
+        datasets = [f"{warehouse._prefix}{name}" for name in ("nba", STAGING)]
+        found = [table for dataset in datasets for table in warehouse._client.list_tables(dataset)]
+        return sorted(table.table_id for table in found if table.table_type == "TABLE")
     there = warehouse.query("SELECT table_name AS name FROM duckdb_tables() ORDER BY name", {})
-    assert [row["name"] for row in there] == ["lines", "totals"]
+    return [str(row["name"]) for row in there]
 
 
 def test_of_concurrent_merges_of_one_run_the_newest_stands_whole(warehouse: Warehouse) -> None:
@@ -666,7 +732,7 @@ def test_of_concurrent_merges_of_one_run_the_newest_stands_whole(warehouse: Ware
 def test_two_runs_that_merge_at_once_are_both_there(warehouse: Warehouse) -> None:
     def write(run: str, games: int) -> Callable[[], None]:
         def act() -> None:
-            for fence in range(1, 9):
+            for fence in range(1, often(warehouse, 8) + 1):
                 rows = [line(str(n), pts=fence) for n in range(games)]
                 assert warehouse.merge(partition(), rows, LINE, of(run, fence)).rows == games
 
@@ -681,7 +747,7 @@ def test_a_reader_never_sees_a_part_of_a_merge(warehouse: Warehouse) -> None:
 
     def write() -> None:
         try:
-            for fence in range(1, 31):
+            for fence in range(1, often(warehouse, 30) + 1):
                 rows = [line(str(n), pts=fence) for n in range(0 if fence % 2 else 20, 50)]
                 warehouse.merge(partition(), rows, LINE, of(SAME_DAY, fence))
         finally:
@@ -708,13 +774,14 @@ def test_a_reader_never_sees_a_part_of_a_merge(warehouse: Warehouse) -> None:
 def test_two_threads_replace_one_table_without_conflict(warehouse: Warehouse) -> None:
     def write(day: date) -> Callable[[], None]:
         def act() -> None:
-            for games in range(1, 16):
+            for games in range(1, times + 1):
                 assert warehouse.replace(partition(day), GAMES, given(day, games), stamp()).rows == games
 
         return act
 
+    times = often(warehouse, 15)
     together(write(DAY), write(DAY), write(DAY + timedelta(days=1)))
-    assert len(standing_rows(warehouse)) == 30
+    assert len(standing_rows(warehouse)) == 2 * times
 
 
 def test_threads_replace_different_tables_at_the_same_time(warehouse: Warehouse) -> None:
@@ -722,24 +789,24 @@ def test_threads_replace_different_tables_at_the_same_time(warehouse: Warehouse)
     totals = "SELECT @day AS game_date, SUM(pts) AS pts FROM nba.lines"
 
     def write_lines() -> None:
-        for _ in range(15):
+        for _ in range(often(warehouse, 15)):
             warehouse.replace(partition(), GAMES, given(games=5), stamp())
 
     def write_totals() -> set[object]:
         where = partition(table="nba.totals")
-        return {warehouse.replace(where, totals, given(), stamp()).digest for _ in range(15)}
+        return {warehouse.replace(where, totals, given(), stamp()).digest for _ in range(often(warehouse, 15))}
 
     _, digests = together(write_lines, write_totals)
     assert isinstance(digests, set)
     assert len(digests) == 1  # also while its input is being replaced by the same
 
 
-def test_a_long_replace_does_not_hold_up_another_table(warehouse: DuckDbWarehouse) -> None:
-    long, began = running(lambda: warehouse.replace(partition(), ENDLESS, given(), stamp()))
+def test_a_long_replace_does_not_hold_up_another_table(duckdb_warehouse: DuckDbWarehouse) -> None:
+    long, began = running(lambda: duckdb_warehouse.replace(partition(), ENDLESS, given(), stamp()))
     try:
-        assert warehouse.replace(partition(table="nba.totals"), TOTAL, given(), stamp()).rows == 1
+        assert duckdb_warehouse.replace(partition(table="nba.totals"), TOTAL, given(), stamp()).rows == 1
     finally:
-        stop(warehouse, long, began)
+        stop(duckdb_warehouse, long, began)
 
 
 def test_a_reader_sees_the_old_partition_or_the_new_never_a_mixture(warehouse: Warehouse) -> None:
@@ -747,7 +814,7 @@ def test_a_reader_sees_the_old_partition_or_the_new_never_a_mixture(warehouse: W
     done = threading.Event()
 
     def write() -> None:
-        for turn in range(40):
+        for turn in range(often(warehouse, 40)):
             games, times = (50, 1) if turn % 2 else (80, 2)
             warehouse.replace(partition(), GAMES, given(games=games, times=times), stamp())
         done.set()
@@ -798,58 +865,213 @@ def stop(warehouse: DuckDbWarehouse, thread: threading.Thread, errors: list[Base
     assert [type(error) for error in errors] == [duckdb.InterruptException]
 
 
-def test_an_interrupted_replace_leaves_the_old_rows_and_the_table_free(warehouse: DuckDbWarehouse) -> None:
-    warehouse.replace(partition(), GAMES, given(), stamp())
-    stop(warehouse, *running(lambda: warehouse.replace(partition(), ENDLESS, given(), stamp(fence=2))))
-    assert [row["fence"] for row in standing_rows(warehouse)] == [1, 1, 1]
-    assert warehouse.replace(partition(), GAMES, given(games=1), stamp(fence=2)).rows == 1
+def test_an_interrupted_replace_leaves_the_old_rows_and_the_table_free(duckdb_warehouse: DuckDbWarehouse) -> None:
+    duckdb_warehouse.replace(partition(), GAMES, given(), stamp())
+    stop(duckdb_warehouse, *running(lambda: duckdb_warehouse.replace(partition(), ENDLESS, given(), stamp(fence=2))))
+    assert [row["fence"] for row in standing_rows(duckdb_warehouse)] == [1, 1, 1]
+    assert duckdb_warehouse.replace(partition(), GAMES, given(games=1), stamp(fence=2)).rows == 1
 
 
-def test_an_interrupt_stops_one_thread_and_no_other(warehouse: DuckDbWarehouse) -> None:
+def test_an_interrupt_stops_one_thread_and_no_other(duckdb_warehouse: DuckDbWarehouse) -> None:
     endless = (
         "SELECT SUM(a * b) AS it FROM UNNEST(GENERATE_ARRAY(1, 4000000)) AS a, UNNEST(GENERATE_ARRAY(1, 4000000)) AS b"
     )
-    first, second = (running(lambda: warehouse.query(endless, {})) for _ in range(2))
-    stop(warehouse, *first)
+    first, second = (running(lambda: duckdb_warehouse.query(endless, {})) for _ in range(2))
+    stop(duckdb_warehouse, *first)
     assert second[0].is_alive()
-    stop(warehouse, *second)
+    stop(duckdb_warehouse, *second)
 
 
-def test_an_interrupt_reaches_a_thread_that_waits_for_its_turn(warehouse: DuckDbWarehouse) -> None:
-    first = running(lambda: warehouse.replace(partition(), ENDLESS, given(), stamp()))
-    waiting, errors = running(lambda: warehouse.replace(partition(), GAMES, given(), stamp()))
+def test_an_interrupt_reaches_a_thread_that_waits_for_its_turn(duckdb_warehouse: DuckDbWarehouse) -> None:
+    first = running(lambda: duckdb_warehouse.replace(partition(), ENDLESS, given(), stamp()))
+    waiting, errors = running(lambda: duckdb_warehouse.replace(partition(), GAMES, given(), stamp()))
     assert waiting.ident
-    assert warehouse.interrupt(waiting.ident)
-    stop(warehouse, *first)
+    assert duckdb_warehouse.interrupt(waiting.ident)
+    stop(duckdb_warehouse, *first)
     waiting.join(10)
     assert [type(error) for error in errors] == [duckdb.InterruptException]
-    assert standing_rows(warehouse) == []
+    assert standing_rows(duckdb_warehouse) == []
 
 
 def test_a_merge_interrupted_after_staging_leaves_what_stood_and_its_repetition_finishes(
-    warehouse: DuckDbWarehouse,
+    duckdb_warehouse: DuckDbWarehouse,
 ) -> None:
-    before = warehouse.merge(partition(), [line("a")], LINE, of(SAME_DAY, 1))
+    before = duckdb_warehouse.merge(partition(), [line("a")], LINE, of(SAME_DAY, 1))
 
     def again() -> Written:
-        return warehouse.merge(partition(), [line("a", pts=2), line("b")], LINE, of(SAME_DAY, 2))
+        return duckdb_warehouse.merge(partition(), [line("a", pts=2), line("b")], LINE, of(SAME_DAY, 2))
 
     # it has staged its rows and waits for the table, which another day's writer holds
-    long = running(lambda: warehouse.replace(partition(DAY + timedelta(days=1)), ENDLESS, given(), stamp()))
+    long = running(lambda: duckdb_warehouse.replace(partition(DAY + timedelta(days=1)), ENDLESS, given(), stamp()))
     waiting, errors = running(again)
     assert waiting.ident
-    assert warehouse.interrupt(waiting.ident)
-    stop(warehouse, *long)
+    assert duckdb_warehouse.interrupt(waiting.ident)
+    stop(duckdb_warehouse, *long)
     waiting.join(10)
     assert [type(error) for error in errors] == [duckdb.InterruptException]
-    assert warehouse.standing(partition(), of(SAME_DAY, 1)) == before
+    assert duckdb_warehouse.standing(partition(), of(SAME_DAY, 1)) == before
     assert again().rows == 2
-    assert lines_of(warehouse, SAME_DAY) == [("a", 20.5, 2, 2), ("b", 20.5, 1, 2)]
+    assert lines_of(duckdb_warehouse, SAME_DAY) == [("a", 20.5, 2, 2), ("b", 20.5, 1, 2)]
 
 
-def test_a_thread_that_does_nothing_is_not_interrupted(warehouse: DuckDbWarehouse) -> None:
-    assert not warehouse.interrupt(threading.get_ident())
-    assert warehouse.query("SELECT 1 AS one", {}) == [{"one": 1}]
+def test_a_thread_that_does_nothing_is_not_interrupted(duckdb_warehouse: DuckDbWarehouse) -> None:
+    assert not duckdb_warehouse.interrupt(threading.get_ident())
+    assert duckdb_warehouse.query("SELECT 1 AS one", {}) == [{"one": 1}]
+
+
+# --- BigQuery alone ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bigquery_warehouse(bigquery_emulator: str) -> Iterator[BigQueryWarehouse]:
+    client = connect("tipoff-test", location="US", endpoint=bigquery_emulator)
+    opened = BigQueryWarehouse(client, dataset_prefix=f"t{uuid4().hex}_")
+    opened.create(DDL)
+    yield opened
+    opened.close()
+
+
+def test_two_processes_with_one_prefix_share_their_tables(
+    bigquery_emulator: str, bigquery_warehouse: BigQueryWarehouse
+) -> None:
+    bigquery_warehouse.replace(partition(), GAMES, given(), stamp(fence=5))
+    other = BigQueryWarehouse(
+        connect("tipoff-test", location="US", endpoint=bigquery_emulator), dataset_prefix=bigquery_warehouse._prefix
+    )
+    assert other.replace(partition(), GAMES, given(games=1), stamp(fence=4)).superseded
+    other.close()
+
+
+def test_staging_goes_with_a_write_that_fails(bigquery_warehouse: BigQueryWarehouse) -> None:
+    table = bigquery_warehouse._table("nba.lines")
+    rows = [{"game_date": DAY, "game_id": "x"}]
+    with ExitStack() as failing:
+        failing.enter_context(pytest.raises(ZeroDivisionError))
+        failing.enter_context(bigquery_warehouse._staged("nba.lines", table, rows, stamp()))
+        assert len(tables_in(bigquery_warehouse)) == 3
+        raise ZeroDivisionError
+    assert tables_in(bigquery_warehouse) == ["lines", "totals"]
+
+
+@pytest.fixture
+def recorded() -> Iterator[tuple[RecordedBigQuery, BigQueryWarehouse]]:
+    with recorded_bigquery() as service:
+        warehouse = BigQueryWarehouse(connect("p", location="US", endpoint=service.endpoint), labels={"target": "Test"})
+        yield service, warehouse
+        warehouse.close()
+
+
+def test_the_same_load_twice_at_once_is_one_job_and_after_its_end_another(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse],
+) -> None:
+    service, warehouse = recorded
+    table = warehouse._table("nba.lines")
+    rows = [{"game_date": DAY, "game_id": "x"}]
+    with warehouse._staged("nba.lines", table, rows, stamp()) as first:
+        with warehouse._staged("nba.lines", table, rows, stamp()) as twin:
+            assert twin == first
+        assert len(service.jobs) == 1
+    with warehouse._staged("nba.lines", table, rows, stamp()) as later:
+        assert later != first
+    with warehouse._staged("nba.lines", table, rows, stamp(fence=2)) as other:
+        assert other.endswith("_0")
+    assert len(service.jobs) == 3
+    assert service.tables == set()
+
+
+def test_a_script_that_another_cancelled_comes_again(recorded: tuple[RecordedBigQuery, BigQueryWarehouse]) -> None:
+    service, warehouse = recorded
+    service.refusals = ["Transaction is aborted due to concurrent update against table p.nba.lines"]
+    assert warehouse.load(partition(), [], stamp()).rows == 0
+    assert len(service.jobs) == 2
+
+
+def test_a_script_that_is_wrong_does_not_come_again(recorded: tuple[RecordedBigQuery, BigQueryWarehouse]) -> None:
+    service, warehouse = recorded
+    service.refusals = ["Division by zero", "Division by zero"]
+    with pytest.raises(WarehouseError, match=r"nba\.lines: .*Division by zero"):
+        warehouse.load(partition(), [], stamp())
+    assert len(service.jobs) == 1
+
+
+def test_jobs_say_whose_they_are_and_carry_values_as_parameters(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse],
+) -> None:
+    service, warehouse = recorded
+    warehouse.load(partition(), [{"game_date": DAY, "game_id": "x"}], stamp(run="nba.2024-01-15.o'vernight.1"))
+    load, script = service.jobs.values()
+    labels = {"application": "tipoff", "run": "nba-2024-01-15-o-vernight-1", "table": "nba-lines", "target": "test"}
+    assert load["labels"] == {**labels, "verb": "load"}
+    assert script["labels"] == {**labels, "verb": "replace"}
+    assert load["load"]["writeDisposition"] == "WRITE_TRUNCATE"
+    assert "o'vernight" not in script["query"]["query"]
+    assert {given["name"] for given in script["query"]["queryParameters"]} == {
+        f"tipoff_{name}" for name in ("first", "last", "run", "attempt", "fence")
+    }
+
+
+def test_a_service_that_does_not_answer_is_out_of_order() -> None:
+    client = connect("tipoff-test", location="US", endpoint="http://127.0.0.1:9")  # nothing listens there
+    with pytest.raises(WarehouseUnavailable, match=r"nba\.lines: BigQuery cannot do it now"):
+        BigQueryWarehouse(client, retry_s=0.5).standing(partition(), stamp())
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (TooManyRequests("slow down"), WarehouseUnavailable),
+        (ServiceUnavailable("back soon"), WarehouseUnavailable),
+        (Forbidden("quota", errors=[{"reason": "quotaExceeded"}]), WarehouseUnavailable),
+        (BadRequest("Transaction is aborted due to concurrent update against table a.b"), WarehouseUnavailable),
+        (NotFound("Table p.tipoff_staging.tipoff_load_1_0 was not found"), WarehouseUnavailable),
+        (NotFound("Table p.nba.lines was not found"), WarehouseError),
+        (Forbidden("no access", errors=[{"reason": "accessDenied"}]), WarehouseError),
+        (BadRequest("too much", errors=[{"reason": "bytesBilledLimitExceeded"}]), WarehouseError),
+        (BadRequest("Syntax error"), WarehouseError),
+    ],
+    ids=lambda value: str(value).split(":")[0][:40],
+)
+def test_what_the_service_refuses_for_now_may_be_asked_again(
+    error: GoogleAPICallError, kind: type[WarehouseError | WarehouseUnavailable]
+) -> None:
+    found = explained("nba.lines", error)
+    assert type(found) is kind
+    assert str(found).startswith("nba.lines: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (True, "BOOL"),
+        (1, "INT64"),
+        (1.5, "FLOAT64"),
+        ("1", "STRING"),
+        (DAY, "DATE"),
+        (datetime(2024, 1, 15, tzinfo=timezone.utc), "TIMESTAMP"),
+        (None, "STRING"),
+        ([1, 2], "ARRAY<INT64>"),
+        ((DAY,), "ARRAY<DATE>"),
+        ([], "ARRAY<STRING>"),
+    ],
+)
+def test_a_parameter_has_the_type_of_its_value(value: object, kind: str) -> None:
+    said = parameter("it", value).to_api_repr()["parameterType"]
+    assert kind == (f"ARRAY<{said['arrayType']['type']}>" if said["type"] == "ARRAY" else said["type"])
+
+
+@pytest.mark.parametrize("value", [b"bytes", [1, "a"], {"a": 1}])
+def test_a_parameter_without_a_type_is_named(value: object) -> None:
+    with pytest.raises(WarehouseError, match="parameter @it"):
+        parameter("it", value)
+
+
+def test_a_prefix_comes_before_datasets_and_nothing_else() -> None:
+    sql = (
+        "WITH a AS (SELECT 'nba.x' AS nba FROM nba.lines) SELECT a.nba FROM a -- nba.lines\nJOIN `nba`.totals USING (d)"
+    )
+    assert statement(sql, "t_").sql == sql.replace("FROM nba.", "FROM t_nba.").replace("`nba`", "`t_nba`")
+    assert statement(f"{sql};", "").sql == sql
 
 
 # --- the file ---------------------------------------------------------------------------------------

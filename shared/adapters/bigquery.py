@@ -1,0 +1,626 @@
+"""The Warehouse over BigQuery, for any number of processes; written for the service, not for its emulators.
+
+Past 400 lines because a write is one text: the scripts, what they are given and what they answer stand together. Why
+scripts, and what each call costs: docs/08-projects/decisions/0009-bigquery.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from functools import lru_cache, partial
+from typing import Any, TypeVar
+
+import requests
+from google.api_core.client_options import ClientOptions
+from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, RetryError
+from google.api_core.retry import Retry
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
+from requests.adapters import HTTPAdapter
+from sqlglot import exp
+
+from shared.adapters.warehouse import (
+    STAMPS,
+    check_column,
+    check_given,
+    check_keys,
+    check_rows,
+    check_table,
+    check_unit,
+    not_a_number,
+    parameters_of,
+    parse_ddl,
+    parse_query,
+    same_key,
+    stray_rows,
+)
+from shared.ports import Partition, Stamp, WarehouseError, WarehouseUnavailable, Written
+
+T = TypeVar("T")
+
+STAGING = "tipoff_staging"
+"""The dataset of staging tables; what a killed writer leaves there, the dataset itself lets expire."""
+
+LOAD = "tipoff_load_"  # begins the names of load jobs and their tables
+STAGING_DAYS = 1  # far longer than any write; the shortest that CREATE SCHEMA's option is usually given
+CALL_S = 60.0  # one HTTP call; the longest waits 10 s on the server for the end of a job
+RETRY_S = 120.0  # all tries of one call, which names its request or its job, so that none is done twice
+JOB_S = 480.0  # one job; below the nine minutes that an event function lives
+CONFLICT_S = 120.0  # all tries of one script; its transaction is cancelled when another changes the table first
+POOL = 16  # connections kept: a process has fewer threads that write
+STATEMENTS_MAX = 1_000  # parsed statements kept; a pipeline has a few dozen
+LOADS_MAX = 8  # job ids for one content: each is used once, and a second one only after a call that died
+EXACT_MAX = 2**53 - 1  # a larger integer in a load file must be text
+INT64_MAX = 2**63 - 1
+HALF = 2**32  # of a fingerprint
+LABEL_MAX = 63
+
+LEGACY_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+"""What the interface calls some types in answer to a question about a table."""
+
+UNAVAILABLE = frozenset(
+    {"rateLimitExceeded", "quotaExceeded", "jobRateLimitExceeded", "backendError", "internalError", "timeout"}
+)
+"""Reasons by which the service says: not now."""
+
+CONFLICT = re.compile(r"due to concurrent update")
+"""Transaction is aborted ..., Could not serialize access to table ...: reason invalidQuery, so only the text tells."""
+
+
+# --- the client -------------------------------------------------------------------------------------
+
+
+def connect(project: str, *, location: str, endpoint: str = "") -> bigquery.Client:
+    """The one client of a process: connections are kept and shared by its threads. An endpoint is an emulator's."""
+    credentials = AnonymousCredentials() if endpoint else None
+    options = ClientOptions(api_endpoint=endpoint) if endpoint else None
+    client = bigquery.Client(project, credentials=credentials, location=location, client_options=options)
+    session = AuthorizedSession(client._credentials)
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_connections=POOL, pool_maxsize=POOL))
+    client._http_internal = session  # what the client would make at its first call, with a larger pool
+    return client
+
+
+# --- SQL --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SELECT as it was written but for its datasets' prefix, and the parameters it uses."""
+
+    sql: str
+    parameters: frozenset[str]
+
+
+@lru_cache(maxsize=STATEMENTS_MAX)
+def statement(sql: str, prefix: str) -> Statement:
+    tree = parse_query(sql)
+    return Statement(_prefixed(sql, [tree], prefix).rstrip().rstrip(";"), parameters_of(tree))
+
+
+def _prefixed(sql: str, trees: Sequence[exp.Expr], prefix: str) -> str:
+    """The text with the prefix before each dataset, and nothing else changed."""
+    if not prefix:
+        return sql
+    datasets = [
+        table.args["db"] for tree in trees for table in tree.find_all(exp.Table) if table.args.get("db") is not None
+    ]
+    starts = {found.meta["start"] + (1 if sql[found.meta["start"]] == "`" else 0) for found in datasets}
+    for start in sorted(starts, reverse=True):
+        sql = f"{sql[:start]}{prefix}{sql[start:]}"
+    return sql
+
+
+PYTHON_TO_BIGQUERY: tuple[tuple[type, str], ...] = (
+    (bool, "BOOL"),  # before int, which it is
+    (int, "INT64"),
+    (float, "FLOAT64"),
+    (datetime, "TIMESTAMP"),  # before date, which it is
+    (date, "DATE"),
+    (str, "STRING"),
+)
+
+
+def parameter(name: str, value: object) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
+    """A query parameter typed by its value; an empty list and a null are text, as they have no type of their own."""
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        kind = _type_of(name, value)
+        return bigquery.ScalarQueryParameter(name, kind, value)  # type: ignore[arg-type]  # _type_of has refused others
+    items = list(value)
+    kinds = {_type_of(name, item) for item in items} or {"STRING"}
+    if len(kinds) > 1:
+        raise WarehouseError(f"parameter @{name} mixes {', '.join(sorted(kinds))}; a list has one type")
+    return bigquery.ArrayQueryParameter(name, kinds.pop(), items)
+
+
+def _type_of(name: str, value: object) -> str:
+    if value is None:
+        return "STRING"
+    for kind, said in PYTHON_TO_BIGQUERY:
+        if isinstance(value, kind):
+            return said
+    raise WarehouseError(
+        f"parameter @{name} is a {type(value).__name__}; give text, a number, a bool, a date or a time"
+    )
+
+
+REPLACE = """
+DECLARE tipoff_superseded BOOL DEFAULT FALSE;
+DECLARE tipoff_inserted INT64;
+DECLARE tipoff_found STRING;
+BEGIN TRANSACTION;
+SET tipoff_superseded = (SELECT COALESCE(MAX(fence) > @tipoff_fence, FALSE) FROM {table} WHERE {inside});
+IF NOT tipoff_superseded THEN
+  DELETE FROM {table} WHERE {inside};
+  INSERT INTO {table} ({columns}, run, attempt, fence)
+  SELECT {columns}, @tipoff_run, @tipoff_attempt, @tipoff_fence FROM (
+{select}
+  );
+  SET tipoff_inserted = @@row_count;
+END IF;
+SET tipoff_found = ({read_back});
+IF tipoff_inserted <> CAST(JSON_VALUE(tipoff_found, '$.rows') AS INT64) THEN
+  ROLLBACK TRANSACTION;
+ELSE
+  COMMIT TRANSACTION;
+END IF;
+SELECT tipoff_superseded AS superseded, tipoff_inserted AS inserted, tipoff_found AS found;
+"""
+"""The DELETE comes also where nothing stands: two transactions that only insert would not be in each other's way."""
+
+MERGE = """
+DECLARE tipoff_superseded BOOL DEFAULT FALSE;
+DECLARE tipoff_found STRING;
+BEGIN TRANSACTION;
+SET tipoff_superseded = (SELECT COALESCE(MAX(fence) > @tipoff_fence, FALSE) FROM {table} WHERE {inside});
+IF NOT tipoff_superseded THEN
+  MERGE INTO {table} AS target
+  USING (
+    SELECT {columns}, @tipoff_run AS run, @tipoff_attempt AS attempt, @tipoff_fence AS fence FROM {staged}
+  ) AS batch
+  ON target.run = batch.run AND {same_key} AND {target_inside}
+  WHEN MATCHED THEN UPDATE SET {updates}
+  WHEN NOT MATCHED BY TARGET THEN INSERT ({columns}, run, attempt, fence) VALUES ({values})
+  WHEN NOT MATCHED BY SOURCE AND {target_inside} AND target.fence < @tipoff_fence THEN DELETE;
+END IF;
+SET tipoff_found = ({read_back});
+COMMIT TRANSACTION;
+SELECT tipoff_superseded AS superseded, tipoff_found AS found;
+"""
+
+INSIDE = "`{column}` BETWEEN @tipoff_first AND @tipoff_last"
+OWN = " AND run = @tipoff_run"
+STAMPED = OWN + " AND attempt = @tipoff_attempt AND fence = @tipoff_fence"
+
+
+# --- the warehouse ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """What a table holds beside the stamps: its columns' types in order, and those that are never null."""
+
+    columns: Mapping[str, str]
+    required: frozenset[str]
+
+
+class BigQueryWarehouse:
+    """Keeps the promises of ports.Warehouse with transactions of BigQuery; any number of processes and threads."""
+
+    def __init__(
+        self,
+        client: bigquery.Client,
+        *,
+        dataset_prefix: str = "",
+        labels: Mapping[str, str] | None = None,
+        maximum_bytes_billed: int | None = None,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        """maximum_bytes_billed refuses a statement that would read more, before it costs anything."""
+        self._client = client
+        self._prefix = dataset_prefix
+        self._labels = dict(labels or {})
+        self._maximum_bytes_billed = maximum_bytes_billed
+        self._retry = DEFAULT_RETRY.with_timeout(retry_s)
+        self._tables: dict[str, _Table] = {}
+        self._fitting: set[tuple[str, str]] = set()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._locks_guard = threading.Lock()
+
+    def close(self) -> None:
+        """Give the connections back. Idempotent."""
+        self._client.close()
+
+    def create(self, ddl: str) -> None:
+        staging = f"CREATE SCHEMA IF NOT EXISTS {STAGING} OPTIONS (default_table_expiration_days = {STAGING_DAYS})"
+        for text in (staging, ddl):
+            self._run("create", _prefixed(text, parse_ddl(text), self._prefix), [])
+        self._tables.clear()
+        self._fitting.clear()
+
+    def replace(
+        self, partition: Partition, select: str, parameters: Mapping[str, object], stamp: Stamp, unit: str = ""
+    ) -> Written:
+        found = statement(select, self._prefix)
+        check_given(found.sql, found.parameters, parameters)
+        given = [parameter(name, parameters[name]) for name in sorted(found.parameters)]
+        table = self._table(partition.table)
+        self._check_columns(partition.table, table, found.sql, given)
+        return self._replace(partition, found.sql, given, stamp, unit)
+
+    def load(self, partition: Partition, rows: Sequence[Mapping[str, object]], stamp: Stamp, unit: str = "") -> Written:
+        table = self._table(partition.table)
+        check_unit(partition.table, unit, table.columns)
+        typed = _typed(rows, table, partition)
+        if not typed:  # an empty file is none
+            nothing = f"SELECT {_named(table.columns)} FROM {self._name(partition.table)} WHERE FALSE"
+            return self._replace(partition, nothing, [], stamp, unit)
+        with self._staged(partition.table, table, typed, stamp) as staged:
+            return self._replace(partition, f"SELECT * FROM {staged}", [], stamp, unit)
+
+    def merge(
+        self,
+        target: Partition,
+        rows: Sequence[Mapping[str, object]],
+        keys: Sequence[str],
+        stamp: Stamp,
+        unit: str = "",
+    ) -> Written:
+        table = self._table(target.table)
+        check_unit(target.table, unit, table.columns)
+        check_keys(rows, keys, table.columns, target.table, stamp)
+        typed = _typed(rows, table, target)
+        _check_once(typed, keys, target.table, stamp)
+        columns = [*table.columns, *STAMPS]
+        with self._staged(target.table, table, typed, stamp) as staged:
+            script = MERGE.format(
+                table=self._name(target.table),
+                staged=staged,
+                inside=_inside(target) + OWN,
+                target_inside=f"target.{_inside(target)} AND target.run = @tipoff_run",
+                same_key=" AND ".join(f"target.`{key}` = batch.`{key}`" for key in keys),
+                columns=_named(table.columns),
+                updates=", ".join(f"`{name}` = batch.`{name}`" for name in columns),
+                values=", ".join(f"batch.`{name}`" for name in columns),
+                read_back=self._read_back(target, table, unit, OWN),
+            )
+            return _written(self._change(target.table, script, _bound(target, stamp), "merge", stamp))
+
+    def standing(self, partition: Partition, stamp: Stamp, unit: str = "") -> Written | None:
+        table = self._table(partition.table)
+        read_back = self._read_back(partition, table, unit, STAMPED)
+        [row] = self._run("standing", read_back, _bound(partition, stamp))
+        written = _written(row)
+        return written if written.rows else None
+
+    def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
+        found = statement(sql, self._prefix)
+        check_given(found.sql, found.parameters, parameters)
+        given = [parameter(name, parameters[name]) for name in sorted(found.parameters)]
+        return self._run("query", found.sql, given)
+
+    # --- a write ---
+
+    def _replace(self, partition: Partition, select: str, given: list[Any], stamp: Stamp, unit: str) -> Written:
+        table = self._table(partition.table)
+        script = REPLACE.format(
+            table=self._name(partition.table),
+            inside=_inside(partition),
+            columns=_named(table.columns),
+            select=select,
+            read_back=self._read_back(partition, table, unit, ""),
+        )
+        row = self._change(partition.table, script, [*given, *_bound(partition, stamp)], "replace", stamp)
+        written = _written(row)
+        inserted = row["inserted"]
+        if inserted is not None and inserted != written.rows:  # the partition was empty before the insert
+            raise stray_rows(partition, inserted - written.rows, inserted)
+        return written
+
+    def _change(self, table: str, script: str, given: list[Any], verb: str, stamp: Stamp) -> dict[str, Any]:
+        """Run a transaction; one that another cancelled has done nothing, and comes again until its time is over."""
+        again = Retry(predicate=_is_conflict, initial=0.2, maximum=5.0, multiplier=2.0, timeout=CONFLICT_S)
+        with self._locked(table):  # writers of one process need not find out from the service
+            rows = self._told(table, lambda: again(self._job)(verb, script, given, table=table, run=stamp.run))
+        assert len(rows) == 1, f"the last statement of a write is a SELECT of one row, not {rows!r:.200}"
+        return rows[0]
+
+    @contextmanager
+    def _staged(self, name: str, table: _Table, rows: Sequence[Mapping[str, object]], stamp: Stamp) -> Iterator[str]:
+        """The rows in a table of their own, loaded by one job, for as long as this lasts.
+
+        The job's id is made of stamp, table and content: the same call made again while the first still runs, or after
+        it died, finds that job. Its rows may be gone again by then, so an id that has been used up has a successor.
+        """
+        body = _ndjson(rows)
+        said = (self._prefix, name, stamp.run, f"{stamp.attempt}", f"{stamp.fence}", "")
+        content = hashlib.sha256("\0".join(said).encode() + body).hexdigest()[:32]
+        for number in range(LOADS_MAX):
+            job = f"{LOAD}{content}_{number}"
+            staged = f"{self._prefix}{STAGING}.{job}"
+            if not self._told(name, partial(self._load, job, staged, table, body, name, stamp)):
+                continue
+            try:
+                yield staged
+            finally:
+                drop = partial(self._client.delete_table, not_found_ok=True, retry=self._retry, timeout=CALL_S)
+                self._told(name, partial(drop, staged))
+            return
+        raise WarehouseUnavailable(
+            f"{name}: {LOADS_MAX} load jobs for the same rows of {stamp.run} have come to nothing; "
+            f"see their errors with `bq ls -j`, or try again with a new attempt"
+        )
+
+    def _load(self, job_id: str, staged: str, table: _Table, body: bytes, name: str, stamp: Stamp) -> bool:
+        """Whether the rows are there now: done here, or by the same call made before."""
+        schema = [
+            bigquery.SchemaField(column, kind, "REQUIRED" if column in table.required else "NULLABLE")
+            for column, kind in table.columns.items()
+        ]
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
+            schema=schema,
+            write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
+            labels=self._labelled("load", table=name, run=stamp.run),
+        )
+        try:  # no size: the upload is resumable, and its retry goes on where it was
+            job = self._client.load_table_from_file(
+                io.BytesIO(body), staged, job_id=job_id, job_config=config, timeout=CALL_S
+            )
+        except Conflict:
+            return self._stands(job_id, staged)
+        job.result(retry=self._retry, timeout=JOB_S)
+        return True
+
+    def _stands(self, job_id: str, staged: str) -> bool:
+        """Whether the job that has this id already did it, and its rows are still there."""
+        job: Any = self._client.get_job(job_id, retry=self._retry, timeout=CALL_S)
+        try:
+            job.result(retry=self._retry, timeout=JOB_S)
+            self._client.get_table(staged, retry=self._retry, timeout=CALL_S)
+        except NotFound:
+            return False
+        except GoogleAPICallError as error:
+            if _is_unavailable(error):
+                return False
+            raise
+        return True
+
+    def _check_columns(self, name: str, table: _Table, select: str, given: list[Any]) -> None:
+        """Ask the service which columns the query gives, once for each query and table."""
+        if (name, select) in self._fitting:
+            return
+        config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False, query_parameters=given)
+        ask = partial(self._client.query, job_config=config, retry=self._retry, job_retry=None, timeout=CALL_S)
+        tried = self._told(name, partial(ask, select))
+        gives = {field.name for field in tried.schema or ()}
+        if lacking := sorted(table.columns.keys() - gives):
+            raise WarehouseError(f"{name}: the query lacks column {lacking[0]!r}: {select[:200]}")
+        if unknown := sorted(gives - table.columns.keys()):
+            raise WarehouseError(
+                f"{name}: the query gives {unknown[0]!r}, which is not one of {sorted(table.columns)}: {select[:200]}"
+            )
+        self._fitting.add((name, select))
+
+    # --- reading back ---
+
+    def _read_back(self, partition: Partition, table: _Table, unit: str, condition: str) -> str:
+        check_unit(partition.table, unit, table.columns)
+        # ten digits of a float: sums differ in the last bits with the order in which they are added
+        content = ", ".join(
+            f"FORMAT('%.10g', `{name}` + 0.0) AS `{name}`" if table.columns[name] == "FLOAT64" else f"`{name}`"
+            for name in sorted(table.columns)
+        )
+        hashed = f"FARM_FINGERPRINT(TO_JSON_STRING(STRUCT({content})))"
+        # a sum, not an exclusive or, in which a row that comes twice would vanish; in halves, which INT64 can add up
+        halves = f"SUM(DIV({hashed}, {HALF})) AS high, SUM(MOD({hashed}, {HALF})) AS low"
+        quoted = f"IF(`{unit}` IS NULL, NULL, TO_JSON_STRING(CAST(`{unit}` AS STRING)))"
+        units = f", STRING_AGG(DISTINCT {quoted}, ',') AS units" if unit else ""
+        return (
+            f"SELECT TO_JSON_STRING(STRUCT(COUNT(*) AS `rows`, {halves}{units})) AS found "
+            f"FROM {self._name(partition.table)} WHERE {_inside(partition)}{condition}"
+        )
+
+    # --- the service ---
+
+    def _name(self, table: str) -> str:
+        dataset, name = table.split(".")
+        return f"`{self._prefix}{dataset}`.`{name}`"
+
+    def _table(self, name: str) -> _Table:
+        """Columns as the service knows them, asked once. Tables are made before they are written."""
+        if name not in self._tables:
+            check_table(name)
+            ask = partial(self._client.get_table, retry=self._retry, timeout=CALL_S)
+            found = self._told(name, partial(ask, f"{self._prefix}{name}"))
+            columns = {field.name: LEGACY_TYPES.get(field.field_type, field.field_type) for field in found.schema}
+            for stamp, kind in STAMPS.items():
+                if columns.pop(stamp, None) != kind:
+                    raise WarehouseError(f"table {name}: column {stamp} must be there with type {kind}")
+            required = frozenset(field.name for field in found.schema if field.mode == "REQUIRED")
+            self._tables[name] = _Table(columns=columns, required=required & columns.keys())
+        return self._tables[name]
+
+    def _run(self, verb: str, sql: str, given: list[Any]) -> list[dict[str, Any]]:
+        return self._told(verb, lambda: self._job(verb, sql, given))
+
+    def _job(self, verb: str, sql: str, given: list[Any], **about: str) -> list[dict[str, Any]]:
+        config = bigquery.QueryJobConfig(
+            query_parameters=given,
+            labels=self._labelled(verb, **about),
+            job_timeout_ms=int(JOB_S * 1_000),
+        )
+        if self._maximum_bytes_billed is not None:
+            config.maximum_bytes_billed = self._maximum_bytes_billed
+        # a job of a name of its own, not jobs.query: a repeated call finds it, however long after
+        job = self._client.query(sql, job_config=config, retry=self._retry, job_retry=None, timeout=CALL_S)
+        return [dict(row.items()) for row in job.result(timeout=JOB_S, retry=self._retry, job_retry=None)]
+
+    def _labelled(self, verb: str, **about: str) -> dict[str, str]:
+        """What a bill or a list of jobs can be grouped by."""
+        said = {**self._labels, "application": "tipoff", "verb": verb, **about}
+        return {key: re.sub(r"[^a-z0-9_-]", "-", value.lower())[:LABEL_MAX] for key, value in said.items()}
+
+    def _told(self, about: str, act: Callable[[], T]) -> T:
+        """What the service says, as one of the two errors of a Warehouse."""
+        try:
+            return act()
+        except RetryError as error:
+            raise explained(about, error.cause or error) from error
+        except (GoogleAPICallError, GoogleAuthError, requests.RequestException, TimeoutError) as error:
+            raise explained(about, error) from error
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        with self._locks_guard:
+            lock = self._locks[name.lower()]
+        with lock:
+            yield
+
+
+# --- what the service says --------------------------------------------------------------------------
+
+
+def _reasons(error: GoogleAPICallError) -> set[str]:
+    return {str(found.get("reason")) for found in error.errors or () if isinstance(found, Mapping)}
+
+
+def _is_conflict(error: BaseException) -> bool:
+    return isinstance(error, GoogleAPICallError) and bool(CONFLICT.search(error.message or ""))
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    if not isinstance(error, GoogleAPICallError):
+        return True
+    code = error.code or 0
+    return code in (408, 429) or code >= 500 or _is_conflict(error) or bool(_reasons(error) & UNAVAILABLE)
+
+
+def explained(about: str, error: BaseException) -> WarehouseError | WarehouseUnavailable:
+    said = " ".join(str(getattr(error, "message", None) or error or type(error).__name__).split())[:500]
+    if _is_unavailable(error):
+        return WarehouseUnavailable(f"{about}: BigQuery cannot do it now; the same call may be made again ({said})")
+    if isinstance(error, NotFound) and LOAD in said:
+        return WarehouseUnavailable(f"{about}: the same call was made twice at once, and the other is done ({said})")
+    if isinstance(error, NotFound):
+        return WarehouseError(f"{about}: {said}: run create with the DDL of that dataset and table first")
+    if isinstance(error, GoogleAPICallError) and "bytesBilledLimitExceeded" in _reasons(error):
+        return WarehouseError(f"{about}: {said}: filter by the partition, or raise maximum_bytes_billed")
+    return WarehouseError(f"{about}: {said}")
+
+
+# --- values -----------------------------------------------------------------------------------------
+
+
+def _inside(partition: Partition) -> str:
+    check_column(partition)
+    return INSIDE.format(column=partition.column)
+
+
+def _named(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}`" for name in columns)
+
+
+def _bound(partition: Partition, stamp: Stamp) -> list[Any]:
+    """Under names that no query of ours uses."""
+    given = {
+        "tipoff_first": partition.first,
+        "tipoff_last": partition.last,
+        "tipoff_run": stamp.run,
+        "tipoff_attempt": stamp.attempt,
+        "tipoff_fence": stamp.fence,
+    }
+    return [parameter(name, value) for name, value in given.items()]
+
+
+def _written(row: Mapping[str, Any]) -> Written:
+    found = json.loads(row["found"])
+    rows, total = int(found["rows"]), int(found["high"] or 0) * HALF + int(found["low"] or 0)
+    return Written(
+        rows=rows,
+        units=tuple(sorted(json.loads(f"[{found.get('units') or ''}]"))),
+        digest=f"{rows:x}-{total % 2**96:x}",  # never negative
+        superseded=bool(row.get("superseded")),
+    )
+
+
+def _typed(rows: Sequence[Mapping[str, object]], table: _Table, partition: Partition) -> list[dict[str, object]]:
+    """Rows as values of their columns' types, each column present. Whatever a load would refuse is refused here."""
+    name = partition.table
+    check_column(partition)
+    check_rows(rows, table.columns, name)
+    typed = []
+    for number, row in enumerate(rows, 1):
+        try:
+            values = {column: _value(row.get(column), kind) for column, kind in table.columns.items()}
+        except ValueError as error:
+            raise WarehouseError(f"{name}: row {number}: {error}") from error
+        if any(isinstance(value, float) and not math.isfinite(value) for value in values.values()):
+            raise not_a_number(name)
+        typed.append(values)
+    column = partition.column
+    stray = sum(not _is_inside(row[column], partition) for row in typed)
+    if stray:
+        raise stray_rows(partition, stray, len(typed))
+    for number, row in enumerate(typed, 1):
+        if lacking := sorted(column for column in table.required if row[column] is None):
+            raise WarehouseError(f"{name}: row {number} has no {lacking[0]}, which is NOT NULL")
+    return typed
+
+
+def _is_inside(value: object, partition: Partition) -> bool:
+    return isinstance(value, date) and partition.first <= value <= partition.last
+
+
+def _value(value: object, kind: str) -> object:
+    match value:
+        case None:
+            return None
+        case int() if kind == "FLOAT64":
+            return float(value)
+        case bool():
+            return value
+        case int() if not -INT64_MAX - 1 <= value <= INT64_MAX:
+            raise ValueError(f"{value} does not fit into INT64")
+        case str() if kind == "DATE":
+            return date.fromisoformat(value)
+        case str() if kind == "TIMESTAMP":
+            at = datetime.fromisoformat(value)
+            return at.astimezone(timezone.utc) if at.tzinfo else at.replace(tzinfo=timezone.utc)
+        case datetime():
+            return value.astimezone(timezone.utc)
+    return value
+
+
+def _check_once(rows: Sequence[Mapping[str, object]], keys: Sequence[str], table: str, stamp: Stamp) -> None:
+    """In the columns' own types: 20 and 20.0 are one number, a date and its text one day."""
+    counts: dict[tuple[object, ...], int] = defaultdict(int)
+    for row in rows:
+        counts[tuple(row[key] for key in keys)] += 1
+    twice = [key for key, count in counts.items() if count > 1]
+    if twice:
+        raise same_key(table, stamp, counts[twice[0]], keys, twice[0])
+
+
+def _ndjson(rows: Sequence[Mapping[str, object]]) -> bytes:
+    return "\n".join(json.dumps({name: _in_file(value) for name, value in row.items()}) for row in rows).encode()
+
+
+def _in_file(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > EXACT_MAX:
+        return str(value)
+    return value.isoformat() if isinstance(value, date) else value
