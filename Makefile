@@ -31,7 +31,7 @@ demo: setup ## run two synthetic sample days and grade what was predicted
 test: setup ## pass the tests
 	@$(BIN)/python -m pytest -q -n $(NPROC) --dist worksteal
 
-quick: setup ## the tests that are not slow: about five minutes
+quick: setup ## the tests that are not slow: about eight minutes
 	@$(BIN)/python -m pytest -q -n $(NPROC) --dist worksteal -m "not slow"
 
 check: setup ## format, lint, types, house rules, declared pipelines
