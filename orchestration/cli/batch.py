@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.core.batch import (
-    Batch,
-    Chunk,
-    ChunkReport,
     Due,
     UnitResult,
     UnitState,
     batch_id,
     decide_batch,
     ends,
+    so_far,
     tally,
 )
 from shared.core.model import RunKey
@@ -82,9 +80,10 @@ def batch_status(home: ReadHome, id: str, now: datetime) -> BatchStatus | None:
     if record is None:
         return None
     chunks, reports = home.batches.chunks(id), home.batches.reports(id)
-    results = list(tally(record.batch, chunks, reports).results.values())
-    if record.seal is None:  # before it, what nobody has reported has not expired
-        results = _so_far(record.batch, reports)
+    ended, again = so_far(record.batch, reports)
+    if record.seal:  # before it, what nobody has reported has not expired
+        ended, again = dict(tally(record.batch, chunks, reports).results), {}
+    results = list(ended.values())
     counts = {str(state): sum(result.state is state for result in results) for state in UnitState}
     due = None if record.seal else decide_batch(record, now)
     return BatchStatus(
@@ -99,26 +98,8 @@ def batch_status(home: ReadHome, id: str, now: datetime) -> BatchStatus | None:
         sealed_at=record.seal.at if record.seal else None,
         next_look_at=due.next_look_at if isinstance(due, Due) else None,
         reason=record.seal.reason if record.seal else "",
-        causes=_causes(results, [] if record.seal else _tried_again(chunks, reports, results)),
+        causes=_causes(results, [again[unit.id] for chunk in chunks for unit in chunk.units if unit.id in again]),
     )
-
-
-def _so_far(batch: Batch, reports: Sequence[ChunkReport]) -> list[UnitResult]:
-    found = {result.unit: result for result in batch.settled}
-    for report in reports:
-        for result in report.results:
-            if not result.again:
-                found.setdefault(result.unit, result)
-    return list(found.values())
-
-
-def _tried_again(
-    chunks: Sequence[Chunk], reports: Sequence[ChunkReport], ended: Sequence[UnitResult]
-) -> list[UnitResult]:
-    """The newest word on each unit that failed for a passing reason and has not ended."""
-    done = {result.unit for result in ended}
-    newest = {result.unit: result for report in reports for result in report.results if result.again}
-    return [newest[unit.id] for chunk in chunks for unit in chunk.units if unit.id in newest and unit.id not in done]
 
 
 def _causes(ended: Sequence[UnitResult], again: Sequence[UnitResult]) -> tuple[Cause, ...]:

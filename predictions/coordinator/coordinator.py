@@ -91,9 +91,10 @@ class Coordinator:
 
     def on_start(self, start: Start) -> None:
         """Begin the batch of a start and order its chunks; the same start again finds the first."""
-        if self.batches.batch(batch_id(start)) is None:
-            self._begin(start)
         record = self.batches.load(batch_id(start))
+        if record is None:
+            self._begin(start)
+            record = self.batches.load(batch_id(start))
         assert record is not None, f"{batch_id(start)} was just created"
         if record.seal and record.seal.completion:  # who sent the start may not have heard
             self._publish(record.seal.completion)

@@ -265,19 +265,28 @@ class Tally:
         return [result for result in self.results.values() if result.state in states]
 
 
-def tally(batch: Batch, chunks: Iterable[Chunk], reports: Iterable[ChunkReport]) -> Tally:
-    """The first terminal result of each unit stands, by number of the try; what nobody reported has expired."""
-    results = {result.unit: result for result in batch.settled}
-    rest: dict[str, UnitResult] = {}
+def so_far(batch: Batch, reports: Iterable[ChunkReport]) -> tuple[dict[str, UnitResult], dict[str, UnitResult]]:
+    """The units that have ended, and the last word on those that are to be tried again.
+
+    The first terminal result of each unit stands, by number of the try, whatever the order of arrival.
+    """
+    ended = {result.unit: result for result in batch.settled}
+    again: dict[str, UnitResult] = {}
     for report in sorted(reports, key=lambda each: (each.chunk, each.number)):
         for result in report.results:
             if result.again:
-                rest[result.unit] = result
+                again[result.unit] = result
             else:
-                results.setdefault(result.unit, result)
+                ended.setdefault(result.unit, result)
+    return ended, {unit: result for unit, result in again.items() if unit not in ended}
+
+
+def tally(batch: Batch, chunks: Iterable[Chunk], reports: Iterable[ChunkReport]) -> Tally:
+    """How each unit ended, now that the batch has: what was to be tried again failed, what nobody reported expired."""
+    results, again = so_far(batch, reports)
     for chunk in chunks:
         for unit in chunk.units:
-            last = rest.get(unit.id)
+            last = again.get(unit.id)
             reason = last.reason if last else "nobody reported it in time"
             state = UnitState.FAILED if last else UnitState.EXPIRED
             results.setdefault(unit.id, UnitResult(unit=unit.id, state=state, reason=reason))
