@@ -72,7 +72,7 @@ build/bqemulator/ready: requirements/bqemulator.txt
 
 lock: ## pin requirements anew, with hashes
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet pip-tools==7.6.2
-	@for set in runtime dev bqemulator; do CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --generate-hashes \
+	@for set in functions dev bqemulator; do CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --generate-hashes \
 	  --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-options \
 	  --output-file requirements/$$set.txt requirements/$$set.in; done
 

@@ -47,7 +47,7 @@ class EmulatorAbsent(Exception):
     """Something that an emulator is started from is not on this machine: says what, where, and how to get it."""
 
 
-class EmulatorFailed(Exception):
+class EmulatorFailed(OSError):
     """An emulator did not become ready: says which, and its last words."""
 
 

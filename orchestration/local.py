@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
 
@@ -108,6 +108,10 @@ class LocalRuntime:
     @property
     def running(self) -> list[Start]:
         return self._pool.running
+
+    def next_at(self) -> datetime | None:
+        """When the next message comes."""
+        return self._ports.bus.next_at()
 
     def close(self) -> None:
         self._pool.close(CLOSE_S)

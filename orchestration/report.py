@@ -37,7 +37,7 @@ def sql(name: str) -> str:
     return (files("orchestration") / name).read_text(encoding="utf-8")
 
 
-def report(home: wiring.LocalHome, pipeline: str, first: date, last: date) -> Report:
+def report(home: wiring.Home, pipeline: str, first: date, last: date) -> Report:
     """Of the runs and games of these dates. Reads only; the tables of the pipeline must be there."""
     now, span = home.clock.now(), {"pipeline": pipeline, "first": first, "last": last}
     with closing(wiring.memory_warehouse()) as ops:

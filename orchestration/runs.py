@@ -1,14 +1,15 @@
-"""Runs of a pipeline in this process, for the commands: the deployed handlers and processors on embedded parts."""
+"""Runs of a pipeline, for the commands: begun, driven and watched, on embedded parts or on those of a cloud."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
+from typing import Protocol
 
-from data_processors.nba.dates import as_of_date, season_first
 from data_processors.nba.runner import REGISTRY, Work, run_processor
 from orchestration.batches import BatchSweep, batch_services
 from orchestration.local import Listening, LocalRuntime
+from orchestration.watch import Watcher
 from predictions.coordinator.coordinator import Coordinator
 from predictions.coordinator.points import Points
 from predictions.worker.points import prepare
@@ -26,7 +27,7 @@ from shared.core.plan import planned
 from shared.core.status import RunStatus, summarise
 from shared.ports import Feed, StateStore
 from shared.service import Refusal, Service
-from shared.wiring import LocalHome
+from shared.wiring import Home, LocalHome
 
 WORKERS = 4  # a statement has one core of two, and a commit waits for the disk; more threads only wait for each other
 
@@ -44,14 +45,35 @@ Tell = Callable[[LedgerEntry], None]
 Watch = Callable[[list[Start]], None]
 
 
+class Runtime(Protocol):
+    """What does the work of runs while a command looks on."""
+
+    def run_until(self, stop: Callable[[], bool]) -> None:
+        """Go on until `stop` says so; it is asked whenever something may have changed, and now and then."""
+
+    @property
+    def running(self) -> list[Start]:
+        """Starts that are being worked on."""
+
+    def next_at(self) -> datetime | None:
+        """When something that is under way beside the runs' own looks comes next; None if nothing does."""
+
+    def close(self) -> None: ...
+
+
 class Runs:
     """The runs that one process drives, on one home and one feed; from one thread."""
 
-    def __init__(self, home: LocalHome, spec: PipelineSpec, feed: Feed, commit: str) -> None:
+    def __init__(
+        self, home: Home, spec: PipelineSpec, feed: Feed, commit: str, tick: Callable[[], object] = lambda: None
+    ) -> None:
+        """`tick` is called now and then while the work is done elsewhere."""
         self.home, self.spec, self.feed = home, spec, feed
+        self._tick = tick
         self.work = Work(warehouse=home.warehouse, feed=feed, objects=home.exports, now=home.clock.now, commit=commit)
         self._tell: Tell = lambda _: None
-        self._service = Service(home.ports, {spec.name: spec}, self._told, starts_missing_runs=False)
+        told = self._told if isinstance(home, LocalHome) else lambda _: None  # elsewhere the ledger tells of all
+        self._service = Service(home.ports, {spec.name: spec}, told, starts_missing_runs=False)
         self._told_of: set[RunKey] = set()
         coverage = feed.coverage()
         self._labels = {
@@ -93,7 +115,7 @@ class Runs:
         A run for which nothing is due within patience_s ends here too: it is kept, and its status says how it stands.
         """
         running: list[RunKey] = []
-        runtime = local_runtime(self.home, self.spec, self._service, self.work)
+        runtime = self._runtime = self._make_runtime(running)
 
         def start_more() -> None:
             for key in ready():
@@ -118,6 +140,11 @@ class Runs:
         finally:
             runtime.close()
 
+    def _make_runtime(self, running: Sequence[RunKey]) -> Runtime:
+        if isinstance(self.home, LocalHome):
+            return local_runtime(self.home, self.spec, self._service, self.work)
+        return Watcher(self.home.ports, running, self._told, self._tick)
+
     def status(self, key: RunKey) -> RunStatus:
         return status_of(self.home.ports.states, key, self.home.clock.now())
 
@@ -134,7 +161,7 @@ class Runs:
         ports = self.home.ports
         # what fell due since the last sweep is not in the status any more, but still on the timer's list
         due_at = ports.states.load(key).due_at or status.next_look_at
-        others = (ports.bus.next_at(), self.home.batches.next_at())
+        others = (self._runtime.next_at(), self.home.batches.next_at())
         soonest = min(status.next_look_at, due_at, *(at for at in others if at))
         return status if soonest > ports.clock.now() + timedelta(seconds=patience_s) else None
 
@@ -146,7 +173,7 @@ class Runs:
 def local_runtime(home: LocalHome, spec: PipelineSpec, service: Service, work: Work) -> LocalRuntime:
     """Every deployed function and processor of a pipeline, in this process."""
     completion_topics = {phase.name: phase.completion_topic for phase in spec.phases}
-    points = Points(home.warehouse, prediction_dates)
+    points = Points(home.warehouse)
     coordinator = Coordinator(
         batches=home.batches,
         bus=home.ports.bus,
@@ -170,12 +197,6 @@ def local_runtime(home: LocalHome, spec: PipelineSpec, service: Service, work: W
     )
 
 
-def prediction_dates(start: Start) -> dict[str, object]:
-    """What the predictions of a run may look at: this season, before its date."""
-    as_of = as_of_date(start.run)
-    return {"as_of": as_of, "season_first": season_first(as_of)}
-
-
 def processor_work(spec: PipelineSpec, work: Work) -> Callable[[Start], Completion]:
     """What the processors of every phase do with a start."""
     specs = {processor.name: processor for phase in spec.phases for processor in phase.processors}
@@ -195,6 +216,7 @@ def listening() -> tuple[Listening, ...]:
         Listening(f"{function.name}--{topic}", topic, SPECIAL.get(topic, kinds[function.kind]))
         for function in FUNCTIONS
         for topic in function.listens
+        if function.kind is FunctionKind.GATE or topic != NUDGE_TOPIC  # batches are swept beside the runs
     )
 
 

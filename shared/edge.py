@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from queue import Empty, SimpleQueue
+from threading import Thread
 from time import monotonic
 from typing import TypeVar
 
+from shared import logs
 from shared.core.codec import Malformed
 from shared.core.messages import TEXT_MAX, run_of
 from shared.core.model import Completion, Start, Status
@@ -28,21 +32,21 @@ def receive(deliveries: Sequence[Delivery], handler_of: Callable[[Delivery], Han
 
     A death in between delivers some of them again, which every handler survives.
     """
-    done = [delivery for delivery in deliveries if _handle(delivery, handler_of(delivery), ports)]
+    done = [delivery for delivery in deliveries if handle(delivery, handler_of(delivery), ports)]
     if done:
         ports.bus.ack(done)
 
 
-def _handle(delivery: Delivery, handle: Handler, ports: Ports) -> bool:
-    """True if this delivery is done with; otherwise it has been handed back."""
+def handle(delivery: Delivery, handler: Handler, ports: Ports) -> bool:
+    """True if this delivery is done with: handled, kept as hopeless, or buried. Otherwise it has been handed back."""
     try:
-        refused = handle(delivery.data)
+        with ports.trace.receiving(delivery.attributes), logs.about(trace=logs.trace_of(ports.trace.carry({}))):
+            refused = handler(delivery.data)
     except Malformed as error:
         refused = Refusal(f"malformed: {error}")
     except Exception as error:  # noqa: BLE001 - the rim: whatever it is, the message comes again
         log.warning("%s attempt %d on %s: %s", delivery.id, delivery.attempt, delivery.topic, describe(error))
-        ports.bus.nack(delivery, ports.clock.now(), describe(error))
-        return False
+        return ports.bus.nack(delivery, ports.clock.now(), describe(error))
     if refused:
         quarantine(delivery, refused, ports)
     return True
@@ -59,6 +63,8 @@ def quarantine(delivery: Delivery, refused: Refusal, ports: Ports) -> None:
             reason=refused.reason[:TEXT_MAX],
             at=ports.clock.now(),
             body=delivery.data[:QUARANTINE_BODY_MAX],
+            size=len(delivery.data),
+            attributes=delivery.attributes,
         )
     )
 
@@ -71,6 +77,21 @@ def perform(start: Start, work: Callable[[Start], Completion]) -> Completion:
     except Exception as error:  # noqa: BLE001 - the rim: whatever it is, it is a report
         log.warning("%s failed: %s", start.id, describe(error))
         return failure(start, describe(error), monotonic() - began)
+
+
+def perform_in_time(start: Start, work: Callable[[Start], Completion]) -> Completion:
+    """As perform, and out of its time the start is reported as failed: a request must end before it is cut off.
+
+    Work that is given up may go on; what it still writes carries an older fence than the next attempt's.
+    """
+    given: SimpleQueue[Completion] = SimpleQueue()
+    context = copy_context()  # its log lines and spans are about the same message
+    Thread(target=lambda: given.put(context.run(perform, start, work)), name=start.id, daemon=True).start()
+    try:
+        return given.get(timeout=start.timeout_s)
+    except Empty:
+        log.warning("%s timed out after %d s", start.id, start.timeout_s)
+        return failure(start, f"timed out after {start.timeout_s} s", start.timeout_s)
 
 
 def attempt(work: Callable[[], T]) -> T | str:

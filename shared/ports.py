@@ -7,6 +7,7 @@ same call made again finishes it. Times are aware UTC.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
@@ -38,16 +39,25 @@ class Quarantined:
     at: datetime
     body: bytes  # cut at QUARANTINE_BODY_MAX
     run: str = ""  # that it says it is about; empty where it says nothing readable
+    size: int | None = None  # of the body before it was cut, in bytes; None where nobody said
+    attributes: Mapping[str, str] = field(default_factory=dict)  # those that fit QUARANTINE_ATTRIBUTES_MAX
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its body is all there, so that it can be published again. One that fills the room exactly, and
+        whose size nobody said, may have been cut."""
+        return len(self.body) < QUARANTINE_BODY_MAX if self.size is None else len(self.body) == self.size
 
 
 QUARANTINE_BODY_MAX = 4_096
+QUARANTINE_ATTRIBUTES_MAX = 1_024  # bytes of their JSON: run, phase, processor, attempt and chunk fit, and a trace's
 
 LOOK_WITHIN_S = 60
 """Within two minutes, with a sweep every minute, a fact is weighed, whatever becomes of the message that brought it."""
 
 
 class StateStore(Protocol):
-    """Facts, latches, control and ledger of every run. State is never deleted."""
+    """Facts, latches, control and ledger of every run. State is never deleted; a quarantined message is no state."""
 
     def create_run(self, plan: Plan) -> bool:
         """Write the plan once. False if the run exists; then the plan that is there stands."""
@@ -102,10 +112,20 @@ class StateStore(Protocol):
         """Every decision that changed, oldest first."""
 
     def quarantine(self, item: Quarantined) -> None:
-        """Keep a hopeless message. Idempotent by its id."""
+        """Keep a hopeless message. Idempotent by its id.
+
+        A body or reason that is too long is cut; attributes that do not fit are left out, in their order.
+        """
 
     def quarantined(self, limit: int) -> tuple[Quarantined, ...]:
         """The newest first."""
+
+    def forget(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """Take these out of the quarantine for good, once a person has given them up or published them again.
+
+        The ids of those that this call took out; unknown ones are left out, so it may be repeated. Of concurrent
+        callers one gets each. What is quarantined afterwards under the same id is kept anew.
+        """
 
 
 class BatchStore(Protocol):
@@ -189,6 +209,9 @@ class Bus(Protocol):
     def subscribe(self, subscription: str, topic: str) -> None:
         """Every message published to the topic from now on reaches the subscription. Idempotent."""
 
+    def hears(self, subscription: str, topic: str) -> bool:
+        """Whether the subscription is there, and gets what is published to this topic."""
+
     def publish(self, messages: Sequence[Message], now: datetime) -> None:
         """Durable when it returns. One that raised may have published some; made again, duplicates are allowed.
 
@@ -205,8 +228,12 @@ class Bus(Protocol):
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Done with these. Idempotent; late is allowed."""
 
-    def nack(self, delivery: Delivery, now: datetime, error: str) -> None:
-        """Failed: comes again after a backoff; after its last attempt it goes to the dead letters instead."""
+    def nack(self, delivery: Delivery, now: datetime, error: str) -> bool:
+        """Failed: comes again after a backoff; after its last attempt it goes to the dead letters instead.
+
+        Whether it went there by this call: then it is done with, and whoever answers a push says so. A delivery that
+        was pushed has no receipt; the answer to the push hands it back, so before its last attempt nothing happens.
+        """
 
     def next_at(self) -> datetime | None:
         """When the next message becomes available, if any waits; now or earlier: at once.
@@ -217,8 +244,21 @@ class Bus(Protocol):
     def dead_letters(self, limit: int) -> list[tuple[Delivery, str]]:
         """Messages that used up their attempts, each with its last error if the bus was told it, the newest first.
 
-        They stay where they are.
+        They stay where they are, under the same ids however often they are looked at. An id names one dead letter in
+        all subscriptions, and is never given again.
         """
+
+    def redrive(self, ids: Sequence[str], now: datetime) -> tuple[str, ...]:
+        """Publish these dead letters again, as they were, then take them out: their attempts begin anew.
+
+        The ids of those done, in the order given. Unknown ones are left out, and so is, and stays, one whose
+        subscription is gone or that somebody else holds just now. It comes to the subscription that it died in; a
+        service publishes it to the topic, so that all others of the topic get it too, and who is killed in between
+        leaves it in both places. Both are allowed: every consumer drops what it has done.
+        """
+
+    def purge(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """Take these dead letters out for good. The ids of those done, as for redrive. Repeating it is harmless."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,6 +375,10 @@ class ObjectStore(Protocol):
     def put(self, name: str, body: bytes) -> None:
         """Replace the object whole: a reader sees the old bytes or the new, also after a crash."""
 
+    def put_over(self, name: str, body: bytes, standing: bytes | None) -> bool:
+        """As put, if exactly these bytes stand there (None: no object); whether it did. Of those that saw the same,
+        one wins. False may also follow a put of one's own whose answer was lost: look again."""
+
     def get(self, name: str) -> bytes | None:
         """None where there is none."""
 
@@ -352,6 +396,74 @@ class Reader(Protocol):
         every one that changed."""
 
 
+class Span(Protocol):
+    """A piece of work while it goes on, as whoever watches will see it."""
+
+    def note(self, **attributes: object) -> None:
+        """What has become known of it: ids and short words, told by their str; never a payload."""
+
+
+class Tracer(Protocol):
+    """Spans of the work on one message, each inside the one around it in its thread.
+
+    No verb raises, and none holds the work up for longer than its adapter says, whoever listens or does not.
+    """
+
+    def span(self, name: str, /, **attributes: object) -> AbstractContextManager[Span]:
+        """A piece of work; what it raises goes on its way, and the span says which class of error it was."""
+
+    def receiving(self, attributes: Mapping[str, str]) -> AbstractContextManager[Span]:
+        """The work on one message, with a trace of its own, linked to the span that its publisher carried here."""
+
+    def carry(self, attributes: Mapping[str, str]) -> Mapping[str, str]:
+        """The attributes of a message and the name of the span that it is published in; as they are, if there is none
+        or if a bus would take no more of them. Of {} it is what names the current span."""
+
+
+class NoTrace:
+    """Nobody watches: the Tracer, and each of its spans, at the price of a call."""
+
+    __slots__ = ()
+
+    def span(self, name: str, /, **attributes: object) -> NoTrace:  # noqa: ARG002
+        return self
+
+    def receiving(self, attributes: Mapping[str, str]) -> NoTrace:  # noqa: ARG002
+        return self
+
+    def carry(self, attributes: Mapping[str, str]) -> Mapping[str, str]:
+        return attributes
+
+    def note(self, **attributes: object) -> None: ...
+
+    def __enter__(self) -> NoTrace:
+        return self
+
+    def __exit__(self, *raised: object) -> None: ...
+
+
+NO_TRACE = NoTrace()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What a service said of itself; texts are cut and printable. Who it should be, the asker compares."""
+
+    alive: bool  # it answered, in the form that a service of ours answers in
+    ready: bool = False  # and so do the things that it needs
+    service: str = ""
+    version: str = ""  # its commit
+    config_hash: str = ""
+    why: str = ""  # it is not alive or not ready; empty where it is both
+
+
+class HealthProbe(Protocol):
+    """Asks a service how it is."""
+
+    def probe(self, url: str, *, within_s: float) -> Health:
+        """Asked once, now. Never raises for a service that is unhealthy, absent, or another: that is the answer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """All of them, as wiring built them."""
@@ -360,3 +472,4 @@ class Ports:
     bus: Bus
     clock: Clock
     readers: Mapping[str, Reader] = field(default_factory=dict)
+    trace: Tracer = NO_TRACE

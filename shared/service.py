@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.core import calendar
 from shared.core.again import given_by, order_looks
@@ -20,6 +21,7 @@ from shared.core.gate import (
     Verdict,
     consequences,
     decide,
+    name_of,
     refused_before,
     says_the_same,
     start_latch,
@@ -27,7 +29,7 @@ from shared.core.gate import (
 from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import Act, Completion, Fact, Latch, LedgerEntry, PipelineSpec, Reading, RunKey, Start
 from shared.core.plan import Given, Plan, build_plan
-from shared.ports import Ports, RunRecord
+from shared.ports import Bus, Ports, RunRecord, Tracer
 
 LATCH_LEASE_S = 30
 """Longer than any publish takes; after it whoever sweeps sends what the dead one did not."""
@@ -37,6 +39,9 @@ LOOKS_MAX = 20
 
 SWEEP_MAX = 500
 """Runs and latches taken up in one sweep; the next one goes on."""
+
+NUDGE_AHEAD = timedelta(hours=1)
+"""A schedule speaks when it is due; this much its clock may be ahead of ours."""
 
 SWEEP_LOOK_BACK_DAYS = 2
 """How old a run may be that nobody started and the calendar says should exist."""
@@ -96,6 +101,8 @@ class Service:
         spec = self._pipelines.get(nudge.pipeline)
         if spec is None or nudge.mode not in [mode.name for mode in spec.modes]:
             return Refusal(f"no pipeline {nudge.pipeline!r} with a mode {nudge.mode!r}")
+        if nudge.scheduled_at > self._ports.clock.now() + NUDGE_AHEAD:
+            return Refusal(f"scheduled at {nudge.scheduled_at}, which is still to come: no run begins before its time")
         day = calendar.resolve(nudge.date, nudge.scheduled_at, spec.zone)
         self.start_run(RunKey(spec.name, day, nudge.mode))
         return None
@@ -185,12 +192,19 @@ class Service:
             record = self._ports.states.load(run)
             view = look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
             refused, readings = refused_before(record.last_entry, view.now), dict[str, Reading]()
-            verdict = decide(view, refused=refused)
+            verdict = self._decide(view, readings, refused)
             if isinstance(verdict.decision, Ask):
-                readings = self._gather(view, verdict.gate, verdict.decision.readings)
-                verdict = decide(view, readings, refused)
+                with self._ports.trace.span("gather", run=run, phase=verdict.gate):
+                    readings = self._gather(view, verdict.gate, verdict.decision.readings)
+                verdict = self._decide(view, readings, refused)
             if not self._apply(view, record, verdict, consequences(view, verdict, readings, refused)):
                 return
+
+    def _decide(self, view: View, readings: Mapping[str, Reading], refused: str | None) -> Verdict:
+        with self._ports.trace.span("decide", run=view.plan.run) as span:
+            verdict = decide(view, readings, refused)
+            span.note(phase=verdict.gate, decision=name_of(verdict.decision))
+            return verdict
 
     def _gather(self, view: View, gate: str, names: Sequence[str]) -> dict[str, Reading]:
         """Ask for all readings at once: the slowest sets the pace, not their sum. One alone needs no thread."""
@@ -201,7 +215,10 @@ class Service:
         if len(names) == 1:
             return {names[0]: read(names[0])}
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            return dict(zip(names, pool.map(read, names), strict=True))
+            asked = {
+                name: pool.submit(copy_context().run, read, name) for name in names
+            }  # what is logged names the run
+        return {name: answer.result() for name, answer in asked.items()}
 
     def _apply(self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences) -> bool:
         """Make a verdict true. True if anything was written: whoever writes looks once more.
@@ -212,7 +229,8 @@ class Service:
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
         if not asked.latches and entry is None and _in_time(record.due_at, asked.due_at, now):
             return False
-        claimed = self._claim(run, record, asked.latches, entry, asked.due_at, now)
+        with self._ports.trace.span("apply", run=run, phase=verdict.gate, decision=name_of(verdict.decision)):
+            claimed = self._claim(run, record, asked.latches, entry, asked.due_at, now)
         if claimed is None:
             return True
         if claimed:
@@ -250,7 +268,7 @@ class Service:
             assert plan is not None, f"{run} has no plan"
             messages = [message for latch in group for message in _messages(plan, latch)]
             if messages:
-                self._ports.bus.publish(messages, self._ports.clock.now())
+                publish(self._ports.bus, self._ports.trace, messages, self._ports.clock.now(), run=run)
             self._ports.states.close(run, [latch.key for latch in group])
 
     # --- what is asked of a message, and of a run -----------------------------------------------------
@@ -282,6 +300,17 @@ class Service:
             labels=labels,
             given=given,
         )
+
+
+def publish(bus: Bus, trace: Tracer, messages: Sequence[Message], now: datetime, *, run: RunKey) -> None:
+    """Bus.publish inside a span that each message names: the work that it causes is linked to this."""
+    with trace.span("publish", run=run, messages=len(messages)):
+        bus.publish([_carrying(message, trace) for message in messages], now)
+
+
+def _carrying(message: Message, trace: Tracer) -> Message:
+    attributes = trace.carry(message.attributes)
+    return message if attributes is message.attributes else replace(message, attributes=attributes)
 
 
 def _unknown(run: RunKey) -> str:

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.config.settings import Settings
-from shared.ports import BatchStore, Clock, Feed, ObjectStore, Ports, StateStore
+from shared.config.functions import NUDGE_TOPIC, FunctionSpec
+from shared.config.settings import Cloud, Settings
+from shared.core.messages import Message
+from shared.core.model import RunKey, ScheduleSpec
+from shared.ports import (
+    NO_TRACE,
+    BatchStore,
+    Bus,
+    Clock,
+    Feed,
+    HealthProbe,
+    ObjectStore,
+    Ports,
+    StateStore,
+    Tracer,
+    Warehouse,
+)
+from shared.push import subscription_of
 from shared.readings import readers
 
 if TYPE_CHECKING:
     from shared.adapters.duckdb import DuckDbWarehouse
+    from shared.adapters.firestore import Firestore
+    from shared.adapters.http import Http
+    from shared.adapters.pubsub import PubSub
     from shared.adapters.sqlite import Sqlite
 
 STATE_FILE = "state.sqlite"
@@ -57,12 +77,130 @@ class LocalHome:
             self.warehouse.close()
 
 
+@dataclass(frozen=True)
+class CloudHome:
+    """The same on Google's services or their emulators: any number of processes, each with one connection a service.
+
+    Each part is built when somebody asks for it first: its import alone takes half a second.
+    """
+
+    cloud: Cloud
+    clock: Clock
+    path: Path  # of this machine's own files
+    trace: Tracer
+
+    @cached_property
+    def ports(self) -> Ports:
+        states = self.firestore.states
+        return Ports(states=states, bus=self.bus, clock=self.clock, readers=readers(states), trace=self.trace)
+
+    @property
+    def batches(self) -> BatchStore:
+        return self.firestore.batches
+
+    @cached_property
+    def firestore(self) -> Firestore:
+        from shared.adapters.firestore import Firestore
+
+        return Firestore(self.cloud.project, emulator=self.cloud.firestore_host)
+
+    @cached_property
+    def bus(self) -> PubSub:
+        from shared.adapters.pubsub import PubSub
+
+        return PubSub(self.cloud.project, emulator=self.cloud.pubsub_host)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        from shared.adapters.bigquery import BigQueryWarehouse, connect
+
+        client = connect(self.cloud.project, location=self.cloud.location, endpoint=self.cloud.bigquery_host or "")
+        return BigQueryWarehouse(client, dataset_prefix=self.cloud.dataset_prefix)
+
+    @cached_property
+    def exports(self) -> ObjectStore:
+        from shared.adapters.objects import open_objects
+
+        return open_objects(self.cloud.exports)
+
+    def close(self) -> None:
+        for part in ("firestore", "bus", "warehouse"):
+            if part in self.__dict__:
+                self.__dict__[part].close()
+
+
+Home = LocalHome | CloudHome
+"""Where a command's or a function's parts are, whatever they are."""
+
+
+def open_cloud(settings: Settings, *, service: str = "tipoff") -> CloudHome:
+    """Connects at the first use of each part. Whoever opens it closes it. `service` is who its spans say they are."""
+    from shared.adapters.clock import SystemClock
+
+    assert settings.cloud is not None, "the target local has no cloud"
+    trace: Tracer = NO_TRACE
+    if settings.traces:
+        from shared.adapters.tracing import open_tracer
+
+        trace = open_tracer(settings.traces, service=service, commit=settings.commit)
+    return CloudHome(settings.cloud, SystemClock(), settings.home, trace)
+
+
+class NoCloud(ValueError):
+    """A deployed function was started for a target that has no services: names it, and the remedy."""
+
+
+class Unheard(Exception):
+    """A function's subscription is not there, or hears another topic: what is published for it is lost."""
+
+
+def checks(home: CloudHome, spec: FunctionSpec, *, warehouse: bool) -> Mapping[str, Callable[[], object]]:
+    """Of what a function depends on, one small read each; raises what that raises."""
+    nobody = RunKey("ready", date.min, "probe")
+
+    def hears() -> None:
+        for topic in spec.listens:
+            subscription = subscription_of(spec.name, topic)
+            if not home.bus.hears(subscription, topic):
+                raise Unheard(f"subscription {subscription} of topic {topic} is not there; deploy the subscriptions")
+
+    found: dict[str, Callable[[], object]] = {"state": lambda: home.ports.states.plan(nobody), "bus": hears}
+    if warehouse:
+        found["warehouse"] = lambda: home.warehouse.query("SELECT 1 AS one", {})
+        found["exports"] = lambda: home.exports.get("ready")
+    return found
+
+
+def import_parts(settings: Settings, *, warehouse: bool, feed: bool) -> None:
+    """Import all that a function on Google's services works with: one that cannot start must not seem to.
+
+    Raises ImportError. No thread runs when it returns: the server forks.
+    """
+    import shared.adapters.firestore
+    import shared.adapters.pubsub
+
+    if warehouse:
+        import shared.adapters.bigquery
+        import shared.adapters.objects
+
+        assert settings.cloud is not None
+        if any(place.startswith("gs://") for place in (settings.data, settings.cloud.exports)):
+            import gcsfs.core  # type: ignore[import-untyped]  # noqa: F401 - what they open a bucket with
+    if feed:
+        import duckdb
+
+        import shared.adapters.feed  # noqa: F401 - each is imported again where it is built
+
+        duckdb.default_connection().close()  # its import opens one, with threads that no fork survives
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadHome:
     """What can be read of a home whoever writes it."""
 
     states: StateStore
     batches: BatchStore
+    bus: Bus
     is_written: bool  # whether a process may be at work in it
 
 
@@ -111,6 +249,13 @@ def read_home(settings: Settings) -> Iterator[ReadHome | None]:
     from shared.adapters.home import HomeError, is_written
     from shared.adapters.sqlite import Sqlite
 
+    if settings.cloud is not None:
+        cloud = open_cloud(settings)
+        try:
+            yield ReadHome(states=cloud.ports.states, batches=cloud.batches, bus=cloud.bus, is_written=True)
+        finally:
+            cloud.close()
+        return
     if settings.home.exists() and not settings.home.is_dir():
         raise HomeError(f"--home {settings.home}: is not a folder; name the one that the runs were given")
     if not (settings.home / STATE_FILE).exists():
@@ -118,7 +263,8 @@ def read_home(settings: Settings) -> Iterator[ReadHome | None]:
         return
     store = Sqlite(settings.home / STATE_FILE, read_only=True)
     try:
-        yield ReadHome(states=store.states, batches=store.batches, is_written=is_written(settings.home))
+        there = is_written(settings.home)
+        yield ReadHome(states=store.states, batches=store.batches, bus=store.bus, is_written=there)
     finally:
         store.close()
 
@@ -128,3 +274,40 @@ def open_feed(folder: Path) -> Feed:
     from shared.adapters.feed import FolderFeed
 
     return FolderFeed(folder)
+
+
+def open_feed_at(place: str) -> Feed:
+    """The feed in a folder, or at a URL like gs://bucket/nba. Raises FeedError as open_feed does."""
+    if "://" not in place:
+        return open_feed(Path(place))
+    from shared.adapters.feed import open_feed_url
+
+    return open_feed_url(place)
+
+
+def http() -> Http:
+    """It keeps its connections: one for a process. Whoever opens it closes it."""
+    from shared.adapters.http import Http
+
+    return Http()
+
+
+def health_probe() -> HealthProbe:
+    """It keeps its connections, until the process ends: one for a process."""
+    from shared.adapters.health import HttpHealthProbe
+
+    return HttpHealthProbe(http())
+
+
+def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterator[datetime]:
+    """The instants in first..until at which a schedule is due."""
+    from shared.adapters import scheduler
+
+    return scheduler.firings(schedule, first, until)
+
+
+def nudge(schedule: ScheduleSpec, pipeline: str, scheduled_at: datetime) -> Message:
+    """What the schedule says then."""
+    from shared.adapters import scheduler
+
+    return scheduler.nudge_message(schedule, pipeline, scheduled_at, NUDGE_TOPIC)

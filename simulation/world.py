@@ -123,8 +123,8 @@ class Network:
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         self._bus.ack(deliveries)
 
-    def nack(self, delivery: Delivery, now: datetime, error: str) -> None:
-        self._bus.nack(delivery, now, error)
+    def nack(self, delivery: Delivery, now: datetime, error: str) -> bool:
+        return self._bus.nack(delivery, now, error)
 
 
 class World:
@@ -165,6 +165,8 @@ class World:
     def _subscribe(self) -> None:
         for function in FUNCTIONS:
             for topic in function.listens:
+                if topic == NUDGE_TOPIC and function.kind is FunctionKind.SERVICE:
+                    continue  # it sweeps batches, and each run's work here is one report
                 subscription = f"{function.name}.{topic}"
                 self.sqlite.bus.subscribe(subscription, topic)
                 if function.kind is FunctionKind.SERVICE:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from data_processors.nba.dates import as_of_date
+from shared.config.nba_dates import as_of_date
 from shared.core.model import RunKey, Start
 from shared.ports import ObjectStore
 
@@ -32,6 +32,8 @@ PREDICTION = ("value", "low", "high")
 
 GRADED = ("players", "mean_absolute_error", "inside_share")
 """The columns of results.grades.sql that say how good a system was."""
+
+PUBLISH_TRIES = 8  # of one document; each is lost only to another run's document that came in between
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -121,25 +123,28 @@ def game_ids(document: Mapping[str, object]) -> tuple[str, ...]:
 
 def announced(objects: ObjectStore, run: RunKey) -> tuple[str, ...]:
     """The games that tonight holds, whoever published it: a run before them may have to take them back."""
-    return game_ids(_read(objects, object_name(run.date, "tonight"))) if as_of_date(run) == run.date else ()
+    return game_ids(_parsed(objects.get(object_name(run.date, "tonight")))) if as_of_date(run) == run.date else ()
 
 
 def publish(objects: ObjectStore, name: str, document: Mapping[str, object], start: Start) -> Published:
     """Put the document under its name, unless a newer fence stands there or it would empty what is full.
 
     One that announces may be empty if its run knows that there is nothing, and says what it withdraws. Idempotent.
-    Object stores cannot compare and set: of two writers in the same instant the later one stands, as its fence says.
+    It replaces what it was compared with or nothing: overtaken by another writer, it is compared again.
     """
-    standing = _read(objects, name)
-    fence = standing.get("fence")
-    if isinstance(fence, int) and fence > start.fence:
-        return Published(rows=_rows(standing), digest=_digest(standing), superseded=True)
-    if WITHDRAWN in document:
-        document = {**document, WITHDRAWN: _withdrawn(document, standing)}
-    if refused := _emptied(name, document, standing, start.units):
-        return Published(rows=0, digest="", refused=refused)
-    objects.put(name, json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode())
-    return Published(rows=_rows(document), digest=_digest(document))
+    for _ in range(PUBLISH_TRIES):
+        found = objects.get(name)
+        standing = _parsed(found)
+        fence = standing.get("fence")
+        if isinstance(fence, int) and fence > start.fence:
+            return Published(rows=_rows(standing), digest=_digest(standing), superseded=True)
+        ready = {**document, WITHDRAWN: _withdrawn(document, standing)} if WITHDRAWN in document else document
+        if refused := _emptied(name, ready, standing, start.units):
+            return Published(rows=0, digest="", refused=refused)
+        body = json.dumps(ready, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode()
+        if objects.put_over(name, body, found):
+            return Published(rows=_rows(ready), digest=_digest(ready))
+    raise OSError(f"{name}: replaced by others {PUBLISH_TRIES} times while it was compared; publish it again")
 
 
 def _withdrawn(document: Mapping[str, object], standing: Mapping[str, object]) -> list[str]:
@@ -170,10 +175,10 @@ def _keeps(name: str, what: str) -> str:
     return f"; {name} keeps its {what}: remove it first if it is to be replaced all the same"
 
 
-def _read(objects: ObjectStore, name: str) -> Mapping[str, object]:
+def _parsed(found: bytes | None) -> Mapping[str, object]:
     """What stands there; an object that is not a document of ours counts as none, so that it can be replaced."""
     try:
-        document = json.loads(objects.get(name) or b"{}")
+        document = json.loads(found or b"{}")
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 
 from data_processors.nba import exports, scrape
-from data_processors.nba.dates import DAY, as_of_date, season_first
+from shared.config.nba_dates import DAY, as_of_date, season_first
 from shared.core.codec import to_data
 from shared.core.messages import TEXT_MAX
 from shared.core.model import Completion, Missing, PipelineSpec, ProcessorSpec, RunKey, Start, Status

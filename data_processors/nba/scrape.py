@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from data_processors.nba.dates import DAY, as_of_date
+from shared.config.nba_dates import DAY, as_of_date
 from shared.core.model import RunKey
 from shared.ports import Feed, FeedError
 

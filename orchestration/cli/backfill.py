@@ -23,7 +23,7 @@ from orchestration.cli.options import (
     home_option,
     settings_of,
     spec_of,
-    waiting,
+    working_home,
 )
 from orchestration.runs import Runs
 from shared import wiring
@@ -46,9 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = turns(spec, modes, arguments.first, arguments.last)
     command = f"tipoff backfill {spec.name} --from {arguments.first} --to {arguments.last} --mode {arguments.mode}"
     began = monotonic()
-    with wiring.write_home(
-        settings, command=command, wait_s=arguments.wait, waiting=waiting(console, settings)
-    ) as home:
+    with working_home(settings, console, command=command, wait_s=arguments.wait) as home:
         check_source(home, spec, feed, console)
         create_tables(home.warehouse)
         with Shown(console, settings, arguments.data) as shown:

@@ -1,4 +1,7 @@
-"""`tipoff bench`: the figures of docs/benchmarks.md, measured here and now."""
+"""`tipoff bench`: the figures of docs/benchmarks.md, measured here and now.
+
+Those on emulators are asked for by name: without a word only what needs nothing but this machine is measured.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,22 @@ import platform
 from collections.abc import Callable
 
 from orchestration.cli import show
-from orchestration.cli.main import OK
-from orchestration.cli.options import settings_of
+from orchestration.cli.main import OK, UsageError
+from orchestration.cli.options import local_settings
+from orchestration.emulators import EmulatorAbsent
 from shared import wiring
+
+Measure = Callable[[], dict[str, object]]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from orchestration import bench
+    from orchestration import bench, bench_emulators, bench_pooling
 
-    settings = settings_of(arguments)
+    settings = local_settings(arguments)
     if arguments.data:
         wiring.open_feed(arguments.data)  # it refuses now what would end minutes of measuring
     console = show.console(settings, stderr=arguments.json)
-    measures: dict[str, Callable[[], dict[str, object]]] = {
+    measures: dict[str, Measure] = {
         "core": bench.core,
         "chain": bench.chain,
         "chain_fsync": lambda: bench.chain(durability="power"),
@@ -27,11 +33,20 @@ def run(arguments: argparse.Namespace) -> int:
         "night": lambda: bench.night(arguments.data),
         "season": lambda: bench.season(arguments.data),
     }
+    on_emulators: dict[str, Measure] = {
+        "start": bench_emulators.start,
+        "transition": bench_emulators.transition,
+        "batch": bench_emulators.batch,
+        "pooling": bench_pooling.pooling,
+    }
     wanted = list(measures) if arguments.what == "all" else [arguments.what]
     figures = {}
     for name in wanted:
         console.print(f"measuring {name}", style="dim")
-        figures[name] = measures[name]()
+        try:
+            figures[name] = (measures | on_emulators)[name]()
+        except EmulatorAbsent as absent:
+            raise UsageError(f"bench {name}: {absent}") from None
     if arguments.json:
         show.print_json(figures[arguments.what] if arguments.what != "all" else figures)
         return OK

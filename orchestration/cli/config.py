@@ -9,7 +9,7 @@ from rich.table import Table
 
 from orchestration.cli import show
 from orchestration.cli.main import OK, USAGE
-from orchestration.cli.options import settings_of
+from orchestration.cli.options import local_settings
 from shared.config.check import check
 from shared.config.functions import FUNCTIONS
 from shared.config.orchestration_config import PIPELINES
@@ -17,7 +17,7 @@ from shared.core.plan import config_hash
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
+    settings = local_settings(arguments)
     problems = [
         problem for name, spec in PIPELINES.items() for problem in check(spec, FUNCTIONS, f"shared/config/{name}.py")
     ]

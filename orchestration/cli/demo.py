@@ -15,7 +15,7 @@ from data_processors.nba.sample_season import write_sample_season
 from orchestration import report
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
-from orchestration.cli.options import check_modes, home_option, settings_of, spec_of
+from orchestration.cli.options import check_modes, home_option, local_settings, spec_of
 from orchestration.cli.report import print_accuracy
 from orchestration.cli.run import drive
 from orchestration.runs import Runs
@@ -32,7 +32,7 @@ PATIENCE_S = 30.0
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings, spec = settings_of(arguments), spec_of("nba")
+    settings, spec = local_settings(arguments), spec_of("nba")
     settings = replace(settings, home=arguments.home or settings.home / "demo")
     console = show.console(settings, stderr=arguments.json)
     season = settings.home / SEASON

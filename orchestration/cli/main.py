@@ -21,7 +21,11 @@ OK, NOT_PUBLISHED, USAGE = 0, 1, 2
 GENERATION_MAX = 9_999  # four digits of the fence
 DAYS_MAX = 100_000  # some hours
 PARALLEL_MAX = 16  # they share one warehouse: more only wait for each other
+LETTERS_MAX = 2_000  # that `dlq list` shows: all that it looks at
 REASON_MAX = 500  # characters; it stands in a line of every command that shows the run
+
+ON_EMULATORS = ("start", "transition", "batch", "pooling")
+"""What `bench` measures only when asked: not every machine has emulators."""
 
 EPILOG = """\
 exit codes:
@@ -35,6 +39,12 @@ examples:
   tipoff status nba --date 2024-01-15
   tipoff explain nba.2024-01-15.overnight.1 --phase analytics
 """
+
+UNUSABLE = {
+    *("UsageError", "FeedError", "SettingsError", "HomeError", "StateFileError", "WarehouseError"),
+    *("EmulatorAbsent", "NotStaged"),
+}
+"""Errors by which what was asked for, or given, cannot be used; by name, so that none is imported for it."""
 
 Command = Callable[[str, str, str, str], argparse.ArgumentParser]
 """Adds a command: its name, its module, what it is for, an example."""
@@ -74,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def code_of(error: Exception) -> int | None:
     """The exit code of an error that a person can mend; None for one that is a bug of ours."""
     names = {cls.__name__ for cls in type(error).__mro__}
-    if names & {"UsageError", "FeedError", "SettingsError", "HomeError", "StateFileError", "WarehouseError"}:
+    if names & UNUSABLE:
         return USAGE
     return NOT_PUBLISHED if isinstance(error, OSError) else None
 
@@ -111,6 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
         "tipoff run nba --date 2024-01-15 --mode overnight --data ../shared/data/nba",
     )
     _run_options(run)
+    _target(run)
     backfill = command(
         "backfill",
         "backfill",
@@ -118,6 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
         "tipoff backfill nba --from 2023-10-24 --to 2024-04-14 --mode overnight,same_day --data ../shared/data/nba",
     )
     _backfill_options(backfill)
+    _target(backfill)
     replay = command(
         "replay",
         "replay",
@@ -125,6 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
         'tipoff replay nba.2024-01-15.overnight.1 --from precompute --reason "zones corrected"',
     )
     _replay_options(replay)
+    _target(replay)
     report = command(
         "report",
         "report",
@@ -132,12 +145,26 @@ def build_parser() -> argparse.ArgumentParser:
         "tipoff report nba --from 2024-01-01 --to 2024-01-31",
     )
     _report_options(report)
-    demo = command("demo", "demo", "run two synthetic sample days in a home of its own", "tipoff demo")
-    demo.add_argument("--seed", type=int, default=7, help="of the sample season (7)")
-
+    _target(report)
+    _trying(command)
+    _working_off(commands, common)
     _showing(command)
     _proving(command)
     return parser
+
+
+def _trying(command: Command) -> None:
+    """The commands that bring all they need with them."""
+    up = command(
+        "up",
+        "up",
+        "run the whole system here on emulators, each part a process of its own, until Ctrl-C",
+        "tipoff up --pipeline nba --data ../shared/data/nba",
+    )
+    up.add_argument("--pipeline", default="nba", help="whose functions, services and schedules (nba)")
+    up.add_argument("--data", type=folder, metavar="DIR", help="as for `run` (a synthetic season around today)")
+    demo = command("demo", "demo", "run two synthetic sample days in a home of its own", "tipoff demo")
+    demo.add_argument("--seed", type=int, default=7, help="of the sample season (7)")
 
 
 def _showing(command: Command) -> None:
@@ -154,6 +181,53 @@ def _showing(command: Command) -> None:
     )
     explain.add_argument("run", help="as `tipoff status` names it: pipeline.YYYY-MM-DD.mode.generation")
     explain.add_argument("--phase", help="this phase alone, with each of its processors")
+    for parser in (status, explain):
+        _target(parser)
+
+
+DLQ_EXAMPLE = """\
+example:
+  tipoff dlq list --topic nba-phase2-raw-complete
+  tipoff dlq show 3f9a2c1b
+  tipoff dlq redrive 3f9a2c1b --dry-run
+  tipoff dlq redrive --all --run nba.2024-01-15.overnight.1
+  tipoff dlq purge --all --topic nba-phase2-raw-complete --json > kept.json
+"""
+
+
+def _working_off(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """`tipoff dlq` with its verbs; the common options are theirs."""
+    text = "messages that nobody could work with: dead letters and quarantined ones"
+    form = argparse.RawDescriptionHelpFormatter
+    dlq = commands.add_parser("dlq", help=text, description=text, epilog=DLQ_EXAMPLE, formatter_class=form)
+    dlq.set_defaults(module="dlq")
+    verbs = dlq.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
+    about = {
+        "list": "all of them, the newest first",
+        "show": "one of them with all that is known of it, and its body",
+        "redrive": "publish some again, with all their attempts; every consumer drops what it has done",
+        "purge": "give some up for good; --json prints their bodies once more",
+    }
+    parsers = {
+        name: verbs.add_parser(
+            name, help=text, description=text, epilog=DLQ_EXAMPLE, parents=[common], formatter_class=form
+        )
+        for name, text in about.items()
+    }
+    parsers["show"].add_argument("id", metavar="ID", help="as `tipoff dlq list` has it, or the id in the log")
+    parsers["list"].add_argument("--limit", type=number_to(LETTERS_MAX), default=100, metavar="N", help="at most (100)")
+    for name in ("redrive", "purge"):
+        parsers[name].add_argument("ids", nargs="*", metavar="ID", help="one or more, as for `show`")
+        parsers[name].add_argument("--all", action="store_true", help="every one, or those of --topic and --run")
+        parsers[name].add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+        _wait(parsers[name])
+    for parser in parsers.values():
+        _target(parser)
+    for name in ("list", "redrive", "purge"):
+        parsers[name].add_argument("--topic", help="those on this topic alone")
+        parsers[name].add_argument("--run", help="those about this run alone")
 
 
 def _proving(command: Command) -> None:
@@ -169,6 +243,16 @@ def _proving(command: Command) -> None:
     simulate.add_argument("--scenario", metavar="NAME", help="`list` names them all")
     simulate.add_argument("--trace", action="store_true", help="print every event")
 
+    cost = command(
+        "cost",
+        "cost",
+        "what a pipeline costs on Google Cloud in a day and a month, from dated list prices",
+        "tipoff cost\n  tipoff cost nba --days 20 --no-free-tier\n  tipoff cost --json",
+    )
+    cost.add_argument("pipeline", nargs="?", help="the only one to show (every declared one)")
+    cost.add_argument("--days", type=number_to(30), default=30, metavar="N", help="of a month, on which it runs (30)")
+    cost.add_argument("--no-free-tier", action="store_true", help="where something else uses the free tiers up")
+
     config = command("config", "config", "check the declared pipelines", "tipoff config check")
     config.add_argument("what", choices=["check"])
 
@@ -176,7 +260,11 @@ def _proving(command: Command) -> None:
         "bench", "bench", "measure Tipoff on this machine (docs/benchmarks.md)", "tipoff bench chain --json"
     )
     bench.add_argument(
-        "what", nargs="?", default="all", choices=["all", "chain", "chain_fsync", "core", "wide", "night", "season"]
+        "what",
+        nargs="?",
+        default="all",
+        choices=["all", "chain", "chain_fsync", "core", "wide", "night", "season", *ON_EMULATORS],
+        help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)})",
     )
     bench.add_argument("--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one)")
 
@@ -233,6 +321,14 @@ def _report_options(report: argparse.ArgumentParser) -> None:
 def _from_and_to(parser: argparse.ArgumentParser, *, required: bool) -> None:
     for option, name, text in (("--from", "first", "the first date"), ("--to", "last", "the last date")):
         parser.add_argument(option, dest=name, type=read_date, required=required, metavar="YYYY-MM-DD", help=text)
+
+
+def _target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--target",
+        choices=["local", "emulators", "gcp"],
+        help="where state, messages and tables are: this machine, emulators on it, Google Cloud (local)",
+    )
 
 
 def _data(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from shlex import quote
@@ -12,18 +12,95 @@ from shlex import quote
 from rich.console import Console
 from rich.markup import escape
 
+from orchestration.cli import show
 from orchestration.cli.main import UsageError
+from orchestration.stack import Stack, Wanted, running_stack
+from shared import wiring
 from shared.config import orchestration_config
-from shared.config.settings import Settings, read_settings
+from shared.config.settings import Settings, Target, asked_home, asked_target, read_settings
 from shared.core.model import ModeSpec, PipelineSpec, RunKey
 from shared.core.status import RunStatus
-from shared.ports import Feed
-from shared.wiring import LocalHome, ReadHome
+from shared.ports import Feed, StateStore
+from shared.wiring import Home, ReadHome
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    settings = read_settings()
-    return replace(settings, home=arguments.home) if arguments.home else settings
+    """What the environment says, and before it the command's own options. The emulators of a running `tipoff up` in
+    the home are found without being named."""
+    first = said(arguments)
+    if asked_target(first) == Target.EMULATORS:
+        return read_settings(first=first, otherwise=running_stack(asked_home(first)))
+    return read_settings(first=first)
+
+
+def local_settings(arguments: argparse.Namespace) -> Settings:
+    """What holds whatever the target is, and for commands that have none."""
+    return read_settings(first={**said(arguments), "TIPOFF_TARGET": Target.LOCAL})
+
+
+def said(arguments: argparse.Namespace) -> dict[str, str]:
+    """The options that stand over the environment, by its names."""
+    options = {"TIPOFF_HOME": arguments.home, "TIPOFF_TARGET": getattr(arguments, "target", None)}
+    return {name: str(value) for name, value in options.items() if value is not None}
+
+
+def screen(arguments: argparse.Namespace) -> Console:
+    """Where a command speaks; beside its JSON, if that is asked for."""
+    return show.console(local_settings(arguments), stderr=arguments.json)
+
+
+def where(settings: Settings) -> str:
+    """Where the state of runs is, in words."""
+    cloud = settings.cloud
+    return f"{settings.target}, project {cloud.project}" if cloud else f"home {settings.home}"
+
+
+@contextmanager
+def working_home(
+    settings: Settings, console: Console, *, command: str, wait_s: float, durability: str = "process"
+) -> Iterator[Home]:
+    """Where a command's runs are: a folder that it alone writes to, or services that any number of others use too."""
+    if settings.target is Target.LOCAL:
+        with wiring.write_home(
+            settings, command=command, wait_s=wait_s, waiting=waiting(console, settings), durability=durability
+        ) as home:
+            yield home
+        return
+    cloud = wiring.open_cloud(settings)
+    try:
+        yield cloud
+    finally:
+        cloud.close()
+
+
+@contextmanager
+def stack_for(arguments: argparse.Namespace, console: Console) -> Iterator[Stack | None]:
+    """On emulators, a stack of the command's own that ends with it, unless one of `tipoff up` runs in the home.
+
+    Raises UsageError where the one that runs there reads other data.
+    """
+    first = said(arguments)
+    if asked_target(first) != Target.EMULATORS:
+        yield None
+        return
+    data = str(arguments.data.resolve())
+    there = running_stack(asked_home(first))
+    if there:
+        if there["TIPOFF_DATA"] != data:
+            raise UsageError(
+                f"--data {data}: the functions that `tipoff up` runs here read {there['TIPOFF_DATA']}; name that, or "
+                "stop it and start it with other data"
+            )
+        yield None
+        return
+    local = local_settings(arguments)
+    wanted = Wanted(home=local.home, data=data, commit=local.commit, calendar=False, traces=local.traces)
+    console.print("Starting emulators and functions for this command; `tipoff up` keeps them for many.")
+    with ExitStack() as until_ready:
+        spin = until_ready.enter_context(console.status("starting")) if console.is_terminal else None
+        with Stack(wanted, spin.update if spin else lambda _: None) as stack:
+            until_ready.close()
+            yield stack
 
 
 def spec_of(pipeline: str) -> PipelineSpec:
@@ -66,7 +143,7 @@ def check_dates(dates: Mapping[str, date], feed: Feed) -> None:
             )
 
 
-def check_source(home: LocalHome, spec: PipelineSpec, feed: Feed, console: Console) -> None:
+def check_source(home: Home, spec: PipelineSpec, feed: Feed, console: Console) -> None:
     """UsageError where synthetic and real data would meet in one home; another folder of the same kind is told.
 
     The newest run stands for all: each was asked this before it began.
@@ -96,18 +173,24 @@ def waiting(console: Console, settings: Settings) -> Callable[[str], None]:
 
 
 def home_option(settings: Settings) -> str:
-    return "" if settings.home == Path(".tipoff") else f" --home {quote(str(settings.home))}"
+    """The options that lead another command to the same runs."""
+    home = "" if settings.home == Path(".tipoff") else f" --home {quote(str(settings.home))}"
+    return home if settings.target is Target.LOCAL else f"{home} --target {settings.target}"
 
 
 def goes_on_line(status: RunStatus, home: ReadHome, settings: Settings) -> str:
     """What a person has to type where nobody looks: a killed command leaves the same state as one at work."""
     if status.next_look_at is None or home.is_written:
         return ""
-    run = status.run
-    there = home.states.runs(run.pipeline, run.date, run.date)
+    command = run_command(status.run, status.labels, home.states, settings)
+    return f"Nobody is at work in this home; `{command}` goes on with it."
+
+
+def run_command(run: RunKey, labels: Mapping[str, str], states: StateStore, settings: Settings) -> str:
+    """What goes on with a run that is there, and delivers what waits in its home."""
+    there = states.runs(run.pipeline, run.date, run.date)
     newer = any(other.mode == run.mode and other.generation > run.generation for other in there)
     generation = f" --generation {run.generation}" if newer else ""
     command = f"tipoff run {run.pipeline} --date {run.date} --mode {run.mode}{generation}"
-    folder = status.labels.get("folder")
-    command += f" --data {quote(folder) if folder else 'DIR'}{home_option(settings)}"
-    return f"Nobody is at work in this home; `{command}` goes on with it."
+    folder = labels.get("folder")
+    return f"{command} --data {quote(folder) if folder else 'DIR'}{home_option(settings)}"

@@ -18,7 +18,7 @@ from orchestration.cli.options import (
     run_key_of,
     settings_of,
     spec_of,
-    waiting,
+    working_home,
 )
 from orchestration.cli.run import drive, report
 from orchestration.runs import Runs
@@ -36,9 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_modes(spec, [original.mode])
     check_dates({f"the date of {original},": original.date}, feed)
     console = show.console(settings, stderr=arguments.json)
-    with wiring.write_home(
-        settings, command=f"tipoff replay {original}", wait_s=arguments.wait, waiting=waiting(console, settings)
-    ) as home:
+    with working_home(settings, console, command=f"tipoff replay {original}", wait_s=arguments.wait) as home:
         check_source(home, spec, feed, console)
         runs = Runs(home, spec, feed, settings.commit)
         act = Act(actor=_login_name(), reason=arguments.reason, at=home.clock.now())

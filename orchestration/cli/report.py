@@ -13,7 +13,7 @@ from data_processors.nba.runner import create_tables
 from orchestration import report
 from orchestration.cli import show
 from orchestration.cli.main import OK, UsageError
-from orchestration.cli.options import settings_of, spec_of, waiting
+from orchestration.cli.options import settings_of, spec_of, where, working_home
 from shared import wiring
 
 NARROWEST = 80  # below it rich would cut figures, and the terminal only breaks lines
@@ -33,12 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
     first, last = arguments.first or date.min, arguments.last or date.max
     if first > last:
         raise UsageError(f"--from {first} is after --to {last}; exchange them")
-    if not (settings.home / wiring.STATE_FILE).exists():
+    if settings.cloud is None and not (settings.home / wiring.STATE_FILE).exists():
         raise UsageError(f"--home {settings.home}: nothing has run there yet; `tipoff run` or `tipoff backfill` first")
     command = f"tipoff report {spec.name}"
-    with wiring.write_home(
-        settings, command=command, wait_s=arguments.wait, waiting=waiting(console, settings)
-    ) as home:
+    with working_home(settings, console, command=command, wait_s=arguments.wait) as home:
         create_tables(home.warehouse)
         found = report.report(home, spec.name, first, last)
     if arguments.json:
@@ -46,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         show.print_json({"pipeline": spec.name, **ends, "runs": found.runs, "accuracy": found.accuracy})
         return OK
     if not found.runs:
-        console.print(f"No run of {spec.name} of these dates in {settings.home}.", soft_wrap=True)
+        console.print(f"No run of {spec.name} of these dates: {where(settings)}.", soft_wrap=True)
         return OK
     print_table(console, runs_table(found.runs))
     print_accuracy(console, found.accuracy)

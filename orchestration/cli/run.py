@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
@@ -19,46 +20,48 @@ from orchestration.cli.options import (
     check_modes,
     check_source,
     home_option,
+    screen,
     settings_of,
     spec_of,
-    waiting,
+    stack_for,
+    where,
+    working_home,
 )
 from orchestration.runs import Runs, newest
+from orchestration.stack import Stack
 from shared import wiring
 from shared.config.settings import Settings
 from shared.core.calendar import mode_for
 from shared.core.model import LedgerEntry, RunKey, Start
 from shared.core.status import RunState, RunStatus
+from shared.ports import Feed
 
 TOLD = ("open", "block", "fail", "done")  # a wait is what the spinner is for
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings, spec = settings_of(arguments), spec_of(arguments.pipeline)
-    feed = wiring.open_feed(arguments.data)
-    mode = arguments.mode
-    if mode is None:
-        mode = mode_for(arguments.date, show.utc_now(), spec.zone)
+    spec, feed = spec_of(arguments.pipeline), wiring.open_feed(arguments.data)
+    mode = mode_for(arguments.date, show.utc_now(), spec.zone) if arguments.mode is None else arguments.mode
     check_modes(spec, [mode])
     check_dates({"--date": arguments.date}, feed)
-    console = show.console(settings, stderr=arguments.json)
-    command = f"tipoff run {spec.name} --date {arguments.date} --mode {mode}"
-    with wiring.write_home(
-        settings,
-        command=command,
-        wait_s=arguments.wait,
-        waiting=waiting(console, settings),
-        durability="power" if arguments.fsync else "process",
-    ) as home:
+    console = screen(arguments)
+    with stack_for(arguments, console) as stack:
+        return _run(arguments, RunKey(spec.name, arguments.date, mode), feed, console, stack)
+
+
+def _run(arguments: argparse.Namespace, key: RunKey, feed: Feed, console: Console, stack: Stack | None) -> int:
+    settings, spec = stack.settings if stack else settings_of(arguments), spec_of(arguments.pipeline)
+    command = f"tipoff run {spec.name} --date {arguments.date} --mode {key.mode}"
+    durability = "power" if arguments.fsync else "process"
+    with working_home(settings, console, command=command, wait_s=arguments.wait, durability=durability) as home:
         check_source(home, spec, feed, console)
-        runs = Runs(home, spec, feed, settings.commit)
-        key = RunKey(spec.name, arguments.date, mode)
+        runs = Runs(home, spec, feed, settings.commit, tick=stack.keep_alive if stack else lambda: None)
         key = replace(key, generation=arguments.generation or _newest_generation(runs, key))
         if arguments.look_again and (refused := runs.look_again(key)):
             raise UsageError(f"--look-again: {refused.reason}")
         coverage = feed.coverage()
         label = " [yellow](synthetic)[/]" if coverage.synthetic else ""
-        console.print(f"[bold]{key}[/] on {coverage.source}{label}, home {settings.home}", soft_wrap=True)
+        console.print(f"[bold]{key}[/] on {coverage.source}{label}, {where(settings)}", soft_wrap=True)
         before = runs.status(key) if arguments.look_again else None
         status = drive(runs, key, console, patience_s=arguments.patience)
     if before and before.ended_at and before.ended_at == status.ended_at:
@@ -66,7 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show.print_json({"runs": [status.to_json()]})
     else:
-        report(console, settings, status)
+        report(console, settings, status, goes_on="" if stack else "the same command")
+    if stack:
+        console.print(
+            f"The emulators end with this command, and the state of the run; exports and logs stay in {stack.folder}. "
+            "While `tipoff up` runs in the home, `run` and `explain` work on its emulators instead.",
+            soft_wrap=True,
+        )
     return OK if status.state.well else NOT_PUBLISHED
 
 
@@ -106,14 +115,17 @@ def report(console: Console, settings: Settings, status: RunStatus, *, goes_on: 
     console.print(show.headline(status), soft_wrap=True)
     console.print(show.run_table(status))
     if status.state in (RunState.PUBLISHED, RunState.DEGRADED):
-        folder = settings.home / wiring.EXPORTS / status.run.pipeline / str(status.run.date)
-        for path in sorted(folder.glob("*.json")):
+        exports = settings.cloud.exports if settings.cloud else str(settings.home / wiring.EXPORTS)
+        folder = f"{exports}/{status.run.pipeline}/{status.run.date}"
+        if "://" in folder:
+            console.print(f"Documents: {folder}/", soft_wrap=True)
+        for path in sorted(Path(folder).glob("*.json")):
             writer = json.loads(path.read_text(encoding="utf-8"))["run"]
             by = "" if writer == str(status.run) else f", by {writer}"
             console.print(f"{path} ({path.stat().st_size:,} bytes{by})", soft_wrap=True)
     if line := show.next_line(status, show.utc_now()):
         console.print(line)
-    if not status.state.well:
+    if not status.state.well and goes_on:
         console.print(f"Why: tipoff explain {status.run}{home_option(settings)}", soft_wrap=True)
         console.print(f"The run is kept; {goes_on} goes on with it.", soft_wrap=True)
     if status.state in (RunState.BLOCKED, RunState.FAILED):

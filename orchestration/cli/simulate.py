@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
-from orchestration.cli.options import settings_of
+from orchestration.cli.options import local_settings
 
 if TYPE_CHECKING:
     from simulation.simulate import Report
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simulation.scenarios import SCENARIOS
     from simulation.simulate import run_scenario
 
-    console = show.console(settings_of(arguments), stderr=arguments.json)
+    console = show.console(local_settings(arguments), stderr=arguments.json)
     if arguments.scenario == "list":
         return _list(console, {name: scenario.says for name, scenario in SCENARIOS.items()}, json=arguments.json)
     if arguments.scenario and arguments.scenario not in SCENARIOS:

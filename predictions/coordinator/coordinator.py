@@ -43,8 +43,8 @@ from shared.core.batch import (
 )
 from shared.core.messages import UNITS_MAX, completion_message, order_message
 from shared.core.model import Completion, Start
-from shared.ports import BatchStore, Bus, Clock, Written
-from shared.service import Refusal
+from shared.ports import NO_TRACE, BatchStore, Bus, Clock, Tracer, Written
+from shared.service import Refusal, publish
 
 log = logging.getLogger("tipoff.coordinator")
 
@@ -86,6 +86,7 @@ class Coordinator:
     standing: Callable[[Start], Written | None]  # what this very start has written already
     request_topic: str
     completion_topic: str
+    trace: Tracer = NO_TRACE
 
     # --- what wakes it ------------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ class Coordinator:
                 )
                 for chunk, number, rest in some
             ]
-            self.bus.publish(messages, self.clock.now())
+            publish(self.bus, self.trace, messages, self.clock.now(), run=batch.start.run)
 
     def _end(self, batch: Batch, reason: str) -> None:
         """Seal, consolidate, report. Whoever dies or fails on the way is followed by the sweep, once the lease is over.
@@ -212,7 +213,8 @@ class Coordinator:
         return self.consolidate(start, outputs) if outputs else Written(rows=0, units=(), digest="")
 
     def _publish(self, completion: Completion) -> None:
-        self.bus.publish([completion_message(completion, self.completion_topic)], self.clock.now())
+        message = completion_message(completion, self.completion_topic)
+        publish(self.bus, self.trace, [message], self.clock.now(), run=completion.run)
 
 
 def _check(batch: str, inputs: Inputs) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from predictions.coordinator.coordinator import Inputs
 from predictions.worker.systems import fit, has_history
+from shared.config.nba_dates import as_of_date, season_first
 from shared.core.batch import NO_HISTORY
 from shared.core.codec import encode
 from shared.core.model import Start
@@ -31,14 +32,13 @@ class Points:
     """Features and past games in, one MERGE out."""
 
     warehouse: Warehouse
-    parameters: Callable[[Start], Mapping[str, object]]  # of units.sql and training.sql
 
     def gather(self, start: Start) -> Inputs:
         """The features of the players that the start wants, and what the season before has taught.
 
         A player of whom nothing is known is skipped: nobody could predict him.
         """
-        parameters = self.parameters(start)
+        parameters = _dates(start)
         rows = {str(row[UNIT]): row for row in self.warehouse.query(sql("units.sql"), parameters)}
         wanted = rows if start.units is None else start.units
         units = {unit: json.dumps(rows[unit]) for unit in wanted if unit in rows and has_history(rows[unit])}
@@ -56,6 +56,12 @@ class Points:
 
     def standing(self, start: Start) -> Written | None:
         return self.warehouse.standing(_target(start), _stamp(start), UNIT)
+
+
+def _dates(start: Start) -> dict[str, object]:
+    """What the predictions of a run may look at: this season, before its date."""
+    as_of = as_of_date(start.run)
+    return {"as_of": as_of, "season_first": season_first(as_of)}
 
 
 def _target(start: Start) -> Partition:

@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 import requests
 from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, RetryError
-from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
@@ -32,6 +31,7 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 from sqlglot import exp
 
+from shared.adapters.retry import FullJitter
 from shared.adapters.warehouse import (
     STAMPS,
     check_column,
@@ -75,6 +75,9 @@ UNAVAILABLE = frozenset(
     {"rateLimitExceeded", "quotaExceeded", "jobRateLimitExceeded", "backendError", "internalError", "timeout"}
 )
 """Reasons by which the service says: not now."""
+
+PASSES = DEFAULT_RETRY._predicate
+"""Which errors of one call pass by themselves: the client library knows. How to wait for it, it does not decide."""
 
 CONFLICT = re.compile(r"due to concurrent update")
 """Transaction is aborted ..., Could not serialize access to table ...: reason invalidQuery, so only the text tells."""
@@ -235,7 +238,8 @@ class BigQueryWarehouse:
         self._prefix = dataset_prefix
         self._labels = dict(labels or {})
         self._maximum_bytes_billed = maximum_bytes_billed
-        self._retry = DEFAULT_RETRY.with_timeout(retry_s)
+        # Any: the client's hints want its own class, its code only something that wraps a call
+        self._retry: Any = FullJitter(passes=PASSES, first_s=1.0, most_s=20.0, total_s=retry_s)
         self._tables: dict[str, _Table] = {}
         self._fitting: set[tuple[str, str]] = set()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -333,7 +337,7 @@ class BigQueryWarehouse:
 
     def _change(self, table: str, script: str, given: list[Any], verb: str, stamp: Stamp) -> dict[str, Any]:
         """Run a transaction; one that another cancelled has done nothing, and comes again until its time is over."""
-        again = Retry(predicate=_is_conflict, initial=0.2, maximum=5.0, multiplier=2.0, timeout=CONFLICT_S)
+        again = FullJitter(passes=_is_conflict, first_s=0.2, most_s=5.0, total_s=CONFLICT_S)
         with self._locked(table):  # writers of one process need not find out from the service
             rows = self._told(table, lambda: again(self._job)(verb, script, given, table=table, run=stamp.run))
         assert len(rows) == 1, f"the last statement of a write is a SELECT of one row, not {rows!r:.200}"
@@ -481,7 +485,7 @@ class BigQueryWarehouse:
             return act()
         except RetryError as error:
             raise explained(about, error.cause or error) from error
-        except (GoogleAPICallError, GoogleAuthError, requests.RequestException, TimeoutError) as error:
+        except (GoogleAPICallError, GoogleAuthError, requests.RequestException, ConnectionError, TimeoutError) as error:
             raise explained(about, error) from error
 
     @contextmanager

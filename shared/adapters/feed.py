@@ -1,20 +1,30 @@
-"""The Feed from a folder of files: games, player_box and team_box, each Parquet or CSV, for a local installation."""
+"""The Feed from a folder of files: games, player_box and team_box, each Parquet or CSV, here or in a bucket."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
-from shared.ports import Coverage, FeedError
+from shared.adapters.objects import local_folder, open_bucket, told
+from shared.ports import Coverage, Feed, FeedError
 
 SYNTHETIC_MARKER = "SYNTHETIC"
-GIST_MAX = 500  # of an error: line, column and value stand at its beginning
 """A file of this name says that the folder holds an invented season."""
+
+GIST_MAX = 500  # of an error: line, column and value stand at its beginning
+FILE_BYTES_MAX = 64 * 1024 * 1024  # of a fetched one; a season is half a megabyte, and a function's disk is its memory
+
+T = TypeVar("T")
 
 _SHOTS = {
     "fgm": "INTEGER",
@@ -90,6 +100,101 @@ ORDER = {
 }
 
 
+def open_feed_url(url: str, *, endpoint: str = "") -> Feed:
+    """The feed in gs://bucket/folder, file:///folder, a plain path, or, for tests, memory://folder (fsspec's own).
+
+    Raises FeedError. An endpoint is that of a Cloud Storage emulator, which is asked without credentials.
+    """
+    if (folder := local_folder(url)) is not None:
+        return FolderFeed(folder)
+    if url.startswith("memory://"):
+        from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
+
+        return FetchedFeed(MemoryFileSystem(), url)
+    try:
+        filesystem, _ = open_bucket(url, endpoint=endpoint)
+    except (OSError, ValueError) as error:
+        raise FeedError(f"the feed's folder: {error}") from error
+    return FetchedFeed(filesystem, url)
+
+
+class FetchedFeed:
+    """Keeps the promises of ports.Feed for a folder elsewhere; any number of threads, which take turns.
+
+    The files are kept in a private folder while the process lives. Every call looks at the folder there first, in one
+    request, and fetches what has changed since.
+    """
+
+    def __init__(self, filesystem: Any, url: str) -> None:
+        self._filesystem = filesystem
+        self._url = url.rstrip("/")
+        self._folder = Path(tempfile.mkdtemp(prefix="tipoff-feed-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._marks: dict[str, object] = {}  # by name of a file that is here
+        self._feed: FolderFeed | None = None  # while the files are those that it was opened for
+        self._lock = threading.Lock()
+        self._read(lambda _: None)
+
+    def coverage(self) -> Coverage:
+        covered = self._read(FolderFeed.coverage)
+        source = covered.source if covered.synthetic else self._url.rpartition("/")[2]
+        return replace(covered, source=source, folder=self._url)
+
+    def games(self, first: date, last: date) -> list[dict[str, object]]:
+        return self._read(lambda feed: feed.games(first, last))
+
+    def player_lines(self, first: date, last: date) -> list[dict[str, object]]:
+        return self._read(lambda feed: feed.player_lines(first, last))
+
+    def team_lines(self, first: date, last: date) -> list[dict[str, object]]:
+        return self._read(lambda feed: feed.team_lines(first, last))
+
+    def _read(self, read: Callable[[FolderFeed], T]) -> T:
+        with self._lock:
+            try:
+                self._fetch()
+                self._feed = self._feed or FolderFeed(self._folder)
+                return read(self._feed)
+            except FeedError as error:
+                raise FeedError(str(error).replace(str(self._folder), self._url)) from error
+
+    def _fetch(self) -> None:
+        """Make the private folder like the one there."""
+        try:
+            with told(self._url):
+                listed = self._filesystem.ls(self._url, detail=True)
+        except FileNotFoundError as error:
+            raise FeedError(f"{self._url}: there is no such folder; put {_wanted()} there") from error
+        except OSError as error:
+            raise FeedError(str(error)) from error
+        there = {str(entry["name"]).rpartition("/")[2]: entry for entry in listed if entry["type"] == "file"}
+        for name in self._marks.keys() - there.keys():
+            self._feed = None
+            (self._folder / name).unlink()
+            del self._marks[name]
+        for name in sorted(_FILES & there.keys()):
+            entry = there[name]
+            # a bucket has generations; fsspec's memory the moment of creation, anew with each put
+            mark = (entry.get("generation"), entry.get("created"), entry["size"])
+            if self._marks.get(name) != mark:
+                self._feed = None
+                self._fetch_file(name, entry["size"])
+                self._marks[name] = mark
+
+    def _fetch_file(self, name: str, size: int) -> None:
+        url = f"{self._url}/{name}"
+        if size > FILE_BYTES_MAX:
+            raise FeedError(f"{url}: {size} bytes, and at most {FILE_BYTES_MAX} are fetched; put one season there")
+        try:
+            with told(url):
+                body = self._filesystem.cat_file(url)
+            (self._folder / name).write_bytes(body)
+        except FileNotFoundError as error:
+            raise FeedError(f"{url}: went while it was fetched; put it there again") from error
+        except OSError as error:
+            raise FeedError(str(error) if url in str(error) else f"{url}: cannot be kept here: {error}") from error
+
+
 class FolderFeed:
     """Keeps the promises of ports.Feed; any number of threads. The files are read anew on every call."""
 
@@ -162,6 +267,9 @@ class FolderFeed:
         except duckdb.Error as error:
             remedy = "correct that value" if isinstance(error, duckdb.DataError) else "fetch or copy the file again"
             raise FeedError(f"{self._paths[name]}: cannot be read; {remedy}: {_gist(error)}") from error
+
+
+_FILES = frozenset((*(f"{name}.{ending}" for name in COLUMNS for ending in ("parquet", "csv")), SYNTHETIC_MARKER))
 
 
 def _gist(error: duckdb.Error) -> str:

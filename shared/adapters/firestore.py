@@ -8,9 +8,11 @@ many. Why so, and what it costs: docs/08-projects/decisions/0008-firestore.md.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 from uuid import uuid4
 
 from google.api_core.exceptions import AlreadyExists
@@ -38,7 +40,15 @@ from shared.adapters.firestore_database import (
     text_of,
     value_of,
 )
-from shared.adapters.stored import SECOND, Recent, from_micros, storable, to_micros
+from shared.adapters.stored import (
+    SECOND,
+    Recent,
+    from_micros,
+    size_of,
+    storable,
+    storable_attributes,
+    to_micros,
+)
 from shared.core.model import Control, Fact, Latch, LedgerEntry, RunKey
 from shared.core.plan import Plan
 from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, BatchStore, Quarantined, RunRecord, StateStore
@@ -304,6 +314,8 @@ class FirestoreStates:
                 "reason": storable(item.reason),
                 "at": to_micros(item.at),
                 "body": item.body[:QUARANTINE_BODY_MAX],
+                "size": size_of(item),
+                "attributes": storable_attributes(item.attributes),  # a map would be indexed by each of its keys
             },
         )
         self.database.commit(batch)
@@ -311,17 +323,18 @@ class FirestoreStates:
     @explained
     def quarantined(self, limit: int) -> tuple[Quarantined, ...]:
         newest = self._client.collection("quarantine").order_by("at", direction=Query.DESCENDING).limit(limit)
-        return tuple(
-            Quarantined(
-                id=text_of(each.id),
-                run=each.get("run"),
-                topic=each.get("topic"),
-                reason=each.get("reason"),
-                at=from_micros(each.get("at")),
-                body=each.get("body"),
-            )
-            for each in newest.stream()
-        )
+        return tuple(to_quarantined(text_of(each.id), each.to_dict() or {}) for each in newest.stream())
+
+    @explained
+    def forget(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """One commit for each: in one for all, a single unknown id would keep the others in."""
+        return tuple(id for id in dict.fromkeys(ids) if self._forget(id))
+
+    def _forget(self, id: str) -> bool:
+        batch = self._client.batch()
+        there = self._client.write_option(exists=True)
+        batch.delete(self._client.collection("quarantine").document(id_of(id)), option=there)
+        return self.database.commit(batch)
 
     # --- where it stands --------------------------------------------------------------------------------
 
@@ -340,6 +353,19 @@ class FirestoreStates:
 
     def _all_records(self) -> Query:
         return self._client.collection_group("records")
+
+
+def to_quarantined(id: str, fields: Mapping[str, Any]) -> Quarantined:
+    return Quarantined(
+        id=id,
+        run=fields["run"],
+        topic=fields["topic"],
+        reason=fields["reason"],
+        at=from_micros(fields["at"]),
+        body=fields["body"],
+        size=fields.get("size"),  # this and the attributes are not in what was kept before they were
+        attributes=json.loads(fields.get("attributes", "{}")),
+    )
 
 
 def first_place(pipeline: str, day: date) -> str:

@@ -22,7 +22,6 @@ from google.api_core.exceptions import (
     NotFound,
     RetryError,
 )
-from google.api_core.retry import Retry, if_exception_type
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.firestore import (
     Client,
@@ -34,6 +33,7 @@ from google.cloud.firestore import (
     WriteBatch,
 )
 
+from shared.adapters.retry import FullJitter, is_one_of
 from shared.core.codec import Malformed, decode, encode
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ Found = DocumentSnapshot[DocumentReference]
 
 BODY_MAX = 1_000_000  # bytes; a document holds 1 MiB, its name and other fields included
 CONTENTION_S = 20.0  # a burst on one document is over in 2 s; a function has 60 s for its message
-CONTENDED = Retry(predicate=if_exception_type(Aborted), initial=0.05, maximum=2.0, multiplier=2.0, timeout=CONTENTION_S)
+CONTENDED = FullJitter(passes=is_one_of(Aborted), first_s=0.05, most_s=2.0, total_s=CONTENTION_S)
 
 NEWER_THAN_ALL = datetime(9999, 12, 31, tzinfo=timezone.utc)
 """The time `at` of a document that changes: no query for what is newer leaves it out."""

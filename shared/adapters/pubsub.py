@@ -2,11 +2,13 @@
 
 Calls are unary, made and answered while the caller waits: a function's processor stands still once it has answered, so
 nothing may be left to a thread in the background. What the service does by its own clock it does whatever `now` says.
+Port, what deploy asks, and the forms of a message share the service's limits and names; hence the length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import count
@@ -14,11 +16,11 @@ from typing import Any, TypeVar
 
 import grpc
 from google.api_core import exceptions, gapic_v1
-from google.api_core.retry import Retry, if_transient_error
 from google.pubsub_v1 import PublisherClient, SubscriberClient, types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
+from shared.adapters.retry import FullJitter, is_one_of
 from shared.core.messages import Message
 from shared.ports import Delivery
 
@@ -35,6 +37,7 @@ RECEIPTS_MAX = 1_000  # in one request; each has some 200 bytes, a request half 
 
 TRY_S = 10.0  # one try of a call; they take milliseconds
 CALL_S = 30.0  # all tries of a call: a function has 60 s for its message
+PASSES = is_one_of(exceptions.InternalServerError, exceptions.TooManyRequests, exceptions.ServiceUnavailable)
 CHANNEL = (
     ("grpc.max_receive_message_length", -1),  # a full pull is larger than gRPC's 4 MB
     ("grpc.keepalive_time_ms", 30_000),  # an idle instance's connection is cut without a word
@@ -44,6 +47,9 @@ DEAD = "-dead"
 """Ends the names of the topic that takes a subscription's dead letters, and of the one subscription that keeps them."""
 DEAD_LABELS = {"holds": "dead-letters"}
 PEEK_MAX = 1_000  # dead letters of one subscription that are looked at
+LOOKS_MAX = 20  # for one that must be there; each that brings nothing takes some milliseconds
+TAKEN_S = 60  # dead letters that are being published again are held so long; their subscription's own 10 s are few
+DELETED_TOPIC = "_deleted-topic_"  # what a subscription names whose topic is gone
 SOURCE = "CloudPubSubDeadLetterSource"  # the service's attributes of what it buries; what we bury carries them too
 UNTOLD = "its lease lapsed, or its function answered with an error, on every attempt; the logs of that time say more"
 
@@ -77,7 +83,7 @@ class PubSub:
         self._attempts_max = attempts_max
         self._ack_deadline_s = ack_deadline_s
         self._retry_policy = {"minimum_backoff": {"seconds": backoff_s}, "maximum_backoff": {"seconds": backoff_max_s}}
-        self._retry = Retry(predicate=if_transient_error, initial=0.1, maximum=2.0, multiplier=2.0, timeout=call_s)
+        self._retry = FullJitter(passes=PASSES, first_s=0.1, most_s=2.0, total_s=call_s)
         self._channel = connect(emulator)
         pulling = SubscriberGrpcTransport(channel=self._channel)
         self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
@@ -94,6 +100,14 @@ class PubSub:
 
     def subscribe(self, subscription: str, topic: str) -> None:
         self._ensure(subscription, topic, ack_deadline_s=self._ack_deadline_s, push={})
+
+    def hears(self, subscription: str, topic: str) -> bool:
+        try:
+            return self._topic_of(subscription) == topic
+        except PubSubError as error:
+            if isinstance(error.__cause__, exceptions.NotFound):
+                return False
+            raise
 
     def publish(self, messages: Sequence[Message], now: datetime) -> None:  # noqa: ARG002 - the service has its own clock
         for request in list(publications(messages, self._topic)):  # all encoded before the first is sent
@@ -128,9 +142,10 @@ class PubSub:
                 request = {"subscription": self._subscription(name), "ack_ids": some}
                 self._call(f"acknowledge in {name}", self._subscriber.acknowledge, request)
 
-    def nack(self, delivery: Delivery, now: datetime, error: str) -> None:  # noqa: ARG002 - the service has its own clock
+    def nack(self, delivery: Delivery, now: datetime, error: str) -> bool:  # noqa: ARG002 - the service has its own clock
         """The last attempt is buried here, because the service cannot keep the error; others wait for its backoff."""
-        if delivery.attempt >= self._attempts_max:
+        buried = delivery.attempt >= self._attempts_max
+        if buried:
             self._call(
                 f"publish to {delivery.subscription}{DEAD}",
                 self._publisher.publish,
@@ -140,8 +155,9 @@ class PubSub:
                 },
             )
             self.ack([delivery])
-        else:
+        elif delivery.receipt:
             self._hold(delivery.subscription, [delivery.receipt], 0)
+        return buried
 
     def next_at(self) -> datetime | None:
         """Always the past: the service does not say what waits."""
@@ -149,16 +165,17 @@ class PubSub:
 
     def dead_letters(self, limit: int) -> list[tuple[Delivery, str]]:
         """Taken and handed back, up to PEEK_MAX of each subscription; who looks at the same time may see fewer."""
-        listed = self._call(
-            f"list subscriptions of {self._project}",
-            lambda **call: list(self._subscriber.list_subscriptions(**call)),
-            {"project": f"projects/{self._project}"},
-        )
-        topics = {short(each.name): short(each.topic) for each in listed}
-        dead = [short(each.name) for each in listed if DEAD_LABELS.items() <= dict(each.labels).items()]
-        found = [letter for name in dead for letter in self._peek(name)]
-        found.sort(key=lambda letter: letter.message.publish_time, reverse=True)
-        return [read_dead_letter(each, topics) for each in found[:limit]]
+        topic_of = self._graves()
+        found = [(letter, name) for name in topic_of for letter in self._peek(name)]
+        found.sort(key=lambda letter: letter[0].message.publish_time, reverse=True)
+        return [read_dead_letter(each, subscription=name, topic=topic_of[name]) for each, name in found[:limit]]
+
+    def redrive(self, ids: Sequence[str], now: datetime) -> tuple[str, ...]:
+        """One whose topic or subscription is gone stays."""
+        return self._take_out(ids, lambda letters: self.publish(letters, now))
+
+    def purge(self, ids: Sequence[str]) -> tuple[str, ...]:
+        return self._take_out(ids, None)
 
     # --- what deploy asks -------------------------------------------------------------------------------
 
@@ -238,6 +255,56 @@ class PubSub:
             self._hold(subscription, [each.ack_id for each in seen], 0)
         return seen
 
+    def _graves(self) -> dict[str, str]:
+        """Every subscription that keeps dead letters, and the topic that these were on; "" where that is gone."""
+        listed = self._call(
+            f"list subscriptions of {self._project}",
+            lambda **call: list(self._subscriber.list_subscriptions(**call)),
+            {"project": f"projects/{self._project}"},
+        )
+        topics = {short(each.name): short(each.topic) for each in listed}
+        dead = [short(each.name) for each in listed if DEAD_LABELS.items() <= dict(each.labels).items()]
+        alive = {name: topics.get(name.removesuffix(DEAD), "") for name in dead}
+        return {name: "" if topic == DELETED_TOPIC else topic for name, topic in alive.items()}
+
+    def _take_out(self, ids: Sequence[str], publish: Callable[[Sequence[Message]], None] | None) -> tuple[str, ...]:
+        """Each subscription by itself; what was taken and is not done is handed back, whatever happens."""
+        done: set[str] = set()
+        for name, topic in self._graves().items():
+            wanted = {id for id in ids if id.rpartition(":")[0] == name}
+            if not wanted or (publish and not topic):
+                continue
+            seen: list[types.ReceivedMessage] = []
+            try:
+                self._exhume(name, wanted, seen)
+                letters = {each.ack_id: read_dead_letter(each, subscription=name, topic=topic)[0] for each in seen}
+                chosen = {receipt: letter for receipt, letter in letters.items() if letter.id in wanted}
+                if publish:
+                    publish([Message(topic=topic, data=e.data, attributes=e.attributes) for e in chosen.values()])
+                self.ack([replace(each, subscription=name, receipt=receipt) for receipt, each in chosen.items()])
+                seen = [each for each in seen if each.ack_id not in chosen]
+            finally:
+                self._hold(name, [each.ack_id for each in seen], 0)
+            done |= {letter.id for letter in chosen.values()}
+        return tuple(id for id in dict.fromkeys(ids) if id in done)
+
+    def _exhume(self, name: str, wanted: Set[str], seen: list[types.ReceivedMessage]) -> None:
+        """Take from a subscription of dead letters until all that are wanted are among them, and hold them.
+
+        What somebody has just looked at comes back in the service's own time, so a look that brings nothing is not
+        the last.
+        """
+        missing = set(wanted)
+        for _ in range(LOOKS_MAX):
+            while missing and (more := self._receive(name, PEEK_MAX)):
+                seen += more
+                self._hold(name, [each.ack_id for each in more], TAKEN_S)
+                missing -= {id_of(each, name) for each in more}
+                if len(seen) >= PEEK_MAX + len(wanted):
+                    return
+            if not missing:
+                return
+
     def _topic_of(self, subscription: str) -> str:
         request = {"subscription": self._subscription(subscription)}
         found = self._call(f"read subscription {subscription}", self._subscriber.get_subscription, request)
@@ -303,7 +370,7 @@ def to_delivery(received: types.ReceivedMessage, *, subscription: str, topic: st
     """Message ids are a topic's own, so the subscription stands before it."""
     message = received.message
     return Delivery(
-        id=f"{subscription}:{message.message_id}",
+        id=id_of(received, subscription),
         topic=topic,
         subscription=subscription,
         data=message.data,
@@ -312,6 +379,10 @@ def to_delivery(received: types.ReceivedMessage, *, subscription: str, topic: st
         published_at=at(message.publish_time),
         receipt=received.ack_id,
     )
+
+
+def id_of(received: types.ReceivedMessage, subscription: str) -> str:
+    return f"{subscription}:{received.message.message_id}"
 
 
 def dead_letter(delivery: Delivery, error: str, project: str) -> dict[str, object]:
@@ -326,16 +397,18 @@ def dead_letter(delivery: Delivery, error: str, project: str) -> dict[str, objec
     return {"data": delivery.data, "attributes": {**delivery.attributes, **source}}
 
 
-def read_dead_letter(received: types.ReceivedMessage, topics: Mapping[str, str]) -> tuple[Delivery, str]:
-    """The message as it was published, with the attempt and the error that it ended with."""
+def read_dead_letter(received: types.ReceivedMessage, *, subscription: str, topic: str) -> tuple[Delivery, str]:
+    """The message as it was published, with the attempt and the error that it ended with.
+
+    `subscription` is the one that keeps it: what the message itself says, whoever published it can have written.
+    """
     message = received.message
     source = {key.removeprefix(SOURCE): value for key, value in message.attributes.items() if key.startswith(SOURCE)}
-    subscription = source.get("Subscription", "")
     published_at = source.get("TopicPublishTime")
     delivery = Delivery(
-        id=f"{subscription}{DEAD}:{message.message_id}",
-        topic=topics.get(subscription, ""),
-        subscription=subscription,
+        id=id_of(received, subscription),
+        topic=topic,
+        subscription=subscription.removesuffix(DEAD),
         data=message.data,
         attributes={key: value for key, value in message.attributes.items() if not key.startswith(SOURCE)},
         attempt=int(source.get("DeliveryCount", "1")),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -16,7 +16,15 @@ from typing import Any, Literal
 
 from shared.adapters.sqlite_batches import SqliteBatches
 from shared.adapters.sqlite_file import BUSY_S, SqliteFile
-from shared.adapters.stored import SECOND, Recent, from_micros, storable, to_micros
+from shared.adapters.stored import (
+    SECOND,
+    Recent,
+    from_micros,
+    size_of,
+    storable,
+    storable_attributes,
+    to_micros,
+)
 from shared.core.codec import decode, encode
 from shared.core.messages import Message
 from shared.core.model import Control, Fact, Latch, LedgerEntry, RunKey
@@ -269,8 +277,8 @@ class SqliteStates:
     def quarantine(self, item: Quarantined) -> None:
         with self._file.writing() as connection:
             connection.execute(
-                "INSERT INTO quarantine (message, run, topic, reason, at, body) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
+                "INSERT INTO quarantine (message, run, topic, reason, at, body, size, attributes)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (
                     item.id,
                     item.run,
@@ -278,24 +286,49 @@ class SqliteStates:
                     storable(item.reason),
                     to_micros(item.at),
                     item.body[:QUARANTINE_BODY_MAX],
+                    size_of(item),
+                    storable_attributes(item.attributes),
                 ),
             )
 
     def quarantined(self, limit: int) -> tuple[Quarantined, ...]:
         with self._file.reading() as connection:
-            rows = connection.execute(
-                "SELECT message, run, topic, reason, at, body FROM quarantine ORDER BY id DESC LIMIT ?", (limit,)
+            # All columns: who only reads may meet a file that nobody has given the later ones yet.
+            found = connection.execute("SELECT * FROM quarantine ORDER BY id DESC LIMIT ?", (limit,))
+            names = [column[0] for column in found.description]
+            return tuple(to_quarantined(dict(zip(names, row, strict=True))) for row in found)
+
+    def forget(self, ids: Sequence[str]) -> tuple[str, ...]:
+        with self._file.writing() as connection:
+            gone = connection.execute(
+                "DELETE FROM quarantine WHERE message IN (SELECT value FROM json_each(?)) RETURNING message",
+                (json.dumps(list(ids)),),
             ).fetchall()
-        return tuple(
-            Quarantined(id=message, run=run, topic=topic, reason=reason, at=from_micros(at), body=body)
-            for message, run, topic, reason, at, body in rows
-        )
+        return among(ids, {message for (message,) in gone})
 
 
 def version_of(connection: sqlite3.Connection, run: str) -> int:
     """Of the run's control, 0 where nobody has set any; a run may be held before it exists."""
     row = connection.execute("SELECT version FROM controls WHERE run = ?", (run,)).fetchone()
     return int(row[0]) if row else 0
+
+
+def to_quarantined(row: Mapping[str, Any]) -> Quarantined:
+    return Quarantined(
+        id=row["message"],
+        run=row["run"],
+        topic=row["topic"],
+        reason=row["reason"],
+        at=from_micros(row["at"]),
+        body=row["body"],
+        size=row.get("size"),
+        attributes=json.loads(row.get("attributes", "{}")),
+    )
+
+
+def among(ids: Sequence[str], done: Set[str]) -> tuple[str, ...]:
+    """Those of the ids that were done, each once, in the order given."""
+    return tuple(id for id in dict.fromkeys(ids) if id in done)
 
 
 # --- bus ----------------------------------------------------------------------------------------------
@@ -329,6 +362,11 @@ class SqliteBus:
                 "INSERT INTO subscriptions (topic, subscription) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 (topic, subscription),
             )
+
+    def hears(self, subscription: str, topic: str) -> bool:
+        with self._file.reading() as connection:
+            asked = "SELECT 1 FROM subscriptions WHERE topic = ? AND subscription = ?"
+            return connection.execute(asked, (topic, subscription)).fetchone() is not None
 
     def publish(self, messages: Sequence[Message], now: datetime) -> None:
         at = to_micros(now)
@@ -365,7 +403,7 @@ class SqliteBus:
         with self._file.writing() as connection:
             connection.executemany("DELETE FROM deliveries WHERE id = ?", [(int(each.id),) for each in deliveries])
 
-    def nack(self, delivery: Delivery, now: datetime, error: str) -> None:
+    def nack(self, delivery: Delivery, now: datetime, error: str) -> bool:
         pause_s = min(self._backoff_s * 2 ** min(delivery.attempt - 1, 32), self._backoff_max_s)
         with self._file.writing() as connection:
             # Only the last holder has a say: who comes after his lease was given to another is too late.
@@ -373,8 +411,10 @@ class SqliteBus:
                 "UPDATE deliveries SET available_at = ?, error = ? WHERE id = ? AND attempt = ?",
                 (to_micros(now) + round(pause_s * SECOND), storable(error), int(delivery.id), delivery.attempt),
             ).rowcount
-            if held and delivery.attempt >= self._attempts_max:
+            buried = bool(held) and delivery.attempt >= self._attempts_max
+            if buried:
                 bury(connection, int(delivery.id), attempt=delivery.attempt)
+        return buried
 
     def next_at(self) -> datetime | None:
         with self._file.reading() as connection:
@@ -390,6 +430,21 @@ class SqliteBus:
                 f"SELECT error, delivery, {DELIVERY} FROM dead_letters ORDER BY id DESC LIMIT ?", (limit,)
             ).fetchall()
         return [(to_delivery(row), error) for error, *row in rows]
+
+    def redrive(self, ids: Sequence[str], now: datetime) -> tuple[str, ...]:
+        """One step, to the subscription that it died in alone: the others of the topic have had it."""
+        at, numbers = to_micros(now), numbers_of(ids)
+        with self._file.writing() as connection:
+            connection.execute(
+                "INSERT INTO deliveries (subscription, topic, available_at, published_at, attributes, data)"
+                f" SELECT subscription, topic, ?1, ?1, attributes, data FROM dead_letters WHERE {THESE} ORDER BY id",
+                (at, numbers),
+            )
+            return exhume(connection, ids)
+
+    def purge(self, ids: Sequence[str]) -> tuple[str, ...]:
+        with self._file.writing() as connection:
+            return exhume(connection, ids)
 
 
 def lease(connection: sqlite3.Connection, names: list[str], *, limit: int, at: int, until: int) -> list[Row]:
@@ -413,6 +468,23 @@ def bury(connection: sqlite3.Connection, delivery: int, *, attempt: int) -> None
         (attempt, LAPSED, delivery),
     )
     connection.execute("DELETE FROM deliveries WHERE id = ?", (delivery,))
+
+
+THESE = "delivery IN (SELECT value FROM json_each(?2))"
+
+
+def exhume(connection: sqlite3.Connection, ids: Sequence[str]) -> tuple[str, ...]:
+    """Take these out of the dead letters, within the caller's transaction; the ids of those that were there."""
+    rows = connection.execute(
+        f"DELETE FROM dead_letters WHERE {THESE} RETURNING delivery", (None, numbers_of(ids))
+    ).fetchall()
+    return among(ids, {str(number) for (number,) in rows})
+
+
+def numbers_of(ids: Sequence[str]) -> str:
+    """As JSON, those that this bus can have given: any other text names nothing here."""
+    digits = [id for id in ids if id.isascii() and id.isdecimal() and len(id) < len(str(2**63))]
+    return json.dumps([int(id) for id in digits if id == str(int(id))])
 
 
 def to_delivery(row: Sequence[Any]) -> Delivery:

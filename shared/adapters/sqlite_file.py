@@ -43,7 +43,8 @@ SCHEMA = (
     "CREATE INDEX ledger_by_run ON ledger (run)",
     """CREATE TABLE quarantine (
         id INTEGER PRIMARY KEY, message TEXT NOT NULL UNIQUE, run TEXT NOT NULL, topic TEXT NOT NULL,
-        reason TEXT NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL)""",
+        reason TEXT NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL, size INTEGER,
+        attributes TEXT NOT NULL DEFAULT '{}')""",
     """CREATE TABLE subscriptions (
         topic TEXT NOT NULL, subscription TEXT NOT NULL, PRIMARY KEY (topic, subscription)) WITHOUT ROWID""",
     # AUTOINCREMENT: an acknowledged id must never be given again, or a late ack would take another message with it.
@@ -73,6 +74,9 @@ SCHEMA = (
         id INTEGER PRIMARY KEY, batch TEXT NOT NULL, chunk INTEGER NOT NULL, number INTEGER NOT NULL,
         body BLOB NOT NULL, UNIQUE (batch, chunk, number))""",
 )
+
+QUARANTINE_COLUMNS = ("size INTEGER", "attributes TEXT NOT NULL DEFAULT '{}'")
+"""Came later, under the same format number: a Tipoff that does not know them neither misses nor breaks them."""
 
 
 class StateFileError(Exception):
@@ -159,6 +163,9 @@ class SqliteFile:
                 execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 execute(f"PRAGMA user_version = {VERSION}")
             self._check_format()
+            if not self._number("SELECT count(*) FROM pragma_table_info('quarantine') WHERE name = 'size'"):
+                for column in QUARANTINE_COLUMNS:
+                    execute(f"ALTER TABLE quarantine ADD COLUMN {column}")
         if execute("PRAGMA journal_mode").fetchone()[0] != "wal":  # to change it takes the file alone, so only once
             execute("PRAGMA journal_mode = WAL")
         # Under NORMAL a commit is with the kernel: kill -9 loses nothing; a power cut may lose the last commits but

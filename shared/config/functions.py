@@ -18,6 +18,7 @@ class FunctionSpec:
     name: str
     listens: tuple[str, ...]
     kind: FunctionKind
+    pipeline: str = "nba"
 
 
 NUDGE_TOPIC = "nba-nudge"
@@ -44,8 +45,21 @@ FUNCTIONS = (
     FunctionSpec("raw_processor", ("nba-raw-start",), FunctionKind.SERVICE),
     FunctionSpec("analytics_processor", ("nba-analytics-start",), FunctionKind.SERVICE),
     FunctionSpec("precompute_processor", ("nba-precompute-start",), FunctionKind.SERVICE),
-    FunctionSpec("prediction_coordinator", (PREDICTION_START_TOPIC, PREDICTION_READY_TOPIC), FunctionKind.SERVICE),
+    FunctionSpec(  # the schedule that sweeps the runs sweeps the batches too
+        "prediction_coordinator", (PREDICTION_START_TOPIC, PREDICTION_READY_TOPIC, NUDGE_TOPIC), FunctionKind.SERVICE
+    ),
     FunctionSpec("prediction_worker", (PREDICTION_REQUEST_TOPIC,), FunctionKind.SERVICE),
     FunctionSpec("grading_processor", ("nba-grading-start",), FunctionKind.SERVICE),
     FunctionSpec("export_processor", ("nba-export-start",), FunctionKind.SERVICE),
 )
+
+
+class UnknownFunction(LookupError):
+    """No function of this name is declared; add it to FUNCTIONS in shared/config/functions.py."""
+
+
+def function(name: str) -> FunctionSpec:
+    for spec in FUNCTIONS:
+        if spec.name == name:
+            return spec
+    raise UnknownFunction(f"function {name[:80]!r}: declared are {', '.join(spec.name for spec in FUNCTIONS)}")

@@ -4,13 +4,44 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 COMMIT = re.compile(r"[0-9a-f]{7,64}|unknown")
+PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
+PREFIX = re.compile(r"[A-Za-z0-9_]{0,64}")
+LOCATION = re.compile(r"[A-Za-z]+[A-Za-z0-9-]*")
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+LOCAL_PROJECT = "tipoff-local"
+"""Of the emulators, where nothing else is named: they take any."""
+
+HOSTS = ("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST")
+"""What says where the emulators are, by the names that Google's libraries read; `make emulators` prints them."""
+
+
+class Target(StrEnum):
+    """Where the parts are that hold state, messages, tables and exports."""
+
+    LOCAL = "local"  # a folder of this machine
+    EMULATORS = "emulators"  # Google's services as processes of this machine
+    GCP = "gcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """Google's services, or their emulators."""
+
+    project: str
+    location: str  # of BigQuery's datasets
+    dataset_prefix: str  # separates installations in one project
+    exports: str  # the URL below which documents are published
+    pubsub_host: str | None = None  # host:port of an emulator; none: the service
+    firestore_host: str | None = None
+    bigquery_host: str | None = None  # with http:// before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +52,11 @@ class Settings:
     log_level: str
     commit: str  # what code this is; rows and heartbeats carry it
     no_color: bool
+    target: Target = Target.LOCAL
+    cloud: Cloud | None = None  # none for the target local
+    data: str = ""  # the league's data, for those who are given no --data; a folder or a URL
+    starts_missing_runs: bool = True  # whether the sweep begins what the calendar expects
+    traces: str = ""  # where spans go by OTLP over HTTP; empty: nowhere
 
 
 class SettingsError(ValueError):
@@ -31,8 +67,20 @@ class SettingsError(ValueError):
         self.problems = tuple(problems)
 
 
-def read_settings(environ: Mapping[str, str] = os.environ, repository: Path = REPOSITORY) -> Settings:
-    """Every name read, with its default. Raises SettingsError that names all that is wrong, not the first of it."""
+def read_settings(
+    environ: Mapping[str, str] = os.environ,
+    repository: Path = REPOSITORY,
+    *,
+    first: Mapping[str, str] | None = None,
+    otherwise: Mapping[str, str] | None = None,
+    needs: Sequence[str] = (),
+) -> Settings:
+    """Every name read, with its default. Raises SettingsError that names all that is wrong, not the first of it.
+
+    The values of `first` stand over the environment's, those of `otherwise` are for names that it lacks. `needs` must
+    be set, though others do without.
+    """
+    environ = {**(otherwise or {}), **environ, **(first or {})}
     problems: list[str] = []
 
     home = environ.get("TIPOFF_HOME", ".tipoff")
@@ -44,6 +92,17 @@ def read_settings(environ: Mapping[str, str] = os.environ, repository: Path = RE
     commit = environ.get("TIPOFF_COMMIT") or head_commit(repository / ".git")
     if not COMMIT.fullmatch(commit):
         problems.append(f"TIPOFF_COMMIT={commit!r} is not a commit; set 7 to 64 hex digits, or unset it")
+    named = asked_target({}, environ)
+    if named not in list(Target):
+        problems.append(f"TIPOFF_TARGET={named!r} is not a target; set one of {', '.join(Target)}")
+    calendar = environ.get("TIPOFF_CALENDAR", "on")
+    if calendar not in ("on", "off"):
+        problems.append(f"TIPOFF_CALENDAR={calendar!r}: set on, or off where runs begin only when somebody asks")
+    traces = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if traces and not traces.startswith(("http://", "https://")):
+        problems.append(f"OTEL_EXPORTER_OTLP_ENDPOINT={traces!r} is not a URL; set http(s)://host:port, or unset it")
+    cloud = None if named == Target.LOCAL else _cloud(environ, named, problems)
+    problems += [f"{name} is not set; this function needs it" for name in needs if not environ.get(name)]
 
     if problems:
         raise SettingsError(problems)
@@ -52,7 +111,70 @@ def read_settings(environ: Mapping[str, str] = os.environ, repository: Path = RE
         log_level=log_level,
         commit=commit,
         no_color=bool(environ.get("NO_COLOR")),  # no-color.org: set and not empty
+        target=Target(named),
+        cloud=cloud,
+        data=environ.get("TIPOFF_DATA", ""),
+        starts_missing_runs=calendar == "on",
+        traces=traces,
     )
+
+
+def _cloud(environ: Mapping[str, str], target: str, problems: list[str]) -> Cloud:
+    """On emulators all three hosts are needed; on Google Cloud none is allowed, for its messages would get lost."""
+    emulated = target == Target.EMULATORS
+    hosts = {name: environ.get(name, "") for name in HOSTS}
+    for name, host in hosts.items():
+        if emulated and not host:
+            problems.append(f"{name} is not set; start `tipoff up`, or `make emulators` and paste what it prints")
+        if not emulated and host:
+            problems.append(f"{name}={host!r} is set, so the target {target} would talk to an emulator; unset it")
+    project = environ.get("GOOGLE_CLOUD_PROJECT", LOCAL_PROJECT if emulated else "")
+    if not PROJECT.fullmatch(project):
+        problems.append(f"GOOGLE_CLOUD_PROJECT={project!r} is not a project's id; set the id of your project")
+    prefix = environ.get("TIPOFF_DATASET_PREFIX", "")
+    if not PREFIX.fullmatch(prefix):
+        problems.append(f"TIPOFF_DATASET_PREFIX={prefix!r}: use at most 64 letters, digits and underscores")
+    location = environ.get("TIPOFF_LOCATION", "US")
+    if not LOCATION.fullmatch(location):
+        problems.append(f"TIPOFF_LOCATION={location!r} is not a BigQuery location; set one like US or us-central1")
+    home = Path(environ.get("TIPOFF_HOME", ".tipoff"))
+    exports = environ.get("TIPOFF_EXPORTS", str(emulator_home(home) / "exports") if emulated else "")
+    if not exports:
+        problems.append("TIPOFF_EXPORTS is not set; set the URL that documents are published below, like gs://bucket")
+    return Cloud(
+        project=project,
+        location=location,
+        dataset_prefix=prefix,
+        exports=exports,
+        pubsub_host=hosts["PUBSUB_EMULATOR_HOST"] or None,
+        firestore_host=hosts["FIRESTORE_EMULATOR_HOST"] or None,
+        bigquery_host=hosts["BIGQUERY_EMULATOR_HOST"] or None,
+    )
+
+
+def emulator_home(home: Path) -> Path:
+    """The folder in a home for what runs on emulators: exports, logs, staged functions."""
+    return home / "emulators"
+
+
+def hosts_given(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The emulators that the environment names already."""
+    return {name: environ[name] for name in HOSTS if environ.get(name)}
+
+
+def asked_target(first: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> str:
+    """The target that is asked for, whether or not it can be had."""
+    return first.get("TIPOFF_TARGET") or environ.get("TIPOFF_TARGET") or Target.LOCAL
+
+
+def asked_home(first: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Path:
+    """The home that is asked for, whether or not it can be had."""
+    return Path(first.get("TIPOFF_HOME") or environ.get("TIPOFF_HOME") or ".tipoff")
+
+
+def process_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What a process of ours needs of its starter's environment: where programs are, the language, the time zone."""
+    return {name: environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR") if name in environ}
 
 
 def head_commit(git: Path) -> str:

@@ -133,6 +133,7 @@ def read_nudge(body: bytes) -> Nudge:
     _bound(body)
     nudge = decode(Nudge, body)
     _names(pipeline=nudge.pipeline)
+    _between(scheduled_at=(nudge.scheduled_at.year, 2000, 9000))  # years whose neighbours every time zone can tell
     _one_of("act", nudge.act, ("start", "nudge", "sweep"))
     if nudge.act != "sweep":  # a sweep walks every run and names none
         _names(mode=nudge.mode)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TypeVar
@@ -81,6 +81,21 @@ class Rig:
             (delivery,) = self.come()
             self.bus.nack(delivery, self.now, f"boom {attempt}")
             self.pass_time(0 if self.real else 600)
+
+    def die(self, *names: str) -> list[Delivery]:
+        """Publish these, and let each use up its attempts; of a service, which counts them itself, without the wait."""
+        for name in names:
+            self.publish(name)
+            self.use_up_attempts()
+        return [dead for dead, _ in self.dead_letters(len(names))][::-1]
+
+    def use_up_attempts(self) -> None:
+        """Of the only message."""
+        if self.real:
+            (delivery,) = self.come()
+            assert self.bus.nack(replace(delivery, attempt=ATTEMPTS_MAX), self.now, "boom")
+        else:
+            self.fail(attempts=ATTEMPTS_MAX)
 
     def dead_letters(self, count: int = 1) -> list[tuple[Delivery, str]]:
         """All of them, once there are so many: a service buries in its own time, its emulator when it is pulled."""
@@ -176,6 +191,15 @@ def test_a_subscription_gets_only_its_topic(rig: Rig) -> None:
     rig.publish("a")
     assert bodies(rig.come()) == ["a"]
     assert rig.pull("elsewhere") == []
+
+
+def test_it_says_which_subscription_hears_what(rig: Rig) -> None:
+    rig.bus.subscribe(SUB, TOPIC)
+    rig.bus.subscribe("elsewhere", "another-topic")
+    assert rig.bus.hears(SUB, TOPIC)
+    assert not rig.bus.hears(SUB, "another-topic")
+    assert not rig.bus.hears("elsewhere", TOPIC)
+    assert not rig.bus.hears("nobody", TOPIC)
 
 
 def test_subscribing_twice_delivers_once(rig: Rig) -> None:
@@ -385,12 +409,128 @@ def test_a_dead_letter_is_one_subscriptions_matter(rig: Rig) -> None:
     assert [dead.subscription for dead, _ in rig.dead_letters()] == [SUB]
 
 
+def test_whoever_fails_a_message_hears_whether_it_is_dead_now(rig: Rig) -> None:
+    rig.bus.subscribe(SUB, TOPIC)
+    rig.publish("a")
+    heard = []
+    for _ in range(ATTEMPTS_MAX):
+        (delivery,) = rig.come()
+        heard.append(rig.bus.nack(delivery, rig.now, "boom"))
+        rig.pass_time(0 if rig.real else 600)
+    assert heard == [False] * (ATTEMPTS_MAX - 1) + [True]
+
+
+def test_every_dead_letter_has_an_id_of_its_own_that_stays(rig: Rig) -> None:
+    rig.bus.subscribe(SUB, TOPIC)
+    rig.bus.subscribe("two", "another-topic")
+    ids = [dead.id for dead in rig.die("a", "b")]
+    assert len(set(ids)) == 2
+    assert [dead.id for dead, _ in rig.dead_letters(2)] == ids[::-1]
+    assert rig.bus.purge(ids[:1]) == (ids[0],)
+    assert ids[0] not in [dead.id for dead in rig.die("c")]
+
+
+def test_a_redriven_dead_letter_comes_again_as_it_was_with_all_its_attempts(rig: Rig) -> None:
+    rig.bus.subscribe(SUB, TOPIC)
+    message = Message(topic=TOPIC, data=b'{"a":"\xc3\xa9"}\x00\xff', attributes={"run": "nba.x", "odd": "é\n\0𝄞"})
+    rig.bus.publish([message], rig.now)
+    rig.use_up_attempts()
+    ((dead, _),) = rig.dead_letters()
+    rig.now += timedelta(hours=1)
+    assert rig.bus.redrive([dead.id], rig.now) == (dead.id,)
+    (again,) = rig.come(lease_s=SHORT_S)
+    assert (again.data, dict(again.attributes)) == (message.data, message.attributes)
+    assert (again.topic, again.subscription, again.attempt) == (TOPIC, SUB, 1)
+    assert again.published_at > dead.published_at
+    assert rig.bus.dead_letters(10) == []
+    assert rig.bus.redrive([dead.id], rig.now) == ()
+    rig.bus.ack([again])
+    assert rig.never_come()
+
+
+def test_a_redriven_message_that_fails_again_dies_again_under_another_id(rig: Rig) -> None:
+    rig.bus.subscribe(SUB, TOPIC)
+    (first,) = rig.die("a")
+    rig.bus.redrive([first.id], rig.now)
+    rig.fail(attempts=ATTEMPTS_MAX)
+    ((second, error),) = rig.dead_letters()
+    assert (second.data, second.attempt, error) == (b"a", ATTEMPTS_MAX, f"boom {ATTEMPTS_MAX}")
+    assert second.id != first.id
+
+
+def test_only_the_named_dead_letters_are_redriven_or_purged(rig: Rig) -> None:
+    rig.bus.subscribe(SUB, TOPIC)
+    again, gone, stays = (dead.id for dead in rig.die("again", "gone", "stays"))
+    assert rig.bus.redrive([again, again], rig.now) == (again,)
+    assert rig.bus.purge([gone]) == (gone,)
+    assert [dead.id for dead, _ in rig.dead_letters()] == [stays]
+    assert bodies(rig.come()) == ["again"]
+
+
+def test_redriven_ids_come_back_in_the_order_given(rig: Rig) -> None:
+    rig.bus.subscribe(SUB, TOPIC)
+    one, two, three = (dead.id for dead in rig.die("1", "2", "3"))
+    assert rig.bus.redrive([three, one], rig.now) == (three, one)
+    assert rig.bus.purge([two, one]) == (two,)
+
+
+def test_a_purged_dead_letter_is_gone_for_good(rig: Rig) -> None:
+    rig.bus.subscribe(SUB, TOPIC)
+    (dead,) = rig.die("a")
+    assert rig.bus.purge([dead.id]) == (dead.id,)
+    assert rig.bus.purge([dead.id]) == ()
+    assert rig.never_come()
+    assert rig.bus.dead_letters(10) == []
+
+
+STRANGERS = [
+    "",
+    "0",
+    "01",
+    "-1",
+    "1e3",
+    "9" * 40,
+    "9" * 5_000,
+    "é",
+    ":",
+    "nobody-dead:1",
+    f"{SUB}:1",
+    f"{SUB}-dead:1",
+    "%' OR 1=1--",
+]
+
+
+def test_ids_that_name_no_dead_letter_are_left_out_and_touch_none(rig: Rig) -> None:
+    rig.bus.subscribe(SUB, TOPIC)
+    (dead,) = rig.die("a")
+    odd = [*STRANGERS, dead.id + "0", "0" + dead.id]
+    assert rig.bus.redrive([*odd, *STRANGERS], rig.now) == ()
+    assert rig.bus.purge(odd) == ()
+    assert rig.bus.redrive([], rig.now) == ()
+    assert rig.bus.purge([]) == ()
+    assert [each.id for each, _ in rig.dead_letters()] == [dead.id]
+    assert rig.bus.purge(["9" * 40, dead.id]) == (dead.id,)
+
+
+def test_of_many_who_redrive_at_once_each_dead_letter_comes_again(rig: Rig) -> None:
+    rig.bus.subscribe(SUB, TOPIC)
+    ids = [dead.id for dead in rig.die(*"abcdef")]
+    done = race(4, lambda _: rig.bus.redrive(ids, rig.now))
+    again: list[str] = []
+    while len(set(again)) < len(ids):
+        again += bodies(rig.come())
+    assert set(again) == set("abcdef")
+    if not rig.real:
+        assert sorted(id for each in done for id in each) == sorted(ids)
+        assert sorted(again) == list("abcdef")
+
+
 def test_whoever_fails_after_his_lease_lapsed_does_not_disturb_the_next_holder(rig: Rig) -> None:
     rig.bus.subscribe(SUB, TOPIC)
     rig.publish("a")
     (late,) = rig.come(lease_s=LAPSING_S)
     rig.come(after_s=LAPSING_S, lease_s=LEASE_S)
-    rig.bus.nack(late, rig.now, "too late")
+    assert not rig.bus.nack(late, rig.now, "too late")
     rig.pass_time(BACKOFF_MAX_S + 1.5 if rig.real else LEASE_S - 1)
     assert rig.pull() == []
 
@@ -400,7 +540,7 @@ def test_failing_an_acknowledged_message_does_nothing(rig: Rig) -> None:
     rig.publish("a")
     (delivery,) = rig.come(lease_s=LAPSING_S)
     rig.bus.ack([delivery])
-    rig.bus.nack(delivery, rig.now, "boom")
+    assert not rig.bus.nack(delivery, rig.now, "boom")
     assert rig.never_come()
 
 
@@ -572,6 +712,35 @@ def test_a_dead_message_does_not_use_up_the_limit(bus: Bus) -> None:
     assert bodies(pull(bus, now=now, limit=1)) == ["healthy"]
 
 
+def test_who_fails_the_last_attempt_after_another_took_it_over_buries_nothing(bus: Bus) -> None:
+    bus.subscribe(SUB, TOPIC)
+    publish(bus, "a")
+    now = NOW
+    for _ in range(ATTEMPTS_MAX):
+        (late,) = pull(bus, now=now)
+        now += timedelta(seconds=LEASE_S)
+    assert pull(bus, now=now) == []  # buried by this pull
+    assert not bus.nack(late, now, "too late")
+    assert len(bus.dead_letters(10)) == 1
+
+
+def test_a_redriven_dead_letter_comes_at_once_and_to_its_own_subscription_alone(bus: Bus) -> None:
+    for name in (SUB, "two"):
+        bus.subscribe(name, TOPIC)
+    publish(bus, "a")
+    bus.ack(pull(bus, "two"))
+    now = NOW
+    for _ in range(ATTEMPTS_MAX):
+        bus.nack(pull(bus, now=now)[0], now, "boom")
+        now += timedelta(minutes=10)
+    ((dead, _),) = bus.dead_letters(10)
+    bus.redrive([dead.id], now)
+    assert bus.next_at() == now
+    assert pull(bus, "two", now=now) == []
+    (again,) = pull(bus, now=now)
+    assert (again.published_at, again.attempt) == (now, 1)
+
+
 def test_next_at_is_none_where_nothing_waits(bus: Bus) -> None:
     assert bus.next_at() is None
     bus.subscribe(SUB, TOPIC)
@@ -630,6 +799,23 @@ class Project:
     def subscription(self, name: str) -> Subscription:
         with SubscriberClient(transport=SubscriberGrpcTransport(channel=connect(self.host))) as client:
             return client.get_subscription(subscription=f"projects/{self.name}/subscriptions/{name}")
+
+    def delete(self, what: str, name: str) -> None:
+        path = f"projects/{self.name}/{what}s/{name}"
+        with (
+            SubscriberClient(transport=SubscriberGrpcTransport(channel=connect(self.host))) as subscriber,
+            PublisherClient(transport=PublisherGrpcTransport(channel=connect(self.host))) as publisher,
+        ):
+            if what == "subscription":
+                subscriber.delete_subscription(subscription=path)
+            else:
+                publisher.delete_topic(topic=path)
+
+    def end_leases(self, subscription: str) -> None:
+        """Whatever is not acknowledged comes again at once."""
+        path = f"projects/{self.name}/subscriptions/{subscription}"
+        with SubscriberClient(transport=SubscriberGrpcTransport(channel=connect(self.host))) as client:
+            client.seek(request={"subscription": path, "time": datetime.now(timezone.utc) - timedelta(hours=1)})
 
     def topics(self) -> set[str]:
         with PublisherClient(transport=PublisherGrpcTransport(channel=connect(self.host))) as client:
@@ -749,13 +935,83 @@ def test_messages_that_fill_several_requests_all_arrive(project: Project) -> Non
     assert sorted(got) == sent
 
 
-@pytest.mark.parametrize("verb", ["publish", "pull", "subscribe"])
+def test_a_pushed_delivery_is_handed_back_by_the_answer_and_buried_here_at_its_last_attempt(project: Project) -> None:
+    project.bus.subscribe(SUB, TOPIC)
+    project.bus.publish([Message(topic=TOPIC, data=b"a", attributes={"run": "nba.x"})], NOW)
+    (pulled,) = project.bus.pull([SUB], limit=1, now=NOW, lease_s=LEASE_S)
+    pushed = replace(pulled, receipt="")
+    for attempt in range(1, ATTEMPTS_MAX):
+        assert not project.bus.nack(replace(pushed, attempt=attempt), NOW, "boom")
+    assert project.bus.dead_letters(10) == []
+    assert project.bus.pull([SUB], limit=1, now=NOW, lease_s=LEASE_S) == []  # held as before
+    assert project.bus.nack(replace(pushed, attempt=ATTEMPTS_MAX), NOW, "the warehouse is away")
+    ((dead, error),) = project.bus.dead_letters(10)
+    assert (dead.data, dict(dead.attributes), dead.attempt) == (b"a", {"run": "nba.x"}, ATTEMPTS_MAX)
+    assert (dead.subscription, error) == (SUB, "the warehouse is away")
+
+
+def test_a_redriven_dead_letter_comes_to_every_subscription_of_its_topic(project: Project) -> None:
+    rig = Rig(bus=project.bus, real=True, now=datetime.now(timezone.utc))
+    for name in (SUB, "two"):
+        rig.bus.subscribe(name, TOPIC)
+    (dead,) = rig.die("a")
+    rig.bus.ack(rig.come("two"))
+    rig.bus.redrive([dead.id], rig.now)
+    assert bodies(rig.come("two")) == bodies(rig.come()) == ["a"]
+
+
+@pytest.mark.parametrize("what", ["subscription", "topic"])
+def test_a_dead_letter_that_nobody_would_hear_any_more_stays_until_it_is_purged(project: Project, what: str) -> None:
+    rig = Rig(bus=project.bus, real=True, now=datetime.now(timezone.utc))
+    rig.bus.subscribe(SUB, TOPIC)
+    (dead,) = rig.die("a")
+    assert dead.topic == TOPIC
+    project.delete(what, {"subscription": SUB, "topic": TOPIC}[what])
+    assert rig.bus.redrive([dead.id], rig.now) == ()
+    ((stays, _),) = rig.dead_letters()
+    assert (stays.id, stays.topic, stays.subscription) == (dead.id, "", SUB)
+    assert rig.bus.purge([dead.id]) == (dead.id,)
+
+
+def test_a_dead_letter_is_where_it_lies_whatever_it_says_of_itself(project: Project) -> None:
+    rig = Rig(bus=project.bus, real=True, now=datetime.now(timezone.utc))
+    rig.bus.subscribe(SUB, TOPIC)
+    rig.bus.subscribe("elsewhere", "another-topic")
+    forged = {"CloudPubSubDeadLetterSourceSubscription": "elsewhere"}
+    rig.bus.publish([Message(topic=f"{SUB}-dead", data=b"a", attributes=forged)], rig.now)
+    ((dead, _),) = rig.dead_letters()
+    assert (dead.topic, dead.subscription) == (TOPIC, SUB)
+    assert rig.bus.redrive([dead.id], rig.now) == (dead.id,)
+    assert bodies(rig.come()) == ["a"]
+
+
+@pytest.mark.parametrize("verb", ["redrive", "purge"])
+def test_a_dead_letter_that_was_dealt_with_is_not_only_held(project: Project, verb: str) -> None:
+    rig = Rig(bus=project.bus, real=True, now=datetime.now(timezone.utc))
+    rig.bus.subscribe(SUB, TOPIC)
+    stays, done = (dead.id for dead in rig.die("stays", "done"))
+    assert (rig.bus.redrive([done], rig.now) if verb == "redrive" else rig.bus.purge([done])) == (done,)
+    project.end_leases(f"{SUB}-dead")
+    assert [dead.id for dead, _ in rig.dead_letters()] == [stays]
+
+
+def test_dead_letters_that_are_not_redriven_are_there_for_others_at_once(project: Project) -> None:
+    rig = Rig(bus=project.bus, real=True, now=datetime.now(timezone.utc))
+    rig.bus.subscribe(SUB, TOPIC)
+    stays, again = (dead.id for dead in rig.die("stays", "again"))
+    rig.bus.redrive([again], rig.now)
+    with closing(pubsub(project.host, project.name)) as another:
+        assert another.purge([stays]) == (stays,)
+
+
+@pytest.mark.parametrize("verb", ["publish", "pull", "subscribe", "redrive"])
 def test_an_unreachable_pubsub_is_said_with_the_remedy(verb: str) -> None:
     with closing(PubSub("project", emulator="127.0.0.1:9", call_s=0.3)) as bus:
         acts: dict[str, Callable[[], object]] = {
             "publish": lambda: bus.publish([Message(topic=TOPIC, data=b"secret")], NOW),
             "pull": lambda: bus.pull([SUB], limit=1, now=NOW, lease_s=LEASE_S),
             "subscribe": lambda: bus.subscribe(SUB, TOPIC),
+            "redrive": lambda: bus.redrive([f"{SUB}-dead:1"], NOW),
         }
         with pytest.raises(PubSubError, match=r"in project project: .*look whether Pub/Sub .* is reachable") as caught:
             acts[verb]()

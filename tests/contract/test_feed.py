@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
 import duckdb
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
-from shared.adapters.feed import COLUMNS, FolderFeed
+from shared.adapters.feed import COLUMNS, FILE_BYTES_MAX, FolderFeed, open_feed_url
 from shared.ports import Feed, FeedError
+from tests.contract.gcs_server import BUCKET, Storage, storage
 
 DATA = Path(os.environ.get("TIPOFF_DATA") or Path(__file__).resolve().parents[2].parent / "shared/data/nba")
 FIRST, SECOND = date(2024, 1, 15), date(2024, 1, 16)
@@ -67,9 +72,60 @@ def folder(ending: str, tmp_path: Path) -> Path:
     return write_folder(tmp_path / "season", ending)
 
 
+class Elsewhere:
+    """A folder in memory or in a bucket, and what is there."""
+
+    def __init__(self, bucket: Storage | None) -> None:
+        self._bucket = bucket
+        self._prefix = f"{secrets.token_hex(4)}/season"  # fsspec's memory is one for the whole process
+        self.url = f"gs://{BUCKET}/{self._prefix}" if bucket else f"memory://{self._prefix}"
+
+    def put(self, name: str, body: bytes) -> None:
+        if self._bucket:
+            self._bucket.put(f"{self._prefix}/{name}", body)
+        else:
+            MemoryFileSystem().pipe_file(f"{self.url}/{name}", body)
+
+    def remove(self, name: str) -> None:
+        if self._bucket:
+            del self._bucket.objects[f"{self._prefix}/{name}"]
+        else:
+            MemoryFileSystem().rm(f"{self.url}/{name}")
+
+    def mirror(self, folder: Path) -> None:
+        for path in folder.iterdir():
+            self.put(path.name, path.read_bytes())
+
+    def open(self) -> Feed:
+        return open_feed_url(self.url, endpoint=self._bucket.endpoint if self._bucket else "")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Storage]:
+    with storage() as service:
+        yield service
+
+
 @pytest.fixture
-def feed(folder: Path) -> Feed:
-    return FolderFeed(folder)
+def bucket(served: Storage) -> Iterator[Storage]:
+    served.objects.clear()
+    served.calls.clear()
+    yield served
+    assert not served.refusals
+
+
+@pytest.fixture(params=["memory", "bucket"])
+def elsewhere(request: pytest.FixtureRequest) -> Elsewhere:
+    return Elsewhere(request.getfixturevalue("bucket") if request.param == "bucket" else None)
+
+
+@pytest.fixture(params=["folder", "memory", "bucket"])
+def feed(request: pytest.FixtureRequest, folder: Path) -> Feed:
+    if request.param == "folder":
+        return open_feed_url(str(folder))
+    there = Elsewhere(request.getfixturevalue("bucket") if request.param == "bucket" else None)
+    there.mirror(folder)
+    return there.open()
 
 
 def test_coverage_is_the_first_and_last_date_with_a_game(feed: Feed) -> None:
@@ -159,6 +215,130 @@ def test_threads_read_at_the_same_time(feed: Feed) -> None:
     for thread in threads:
         thread.join()
     assert got == [wanted] * 8
+
+
+# --- a folder elsewhere -----------------------------------------------------------------------------
+
+
+def test_a_folder_elsewhere_tells_its_url_and_its_mark(folder: Path, elsewhere: Elsewhere) -> None:
+    elsewhere.mirror(folder)
+    feed = elsewhere.open()
+    assert (feed.coverage().folder, feed.coverage().source) == (elsewhere.url, "season")
+    elsewhere.put("SYNTHETIC", b"")
+    assert (feed.coverage().synthetic, feed.coverage().source) == (True, "synthetic sample season")
+    elsewhere.remove("SYNTHETIC")
+    assert not feed.coverage().synthetic
+
+
+def test_a_file_replaced_elsewhere_is_read_anew(folder: Path, ending: str, elsewhere: Elsewhere) -> None:
+    elsewhere.mirror(folder)
+    feed = elsewhere.open()
+    assert feed.games(SECOND, SECOND)[1]["home_pts"] is None
+    write_folder(folder, ending, games=GAMES.replace("if(i = 3, NULL, 100 + i)", "100 + i"))
+    elsewhere.put(f"games.{ending}", (folder / f"games.{ending}").read_bytes())
+    assert feed.games(SECOND, SECOND)[1]["home_pts"] == 103
+
+
+def test_a_file_that_takes_the_place_of_another_kind_is_read(tmp_path: Path, elsewhere: Elsewhere) -> None:
+    elsewhere.mirror(write_folder(tmp_path / "csv", "csv"))
+    feed = elsewhere.open()
+    elsewhere.mirror(write_folder(tmp_path / "parquet", "parquet", games=GAMES.replace("100 + i", "50 + i")))
+    assert feed.games(FIRST, FIRST)[0]["home_pts"] == 50
+    elsewhere.remove("games.parquet")
+    assert feed.games(FIRST, FIRST)[0]["home_pts"] == 100
+
+
+def test_what_has_not_changed_is_not_fetched_again(folder: Path, ending: str, bucket: Storage) -> None:
+    there = Elsewhere(bucket)
+    there.mirror(folder)
+    there.put("notes.txt", b"not ours")
+    feed = there.open()
+    assert sorted(call.split("%2F")[-1] for call in bucket.calls if "/download/" in call) == [
+        f"{name}.{ending}" for name in ("games", "player_box", "team_box")
+    ]
+    bucket.calls.clear()
+    feed.games(FIRST, SECOND)
+    there.put(f"team_box.{ending}", (folder / f"team_box.{ending}").read_bytes())
+    feed.team_lines(FIRST, SECOND)
+    assert [call.split("%2F")[-1] for call in bucket.calls if "/download/" in call] == [f"team_box.{ending}"]
+    assert len(bucket.calls) == 3
+
+
+def test_a_file_that_came_broken_is_named_by_its_url_until_it_is_whole(folder: Path, elsewhere: Elsewhere) -> None:
+    elsewhere.mirror(write_folder(folder, "parquet"))
+    feed = elsewhere.open()
+    whole = (folder / "team_box.parquet").read_bytes()
+    elsewhere.put("team_box.parquet", whole[:700])
+    for _ in range(2):
+        with pytest.raises(FeedError, match="copy the file again") as caught:
+            feed.games(FIRST, FIRST)
+        assert f"{elsewhere.url}/team_box.parquet" in str(caught.value)
+        assert "/tipoff-feed-" not in str(caught.value)
+    elsewhere.put("team_box.parquet", whole)
+    assert len(feed.games(FIRST, FIRST)) == 2
+
+
+def test_a_missing_file_elsewhere_is_named(folder: Path, ending: str, elsewhere: Elsewhere) -> None:
+    elsewhere.mirror(folder)
+    elsewhere.remove(f"player_box.{ending}")
+    with pytest.raises(FeedError, match=r"no such file, nor player_box\.csv") as caught:
+        elsewhere.open()
+    assert f"{elsewhere.url}/player_box.parquet" in str(caught.value)
+
+
+def test_a_missing_folder_elsewhere_is_named_also_when_it_goes_later(folder: Path, elsewhere: Elsewhere) -> None:
+    with pytest.raises(FeedError, match=f"{elsewhere.url}: there is no such folder; put games"):
+        elsewhere.open()
+    elsewhere.mirror(folder)
+    feed = elsewhere.open()
+    for path in folder.iterdir():
+        elsewhere.remove(path.name)
+    with pytest.raises(FeedError, match="there is no such"):
+        feed.coverage()
+
+
+def test_a_file_too_large_is_not_fetched(folder: Path, ending: str, elsewhere: Elsewhere) -> None:
+    elsewhere.mirror(folder)
+    elsewhere.put(f"team_box.{ending}", bytes(FILE_BYTES_MAX + 1))
+    with pytest.raises(FeedError, match=f"team_box.{ending}: {FILE_BYTES_MAX + 1} bytes.*put one season there"):
+        elsewhere.open()
+
+
+def test_a_bucket_that_refuses_is_a_feed_error_and_the_next_call_goes_on(folder: Path, bucket: Storage) -> None:
+    there = Elsewhere(bucket)
+    there.mirror(folder)
+    feed = there.open()
+    bucket.refusals = [(403, "functions@p.iam does not have storage.objects.list access")]
+    with pytest.raises(FeedError, match="grant this account") as caught:
+        feed.games(FIRST, SECOND)
+    assert there.url in str(caught.value)
+    assert len(feed.games(FIRST, SECOND)) == 4
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/season", "gs://", "", "gs://bucket/../season"])
+def test_a_url_that_names_no_folder_is_refused(url: str) -> None:
+    with pytest.raises(FeedError, match="expected"):
+        open_feed_url(url)
+
+
+PRIVATE = """
+import sys, tempfile
+from pathlib import Path
+from shared.adapters.feed import open_feed_url
+tempfile.tempdir = sys.argv[1]
+feed = open_feed_url(sys.argv[2], endpoint=sys.argv[3])
+print(*(oct(path.stat().st_mode)[-3:] for path in Path(sys.argv[1]).iterdir()))
+"""
+
+
+def test_the_private_folder_is_private_and_goes_with_its_process(folder: Path, bucket: Storage, tmp_path: Path) -> None:
+    there = Elsewhere(bucket)
+    there.mirror(folder)
+    private = tmp_path / "private"
+    private.mkdir()
+    told = subprocess.check_output([sys.executable, "-c", PRIVATE, str(private), there.url, bucket.endpoint], text=True)
+    assert told.split() == ["700"]
+    assert list(private.iterdir()) == []
 
 
 # --- what a broken folder says ----------------------------------------------------------------------

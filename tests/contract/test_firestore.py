@@ -14,6 +14,7 @@ from shared.adapters.firestore import Firestore
 from shared.adapters.firestore_database import BODY_MAX, FirestoreRecordError, FirestoreUnavailable
 from shared.adapters.sqlite import Sqlite
 from shared.config.nba import NBA
+from shared.core.messages import read_start
 from shared.core.model import Completion, Control, Latch, LedgerEntry, Status
 from shared.ports import Ports
 from shared.readings import readers
@@ -63,10 +64,14 @@ def other(firestore_emulator: str, project: str) -> Iterator[Firestore]:
 # --- costs ----------------------------------------------------------------------------------------------
 
 
-def test_a_gate_opens_within_its_budget_of_reads_and_writes(watched: Watched) -> None:
+def test_a_gate_opens_within_its_budget_of_reads_writes_and_messages(watched: Watched) -> None:
     clock, told = HandClock(datetime(2024, 1, 16, 11, 0, tzinfo=timezone.utc)), list[LedgerEntry]()
     states = watched.store.states
-    ports = Ports(states=states, bus=Sqlite(":memory:").bus, clock=clock, readers=readers(states))
+    bus = Sqlite(":memory:").bus
+    topics = [phase.start_topic for phase in NBA.phases]
+    for topic in topics:
+        bus.subscribe(topic, topic)
+    ports = Ports(states=states, bus=bus, clock=clock, readers=readers(states))
     service = Service(ports, {"nba": NBA}, told.append, starts_missing_runs=False)
     service.start_run(RUN)
     planned = states.plan(RUN)
@@ -91,6 +96,10 @@ def test_a_gate_opens_within_its_budget_of_reads_and_writes(watched: Watched) ->
             assert len(beside) <= READS_MAX, beside
     gates = [entry.gate for entry in told if entry.decision in ("open", "done")]
     assert gates == [*(phase.name for phase in planned.phases), "end"]
+    sent = [read_start(each.data).id for each in bus.pull(topics, limit=1_000, now=clock.now(), lease_s=60)]
+    ordered = [start.id for latch in states.load(RUN).latches for start in latch.starts]
+    assert sorted(sent) == sorted(ordered), "one message per start"
+    assert len(set(sent)) == sum(len(phase.processors) for phase in planned.phases)
 
 
 def test_a_verb_of_state_costs_what_the_decision_record_says(watched: Watched) -> None:

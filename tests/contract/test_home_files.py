@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from shared.adapters.sqlite import Sqlite
 from shared.adapters.sqlite_file import StateFileError, StoreUnavailable
 from shared.core.messages import Message
 from shared.core.model import Completion, Control, Fact, Latch, LedgerEntry, RunKey, Status
+from shared.ports import Quarantined
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2024, 1, 16, 6, 0, tzinfo=timezone.utc)
@@ -166,6 +169,22 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path, rea
     with pytest.raises(StateFileError, match=r"state\.sqlite: has format 3, this Tipoff knows 2\. Use the version"):
         Sqlite(path, read_only=read_only)
     assert path.read_bytes() == before
+
+
+def test_a_file_from_before_quarantined_messages_had_sizes_is_read_and_goes_on(tmp_path: Path) -> None:
+    path = home(tmp_path)
+    old = Quarantined(id="old", topic="t", reason="not JSON", at=NOW, body=b"{")
+    new = replace(old, id="new", size=1, attributes={"run": "r"})
+    with closing(Sqlite(path)) as store:
+        store.states.quarantine(old)
+    for column in ("size", "attributes"):
+        edit(path, f"ALTER TABLE quarantine DROP COLUMN {column}")
+    with closing(Sqlite(path, read_only=True)) as reader:
+        assert reader.states.quarantined(9) == (old,)
+    for _ in range(2):
+        with closing(Sqlite(path)) as store:
+            store.states.quarantine(new)
+            assert store.states.quarantined(9) == (new, old)
 
 
 @pytest.mark.parametrize("size", [100, 4_096, 5_000, 40_000], ids=lambda size: f"to {size} bytes")

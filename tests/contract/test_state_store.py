@@ -29,7 +29,13 @@ from shared.core.model import (
     Status,
 )
 from shared.core.plan import Plan, PlannedPhase, PlannedProcessor
-from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, Quarantined, StateStore
+from shared.ports import (
+    LOOK_WITHIN_S,
+    QUARANTINE_ATTRIBUTES_MAX,
+    QUARANTINE_BODY_MAX,
+    Quarantined,
+    StateStore,
+)
 from tests.contract.firestore_calls import new_project, opened
 
 T = TypeVar("T")
@@ -488,6 +494,59 @@ def test_a_quarantined_body_is_cut_and_any_bytes_and_reason_are_kept(states: Sta
     (kept,) = states.quarantined(1)
     assert kept.body == (b"\xff\x00" * QUARANTINE_BODY_MAX)[:QUARANTINE_BODY_MAX]
     assert kept.reason.startswith("no file ")
+
+
+@pytest.mark.parametrize(
+    ("length", "told", "size", "whole"),
+    [
+        pytest.param(0, None, None, True, id="nothing"),
+        pytest.param(QUARANTINE_BODY_MAX - 1, None, None, True, id="less than there is room for"),
+        pytest.param(QUARANTINE_BODY_MAX, None, None, False, id="all the room, and nobody says what it was before"),
+        pytest.param(QUARANTINE_BODY_MAX, QUARANTINE_BODY_MAX, QUARANTINE_BODY_MAX, True, id="just the room"),
+        pytest.param(QUARANTINE_BODY_MAX, 2_000_000, 2_000_000, False, id="cut before"),
+        pytest.param(QUARANTINE_BODY_MAX + 1, None, QUARANTINE_BODY_MAX + 1, False, id="cut here"),
+        pytest.param(3, 3, 3, True, id="small and told"),
+    ],
+)
+def test_a_quarantined_message_says_whether_its_body_is_all_there(
+    states: StateStore, length: int, told: int | None, size: int | None, whole: bool
+) -> None:
+    states.quarantine(replace(item("m1"), body=b"x" * length, size=told))
+    (kept,) = states.quarantined(1)
+    assert (kept.size, kept.is_whole) == (size, whole)
+
+
+def test_a_quarantined_message_keeps_the_attributes_that_fit(states: StateStore) -> None:
+    small = {"run": str(RUN), "odd": "é\n\0𝄞\ud800", "": ""}
+    states.quarantine(replace(item("m1"), attributes={"large": "x" * QUARANTINE_ATTRIBUTES_MAX, **small}))
+    (kept,) = states.quarantined(1)
+    assert kept.attributes == small
+
+
+def test_what_a_person_has_dealt_with_is_forgotten_and_nothing_else(states: StateStore) -> None:
+    for key in ("m1", "a/b", "m3"):
+        states.quarantine(item(key))
+    assert states.forget(["m3", "unknown", "a/b", "m3"]) == ("m3", "a/b")
+    assert states.quarantined(10) == (item("m1"),)
+    assert states.forget(["m3"]) == ()
+    assert states.forget([]) == ()
+
+
+def test_a_message_that_comes_back_after_it_was_forgotten_is_kept_anew(states: StateStore) -> None:
+    states.quarantine(item("m1"))
+    states.forget(["m1"])
+    states.quarantine(replace(item("m1"), reason="still not JSON"))
+    assert [each.reason for each in states.quarantined(10)] == ["still not JSON"]
+
+
+def test_of_many_who_forget_at_once_one_gets_each(connect: Callable[[], StateStore]) -> None:
+    opened = [connect() for _ in range(3)]
+    keys = [f"m{number}" for number in range(5)]
+    for key in keys:
+        opened[0].quarantine(item(key))
+    done = race(6, lambda index: opened[index % 3].forget(keys))
+    assert sorted(key for each in done for key in each) == keys
+    assert opened[0].quarantined(10) == ()
 
 
 # --- values -------------------------------------------------------------------------------------------

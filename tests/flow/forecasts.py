@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from data_processors.nba.dates import as_of_date
 from shared.config.nba import NBA
+from shared.config.nba_dates import as_of_date
 from shared.core.plan import fence
 from shared.ports import Partition, Stamp, Written
 from tests.flow.nights import Night, Row

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 
-from data_processors.nba.dates import as_of_date
 from data_processors.nba.runner import REGISTRY, Work, bootstrap, create_tables, run_processor
 from shared.adapters.duckdb import DuckDbWarehouse
 from shared.adapters.objects import MemoryObjects
 from shared.config.nba import NBA
+from shared.config.nba_dates import as_of_date
 from shared.core.model import Completion, RunKey, Start
 from shared.core.plan import fence, planned
 from shared.ports import Coverage, Feed

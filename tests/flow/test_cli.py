@@ -56,7 +56,10 @@ PROCESSOR: dict[str, Any] = {
 PROCESSOR |= dict.fromkeys(("critical", "done", "whole", "ended"), "bool")
 DECISION: dict[str, Any] = {"attempt": "int", "missing": [], "completeness": "float"}
 DECISION |= dict.fromkeys(("at", "gate", "decision", "reason", "next_look_at"), "str")
-COMMANDS = ("run", "backfill", "replay", "report", "demo", "status", "explain", "simulate", "config", "bench")
+COMMANDS = (
+    *("run", "backfill", "replay", "report", "up", "demo", "dlq", "status", "explain", "simulate", "cost", "config"),
+    "bench",
+)
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 
 

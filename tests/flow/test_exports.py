@@ -205,6 +205,19 @@ def game(game_id: str, *players: str) -> Document:
     return {"game_id": game_id, "players": [{"player_id": player} for player in players]}
 
 
+def tonight_of(fence: int) -> Start:
+    return Start(
+        run=RunKey("nba", date(2024, 1, 16), "same_day"),
+        phase="export",
+        processor="tonight",
+        attempt=1,
+        fence=fence,
+        partition=date(2024, 1, 16),
+        timeout_s=60,
+        issued_at=NOW,
+    )
+
+
 @pytest.mark.parametrize(
     ("standing", "new", "refused"),
     [
@@ -230,21 +243,52 @@ def test_what_is_full_is_never_replaced_by_what_is_empty(
     standing: list[Document], new: list[Document], refused: str
 ) -> None:
     objects = MemoryObjects()
-    start = Start(
-        run=RunKey("nba", date(2024, 1, 16), "same_day"),
-        phase="export",
-        processor="tonight",
-        attempt=1,
-        fence=1,
-        partition=date(2024, 1, 16),
-        timeout_s=60,
-        issued_at=NOW,
-    )
+    start = tonight_of(1)
     publish(objects, "tonight.json", {"fence": 1, "games": standing}, start)
     published = publish(objects, "tonight.json", {"fence": 1, "games": new}, start)
     assert published.refused.partition(";")[0] == refused
     stands = json.loads(objects.get("tonight.json") or b"")["games"]
     assert stands == (standing if refused else new)
+
+
+# --- two that publish at once -----------------------------------------------------------------------
+
+
+class Overtaken(MemoryObjects):
+    """Between each of its looks and puts, others publish."""
+
+    def __init__(self, *others: bytes) -> None:
+        super().__init__()
+        self._others = list(others)
+
+    def get(self, name: str) -> bytes | None:
+        found = super().get(name)
+        if self._others:
+            self.put(name, self._others.pop(0))
+        return found
+
+
+def as_bytes(fence: int, *games: Document, **more: object) -> bytes:
+    return json.dumps({"fence": fence, "games": games, **more}).encode()
+
+
+def test_a_newer_document_that_came_in_between_stands() -> None:
+    objects = Overtaken(as_bytes(2, game("1", "a")))
+    published = publish(objects, "tonight.json", {"fence": 1, "games": [game("1", "b")]}, tonight_of(1))
+    assert published.superseded
+    assert objects.get("tonight.json") == as_bytes(2, game("1", "a"))
+
+
+def test_what_came_in_between_is_withdrawn_too() -> None:
+    objects = Overtaken(as_bytes(1, game("1", "a"), game("2", "b")))
+    publish(objects, "tonight.json", {"fence": 2, "games": [game("1", "a")], "withdrawn": []}, tonight_of(2))
+    assert json.loads(objects.get("tonight.json") or b"")["withdrawn"] == ["2"]
+
+
+def test_who_is_overtaken_again_and_again_says_so() -> None:
+    objects = Overtaken(*(as_bytes(1, game(str(number))) for number in range(99)))
+    with pytest.raises(OSError, match=r"tonight.json: replaced by others 8 times"):
+        publish(objects, "tonight.json", {"fence": 1, "games": [game("1", "a")]}, tonight_of(1))
 
 
 # --- results and their grades -----------------------------------------------------------------------

@@ -67,17 +67,26 @@ class ShuffledBus:
     def subscribe(self, subscription: str, topic: str) -> None:
         self.bus.subscribe(subscription, topic)
 
+    def hears(self, subscription: str, topic: str) -> bool:
+        return self.bus.hears(subscription, topic)
+
     def publish(self, messages: Sequence[Message], now: datetime) -> None:
         self.bus.publish(messages, now)
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         self.bus.ack(deliveries)
 
-    def nack(self, delivery: Delivery, now: datetime, error: str) -> None:
-        self.bus.nack(delivery, now, error)
+    def nack(self, delivery: Delivery, now: datetime, error: str) -> bool:
+        return self.bus.nack(delivery, now, error)
 
     def dead_letters(self, limit: int) -> list[tuple[Delivery, str]]:
         return self.bus.dead_letters(limit)
+
+    def redrive(self, ids: Sequence[str], now: datetime) -> tuple[str, ...]:
+        return self.bus.redrive(ids, now)
+
+    def purge(self, ids: Sequence[str]) -> tuple[str, ...]:
+        return self.bus.purge(ids)
 
 
 @dataclass(frozen=True, kw_only=True)

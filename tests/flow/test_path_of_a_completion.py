@@ -419,6 +419,7 @@ def test_hostile_bytes_are_quarantined_once_and_block_nobody(world: World, body:
     (item,) = world.store.states.quarantined(10)
     assert item.reason.startswith("malformed: ")
     assert len(item.body) <= 4_096
+    assert (item.size, item.is_whole, item.attributes) == (len(body), len(body) <= 4_096, {"run": str(RUN)})
 
 
 def deliver(world: World, body: bytes) -> None:
@@ -524,6 +525,14 @@ def test_an_ended_run_is_off_the_timers_list(world: World) -> None:
     world.finish()
     world.clock.pass_by(days=5)
     assert world.store.states.due_runs(world.clock.now(), 10) == ()
+
+
+def test_a_nudge_for_a_time_to_come_begins_nothing(world: World) -> None:
+    nudge = Nudge(pipeline="line", mode=MODE, date="TODAY", scheduled_at=START + timedelta(days=400), act="start")
+    refusal = world.service.on_nudge(read_nudge(encode(nudge)))
+    assert refusal is not None
+    assert refusal.reason.startswith("scheduled at 2025-02-19 06:00:00+00:00, which is still to come")
+    assert world.store.states.runs("line", date.min, date.max) == ()
 
 
 def test_an_unknown_pipeline_or_mode_is_refused_with_its_name(world: World) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from data_processors.nba.dates import season_first
 from data_processors.nba.runner import Work
 from predictions.worker.systems import FEATURES, Prediction, fit, has_history, predict
 from shared.adapters.feed import FolderFeed
+from shared.config.nba_dates import season_first
 from shared.core.model import RunKey
 from shared.ports import Feed
 from tests.flow.nights import EditedFeed, Night, Row, new_work

@@ -452,9 +452,9 @@ PLANTED = [
         id="a start topic without a listener",
     ),
     pytest.param(
-        with_phase("raw", start_topic=NUDGE_TOPIC),
+        with_phase("raw", start_topic="nba-phase2-raw-complete"),
         "phases.raw.start_topic",
-        NUDGE_TOPIC,
+        "nba-phase2-raw-complete",
         "has no listener",
         "let a service",
         id="a gate does no work",

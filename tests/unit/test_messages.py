@@ -226,6 +226,18 @@ HOPELESS = [
     pytest.param(read_nudge, altered(NUDGE, mode=""), "mode: expected a name", id="a start without a mode"),
     pytest.param(read_nudge, altered(NUDGE, date="2024-01-15"), "date: expected one of YESTERDAY", id="a real date"),
     pytest.param(read_nudge, altered(NUDGE, act="stop"), "act: expected one of start", id="an unknown act"),
+    pytest.param(
+        read_nudge,
+        altered(NUDGE, scheduled_at="0001-01-01T00:00:00Z"),
+        "scheduled_at: expected 2000 to 9000, got 1",
+        id="a time that is no date further west",
+    ),
+    pytest.param(
+        read_nudge,
+        altered(NUDGE, scheduled_at="9999-12-31T23:59:59Z"),
+        "scheduled_at: expected 2000 to 9000, got 9999",
+        id="a time that has no tomorrow",
+    ),
 ]
 
 

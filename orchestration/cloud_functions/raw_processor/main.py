@@ -1,0 +1,14 @@
+"""Fills the raw tables."""
+
+import functions_framework
+from flask import Request
+
+from data_processors.nba.service import processors
+from shared.endpoint import Answer
+
+endpoint = processors("raw_processor")
+
+
+@functions_framework.http
+def raw_processor(request: Request) -> Answer:
+    return endpoint(request)

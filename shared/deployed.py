@@ -1,0 +1,56 @@
+"""What every deployed function begins with: its settings, its logs, its parts, and the endpoint that it answers by.
+
+Imports are made at the start, so that a function which lacks one never serves; connections, at the first message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import Lock
+
+from shared import edge, logs, wiring
+from shared.config.functions import FunctionSpec, function
+from shared.config.orchestration_config import pipeline
+from shared.config.settings import Settings, read_settings
+from shared.core.plan import config_hash
+from shared.endpoint import Endpoint, Identity, Parts
+
+Handlers = Callable[[FunctionSpec, Settings, wiring.CloudHome], Mapping[str, edge.Handler]]
+"""From a function's declaration, its settings and its parts to what it does with a message of each topic."""
+
+
+def endpoint(name: str, handlers: Handlers, *, warehouse: bool, feed: bool = False) -> Endpoint:
+    """The endpoint of a declared function. `warehouse`: whether it works on tables and documents; `feed`: and on the
+    league's data.
+
+    Raises SettingsError, ImportError or UnknownFunction where it could not work: then the process must not serve.
+    """
+    spec, settings = function(name), read_settings(needs=["TIPOFF_DATA"] if feed else [])
+    if settings.cloud is None:
+        raise wiring.NoCloud(f"TIPOFF_TARGET={settings.target}: function {name} works on gcp or emulators; set one")
+    logs.configure(settings.log_level, function=name, commit=settings.commit, project=settings.cloud.project)
+    wiring.import_parts(settings, warehouse=warehouse, feed=feed)
+    home = wiring.open_cloud(settings, service=name)
+
+    def parts() -> Parts:
+        return Parts(
+            ports=home.ports,
+            handlers=handlers(spec, settings, home),
+            checks=wiring.checks(home, spec, warehouse=warehouse),
+        )
+
+    identity = Identity(service=name, version=settings.commit, config_hash=config_hash(pipeline(spec.pipeline)))
+    return Endpoint(identity, once(parts))
+
+
+def once(build: Callable[[], Parts]) -> Callable[[], Parts]:
+    """What is built at the first call, by one thread; one that raises is called again."""
+    lock, built = Lock(), list[Parts]()
+
+    def get() -> Parts:
+        with lock:
+            if not built:
+                built.append(build())
+            return built[0]
+
+    return get
