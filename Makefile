@@ -54,9 +54,11 @@ soak: setup ## 10,000 simulated days, by hand; SEED=n
 emulators: setup bqemulator ## run Google's emulators on free ports, say how to reach them; Ctrl-C stops them
 	@$(BIN)/python -m orchestration.emulators
 
+EMULATED := $(addprefix tests/flow/test_,emulators.py staging.py stack.py stormy_days.py repairs.py bench_emulators.py bigquery_night.py)
+
 # Two test processes at most: each starts its own emulators, 650 MB together.
 test-emulators: setup bqemulator ## the tests that need emulators; without one they fail
-	@REQUIRE_EMULATORS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/contract tests/flow/test_emulators.py
+	@REQUIRE_EMULATORS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/contract $(EMULATED)
 
 bqemulator: build/bqemulator/ready ## the BigQuery emulator in a .venv of its own (520 MB)
 

@@ -20,7 +20,9 @@ def gate(name: str) -> Endpoint:
 
 
 def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Mapping[str, edge.Handler]:
-    service = Service(home.ports, PIPELINES, logs.decision_line, starts_missing_runs=settings.starts_missing_runs)
+    service = Service(
+        home.ports, PIPELINES, logs.decision_line, starts_missing_runs=settings.starts_missing_runs, guard=edge.apart
+    )
     heard: edge.Handler = lambda body: service.on_completion(read_completion(body))  # noqa: E731 - one of two alike
     nudged: edge.Handler = lambda body: service.on_nudge(read_nudge(body))  # noqa: E731
     return {topic: nudged if topic == NUDGE_TOPIC else heard for topic in spec.listens}

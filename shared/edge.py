@@ -102,6 +102,13 @@ def attempt(work: Callable[[], T]) -> T | str:
         return describe(error)
 
 
+def apart(act: Callable[[], object]) -> None:
+    """Do one of many things; that it failed is logged, and keeps none of the others."""
+    failed = attempt(lambda: (act(), None)[1])
+    if failed is not None:
+        log.error("one part of a sweep failed, and comes again with the next: %s", failed)
+
+
 def failure(start: Start, reason: str, duration_s: float) -> Completion:
     return Completion(
         run=start.run,

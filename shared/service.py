@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared.core import calendar
 from shared.core.again import given_by, order_looks
@@ -64,11 +65,13 @@ class Service:
         tell: Callable[[LedgerEntry], None] = lambda _: None,
         *,
         starts_missing_runs: bool = True,
+        guard: Callable[[Callable[[], object]], object] = lambda act: act(),
     ) -> None:
         self._ports = ports
         self._pipelines = pipelines
         self._tell = tell  # hears every decision that changed, once it stands
         self._starts_missing_runs = starts_missing_runs  # no, where one run was asked for
+        self._guard = guard  # does each part of a sweep; edge.apart keeps what one raises from the others
 
     # --- what wakes it ------------------------------------------------------------------------------
 
@@ -111,13 +114,13 @@ class Service:
         """The timer's walk through the same door: unsent latches, runs that are due, runs that should exist."""
         now = self._ports.clock.now()
         for latch in self._ports.states.take_lapsed(now, LATCH_LEASE_S, SWEEP_MAX):
-            self._send([latch])
+            self._guard(partial(self._send, [latch]))
         for run in self._ports.states.due_runs(now, SWEEP_MAX):
-            self.advance(run)
+            self._guard(partial(self.advance, run))
         for spec in self._pipelines.values() if self._starts_missing_runs else ():
             for run in calendar.expected_runs(spec, now, SWEEP_LOOK_BACK_DAYS):
                 if self._ports.states.plan(run) is None:
-                    self.start_run(run)
+                    self._guard(partial(self.start_run, run))
 
     # --- what an operator asks for --------------------------------------------------------------------
 

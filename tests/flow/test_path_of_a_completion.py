@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from random import Random
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +37,7 @@ from shared.core.model import (
     Status,
 )
 from shared.core.status import RunState, RunStatus, summarise
-from shared.ports import Ports
+from shared.ports import Ports, RunRecord, StateStore
 from shared.service import LATCH_LEASE_S, Service
 
 MODE = "overnight"
@@ -420,6 +421,37 @@ def test_hostile_bytes_are_quarantined_once_and_block_nobody(world: World, body:
     assert item.reason.startswith("malformed: ")
     assert len(item.body) <= 4_096
     assert (item.size, item.is_whole, item.attributes) == (len(body), len(body) <= 4_096, {"run": str(RUN)})
+
+
+def test_a_run_that_cannot_be_looked_at_keeps_no_other_from_the_sweep(world: World) -> None:
+    """The one that has been due for longest comes first in every sweep."""
+    broken, sound = RUN, replace(RUN, date=date(2024, 1, 14))
+    for run in (broken, sound):
+        world.service.start_run(run)
+        world.clock.pass_by(minutes=1)
+    world.clock.pass_by(minutes=10)
+    states = Unreadable(world.ports.states, broken)
+    ports = replace(world.ports, states=cast(StateStore, states))
+    Service(ports, {"line": world.spec}, starts_missing_runs=False, guard=edge.apart).sweep()
+    assert states.asked[0] == broken
+    assert sound in states.asked
+
+
+class Unreadable:
+    """A store in which one run's record cannot be read."""
+
+    def __init__(self, states: StateStore, run: RunKey) -> None:
+        self._states, self._run = states, run
+        self.asked: list[RunKey] = []
+
+    def __getattr__(self, verb: str) -> object:
+        return getattr(self._states, verb)
+
+    def load(self, run: RunKey) -> RunRecord:
+        self.asked.append(run)
+        if run == self._run:
+            raise OSError("this record cannot be read")
+        return self._states.load(run)
 
 
 def deliver(world: World, body: bytes) -> None:
