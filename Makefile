@@ -48,8 +48,9 @@ format: setup ## put the code into its format
 bench: setup ## measure; docs/benchmarks.md says what and why
 	@$(TIPOFF) bench
 
-soak: setup ## 10,000 simulated days, by hand; SEED=n
+soak: setup bqemulator ## 10,000 simulated days and 20 stormy ones on emulators, by hand, about an hour; SEED=n
 	@$(TIPOFF) simulate --days 10000 --seed $${SEED:-1}
+	@$(BIN)/python -m tests.flow.storm --days 20 --seed $${SEED:-1}
 
 emulators: setup bqemulator ## run Google's emulators on free ports, say how to reach them; Ctrl-C stops them
 	@$(BIN)/python -m orchestration.emulators

@@ -1,5 +1,5 @@
 -- How far off the predictions were, beside what a plain average of a player's last games would have said.
--- Parameters: @first, @last (dates, both included).
+-- Parameters: first, last (dates, both included).
 -- One row is a system, or one of the two baselines. Input: nba_predictions.accuracy (predictions of players who played,
 --   one run's per player and game), nba_analytics.player_game_summary.
 -- mae = mean |predicted - actual| points; bias = mean (predicted - actual); inside_share = share of the games whose

@@ -1,5 +1,5 @@
 -- How the runs of each mode ended, and how long they took. One row is a mode.
--- Parameters: @pipeline, @first, @last (dates, both included).
+-- Parameters: pipeline, first, last (dates, both included).
 -- Input: tipoff_ops.runs, folded into an empty warehouse when the report is asked for (ops.sql). The newest generation
 --   of a date counts; older ones are replays.
 -- Durations and completeness are of the runs that published, degraded ones among them; on a day without games there is

@@ -108,7 +108,9 @@ class CloudHome:
     def bus(self) -> PubSub:
         from shared.adapters.pubsub import PubSub
 
-        return PubSub(self.cloud.project, emulator=self.cloud.pubsub_host)
+        if self.cloud.pubsub_host:  # it loses messages under a retry policy (decision 0007), and tries each second else
+            return PubSub(self.cloud.project, emulator=self.cloud.pubsub_host, backoff_s=None, attempts_max=100)
+        return PubSub(self.cloud.project)
 
     @cached_property
     def warehouse(self) -> Warehouse:

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -20,7 +20,7 @@ from data_processors.nba.sample_season import write_sample_season
 from orchestration.cli import show
 from orchestration.cli.main import OK, UsageError
 from orchestration.cli.options import local_settings, spec_of
-from orchestration.runs import newest, status_of
+from orchestration.runs import status_of
 from orchestration.stack import TIMER, Say, Stack, Wanted, running_stack
 from shared import wiring
 from shared.config.functions import function
@@ -34,8 +34,8 @@ from shared.service import SWEEP_LOOK_BACK_DAYS
 SEASON_DAYS, SEASON_BEFORE = 30, 24  # of the synthetic one: so many in all, so many before today
 LOOK_S = 1.0
 ASK_S = 5.0  # between two looks at every function's health
-RUNS_DAYS = 3  # around today, and the newest beside
 RUNS_MAX = 8
+WIDE = 130  # columns of a terminal on which the longest line of the table has room
 DAY = timedelta(days=1)
 
 
@@ -126,7 +126,8 @@ def look_on(console: Console, stack: Stack, home: wiring.CloudHome, spec: Pipeli
                 health, asked_at = stack.health(probe), monotonic()
             statuses = latest(home, spec)
             if live:
-                live.update(Group(parts_table(stack, health), runs_table(statuses)), refresh=True)
+                parts = parts_table(stack, health, wide=console.width >= WIDE)
+                live.update(Group(parts, runs_table(statuses)), refresh=True)
             else:
                 for line in changes(health, statuses, before):
                     console.print(f"{show.utc_now():%H:%M:%S} {line}", soft_wrap=True)
@@ -136,10 +137,9 @@ def look_on(console: Console, stack: Stack, home: wiring.CloudHome, spec: Pipeli
 def latest(home: wiring.CloudHome, spec: PipelineSpec) -> list[RunStatus]:
     """The runs that began last, the newest first."""
     states, now = home.ports.states, home.clock.now()
-    today = game_day(now, spec.zone)
-    keys = newest(states, spec.name, today - RUNS_DAYS * DAY, today + RUNS_DAYS * DAY)
-    statuses = [status_of(states, key, now) for key in keys.values()]
-    return sorted(statuses, key=lambda status: status.started_at, reverse=True)[:RUNS_MAX]
+    plans = [plan for run in states.runs(spec.name, date.min, date.max) if (plan := states.plan(run))]
+    plans.sort(key=lambda plan: plan.started_at, reverse=True)
+    return [status_of(states, plan.run, now) for plan in plans[:RUNS_MAX]]
 
 
 def changes(health: Mapping[str, Health], statuses: list[RunStatus], before: dict[str, str]) -> Iterator[str]:
@@ -152,17 +152,22 @@ def changes(health: Mapping[str, Health], statuses: list[RunStatus], before: dic
     before.update(now)
 
 
-def parts_table(stack: Stack, health: Mapping[str, Health]) -> Table:
+def parts_table(stack: Stack, health: Mapping[str, Health], *, wide: bool) -> Table:
+    """What a part hears is told where there is room for it on its line."""
     table = Table(box=None, pad_edge=False)
-    for column in ("part", "state", "starts", "address", "hears"):
-        table.add_column(column, overflow="fold")
+    for column in ("part", "state", "starts", "address", *(["hears"] if wide else [])):
+        table.add_column(column, overflow="fold", no_wrap=column in ("part", "starts", "address"))
+
+    def row(*cells: str) -> None:
+        table.add_row(*cells if wide else cells[:-1])
+
     for emulator in stack.emulators:
-        table.add_row(f"{emulator.kind} emulator", "running", "1", emulator.host, "")
+        row(f"{emulator.kind} emulator", "running", "1", emulator.host, "")
     for name, process in stack.processes.items():
         answer = health.get(name)
         state = "running" if answer is None else "ready" if answer.ready else f"[red]{answer.why}[/]"
         hears = "" if name == TIMER else ", ".join(function(name).listens)
-        table.add_row(name, state if process.alive else "[red]ended[/]", str(process.starts), process.url, hears)
+        row(name, state if process.alive else "[red]ended[/]", str(process.starts), process.url, hears)
     return table
 
 

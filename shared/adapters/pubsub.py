@@ -73,7 +73,7 @@ class PubSub:
         emulator: str | None = None,
         attempts_max: int = 10,
         ack_deadline_s: int = 60,
-        backoff_s: int = 1,
+        backoff_s: int | None = 1,
         backoff_max_s: int = 60,
         call_s: float = CALL_S,
     ) -> None:
@@ -82,7 +82,8 @@ class PubSub:
         self._project = project
         self._attempts_max = attempts_max
         self._ack_deadline_s = ack_deadline_s
-        self._retry_policy = {"minimum_backoff": {"seconds": backoff_s}, "maximum_backoff": {"seconds": backoff_max_s}}
+        pauses = {"minimum_backoff": {"seconds": backoff_s}, "maximum_backoff": {"seconds": backoff_max_s}}
+        self._again = {} if backoff_s is None else {"retry_policy": pauses}  # without one: at once
         self._retry = FullJitter(passes=PASSES, first_s=0.1, most_s=2.0, total_s=call_s)
         self._channel = connect(emulator)
         pulling = SubscriberGrpcTransport(channel=self._channel)
@@ -210,7 +211,7 @@ class PubSub:
             "push_config": push,
             "ack_deadline_seconds": ack_deadline_s,
             "expiration_policy": {},  # empty: never; without it, a quiet summer deletes the subscription
-            "retry_policy": self._retry_policy,
+            **self._again,
             "dead_letter_policy": {
                 "dead_letter_topic": self._topic(dead),
                 "max_delivery_attempts": self._attempts_max,

@@ -75,5 +75,6 @@ def test_every_declared_pipeline_is_sound(name: str) -> None:
 def test_sql_says_what_it_is_for_and_takes_values_as_parameters(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.startswith("--")
+    assert not [line for line in text.splitlines() if "@" in line.partition("--")[2]], "the emulator binds it there too"
     assert "{" not in text
     assert "%s" not in text
