@@ -185,7 +185,7 @@ def last_lines(output: IO[bytes]) -> str:
 
 def on_leash(command: Sequence[str]) -> list[str]:
     """The command, run by a process that first asks the kernel for the leash; a fork with threads could not."""
-    return [sys.executable, "-m", "orchestration.emulators", "leash", str(os.getpid()), *command]
+    return [sys.executable, "-P", "-m", "orchestration.emulators", "leash", str(os.getpid()), *command]
 
 
 def become(parent: int, command: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from shared.config.settings import Settings
 from shared.core.messages import read_completion, read_nudge
 from shared.deployed import endpoint
 from shared.endpoint import Endpoint
-from shared.service import Service
+from shared.service import Refusal, Service
 
 
 def gate(name: str) -> Endpoint:
@@ -23,6 +23,26 @@ def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> 
     service = Service(
         home.ports, PIPELINES, logs.decision_line, starts_missing_runs=settings.starts_missing_runs, guard=edge.apart
     )
-    heard: edge.Handler = lambda body: service.on_completion(read_completion(body))  # noqa: E731 - one of two alike
-    nudged: edge.Handler = lambda body: service.on_nudge(read_nudge(body))  # noqa: E731
-    return {topic: nudged if topic == NUDGE_TOPIC else heard for topic in spec.listens}
+
+    def nudged(body: bytes) -> Refusal | None:
+        return service.on_nudge(read_nudge(body))
+
+    return {topic: nudged if topic == NUDGE_TOPIC else heard_on(topic, service) for topic in spec.listens}
+
+
+def heard_on(topic: str, service: Service) -> edge.Handler:
+    """Completions of the phases that report on this topic: who may publish there may report nobody else."""
+    phases = {
+        (spec.name, phase.name)
+        for spec in PIPELINES.values()
+        for phase in spec.phases
+        if phase.completion_topic == topic
+    }
+
+    def heard(body: bytes) -> Refusal | None:
+        completion = read_completion(body)
+        if (completion.run.pipeline, completion.phase) not in phases:
+            return Refusal(f"{completion.run.pipeline}/{completion.phase} does not report on {topic}")
+        return service.on_completion(completion)
+
+    return heard

@@ -26,6 +26,7 @@ from shared.core.model import Act, Completion, LedgerEntry, PipelineSpec, RunKey
 from shared.core.plan import planned
 from shared.core.status import RunStatus, summarise
 from shared.ports import Feed, StateStore
+from shared.push import subscription_of
 from shared.service import Refusal, Service
 from shared.wiring import Home, LocalHome
 
@@ -213,7 +214,7 @@ def listening() -> tuple[Listening, ...]:
     """Every deployed function's subscriptions, heard in this process."""
     kinds = {FunctionKind.GATE: "completions", FunctionKind.SERVICE: "starts"}
     return tuple(
-        Listening(f"{function.name}--{topic}", topic, SPECIAL.get(topic, kinds[function.kind]))
+        Listening(subscription_of(function.name, topic), topic, SPECIAL.get(topic, kinds[function.kind]))
         for function in FUNCTIONS
         for topic in function.listens
         if function.kind is FunctionKind.GATE or topic != NUDGE_TOPIC  # batches are swept beside the runs

@@ -6,15 +6,16 @@ Cloud Run would; its messages come again by themselves. The file `stack.json` in
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -36,11 +37,13 @@ from shared.ports import Health, HealthProbe
 from shared.push import subscription_of
 
 STACK_FILE = "stack.json"
+LOCK_FILE = "stack.lock"
 TIMER = "scheduler"
 READY_S = 90.0  # fourteen functions start on two cores in twelve
 LOOK_S = 0.2
 PROBE_S = 6.0  # a little more than a function itself waits for what it depends on
 STOP_S = 5.0
+LOCK_S = 1.0  # who asks whether a stack runs holds its lock for a moment
 RESTART_S = 1.0  # after a death; one that dies at once must not take the machine
 
 SERVE = "import sys; sys.path[:0] = sys.argv[1:3]; del sys.argv[1:3]; from functions_framework._cli import _cli; _cli()"
@@ -111,6 +114,9 @@ class Wanted:
     prefix: str = ""  # of datasets
     hosts: Mapping[str, str] = field(default_factory=dict)
     """Emulators that run already, by their variables, beside and before those that the environment names."""
+    is_shared: bool = False  # whether other commands may use it
+    prepare: Callable[[Stack], None] = field(default=lambda _: None)
+    """Done once all functions are ready, and before anything may begin."""
     through: Callable[[str, str], str] = field(default=lambda _name, url: url)
     """From a function and its address to where messages for it are pushed: what stands in between may disturb them."""
 
@@ -130,11 +136,15 @@ class Stack:
     def __enter__(self) -> Stack:
         with self._opened as unless_ready:
             (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+            unless_ready.enter_context(alone_in(self.folder))
             self.start_emulators()
             self.start_functions()
             self.subscribe()
             self.wait_until_ready()
-            self._tell()
+            self.wanted.prepare(self)
+            self.start_timer()
+            if self.wanted.is_shared:
+                self._tell()
             self._opened = unless_ready.pop_all()
         return self
 
@@ -182,7 +192,11 @@ class Stack:
             port = emulators.free_port()
             folder = stage(spec.name, self.folder / "stage").folder
             self._run(spec.name, serve_command(spec.name, folder, port), environment, f"http://127.0.0.1:{port}")
-        self._run(TIMER, [sys.executable, "-m", "orchestration.timer"], environment)
+
+    def start_timer(self) -> None:
+        """Last: from now on runs may begin."""
+        environment = {**process_environment(), **self.environment}
+        self._run(TIMER, [sys.executable, "-P", "-m", "orchestration.timer"], environment)
 
     def _run(self, name: str, command: list[str], environment: Mapping[str, str], url: str = "") -> None:
         log = self.folder / "logs" / f"{name}.log"
@@ -209,7 +223,7 @@ class Stack:
 
     def wait_until_ready(self) -> None:
         """Raises StackFailed for what has ended, or is not ready in time."""
-        until, probe = monotonic() + READY_S, wiring.health_probe()
+        until, probe = monotonic() + READY_S, wiring.health_probe(self.settings)
         ahead = {name: process for name, process in self.processes.items() if process.url}
         while ahead:
             for name, process in list(ahead.items()):
@@ -248,7 +262,9 @@ class Stack:
         file = self.folder / STACK_FILE
         urls = {name: process.url for name, process in self.processes.items()}
         told = {"pid": os.getpid(), "data": self.wanted.data, "environment": self.environment, "urls": urls}
-        file.write_text(json.dumps(told, indent=1), encoding="utf-8")
+        aside = file.with_suffix(".tmp")
+        aside.write_text(json.dumps(told, indent=1), encoding="utf-8")
+        aside.replace(file)
         self._opened.callback(file.unlink, missing_ok=True)
 
 
@@ -264,12 +280,37 @@ def serve_command(name: str, folder: Path, port: int) -> list[str]:
 
 def running_stack(home: Path) -> dict[str, str]:
     """The environment of the stack that runs in this home, as its processes have it; empty where none runs."""
+    folder = emulator_home(home)
     try:
-        told = json.loads((emulator_home(home) / STACK_FILE).read_text(encoding="utf-8"))
-        os.kill(int(told["pid"]), 0)
-        return {str(name): str(value) for name, value in told["environment"].items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        with (folder / LOCK_FILE).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:  # held by the process that runs it, and let go by the kernel, however that ends
+        try:
+            told = json.loads((folder / STACK_FILE).read_text(encoding="utf-8"))
+            return {str(name): str(value) for name, value in told["environment"].items()}
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):  # it is only starting
+            return {}
+    except OSError:
         return {}
+    return {}
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """The folder's stack is this process's. Raises StackFailed where another has it."""
+    with (folder / LOCK_FILE).open("ab") as lock:
+        until = monotonic() + LOCK_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if monotonic() > until:
+                    taken = f"{folder}: another command runs a stack here; stop it, or use another --home"
+                    raise StackFailed(taken) from None
+            sleep(LOOK_S)
+        (folder / STACK_FILE).unlink(missing_ok=True)  # of one that was killed
+        yield
 
 
 def last_lines(log: Path) -> str:

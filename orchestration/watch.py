@@ -33,11 +33,11 @@ class Watcher:
 
     def run_until(self, stop: Callable[[], bool]) -> None:
         """Nothing is done here but looking; what dies meanwhile, `tick` may see to."""
-        self._look()
+        self.look()
         while not stop():
             sleep(LOOK_S)
             self._tick()
-            self._look()
+            self.look()
 
     @property
     def running(self) -> list[Start]:
@@ -52,7 +52,8 @@ class Watcher:
     def close(self) -> None:
         """There is nothing to close: the work goes on without it."""
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """At every run, once."""
         now = self._ports.clock.now()
         for run in list(self._runs):
             plan = self._ports.states.plan(run)

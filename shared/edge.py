@@ -18,6 +18,7 @@ from shared import logs
 from shared.core.codec import Malformed
 from shared.core.messages import TEXT_MAX, run_of
 from shared.core.model import Completion, Start, Status
+from shared.core.timeouts import WORK_S_MAX
 from shared.ports import QUARANTINE_BODY_MAX, Delivery, Ports, Quarantined
 from shared.service import Refusal
 
@@ -80,18 +81,20 @@ def perform(start: Start, work: Callable[[Start], Completion]) -> Completion:
 
 
 def perform_in_time(start: Start, work: Callable[[Start], Completion]) -> Completion:
-    """As perform, and out of its time the start is reported as failed: a request must end before it is cut off.
+    """As perform, and out of its time, at most WORK_S_MAX, the start is reported as failed: a push answered too late
+    would come again.
 
     Work that is given up may go on; what it still writes carries an older fence than the next attempt's.
     """
     given: SimpleQueue[Completion] = SimpleQueue()
     context = copy_context()  # its log lines and spans are about the same message
     Thread(target=lambda: given.put(context.run(perform, start, work)), name=start.id, daemon=True).start()
+    within_s = min(start.timeout_s, WORK_S_MAX)
     try:
-        return given.get(timeout=start.timeout_s)
+        return given.get(timeout=within_s)
     except Empty:
-        log.warning("%s timed out after %d s", start.id, start.timeout_s)
-        return failure(start, f"timed out after {start.timeout_s} s", start.timeout_s)
+        log.warning("%s timed out after %d s", start.id, within_s)
+        return failure(start, f"timed out after {within_s} s", within_s)
 
 
 def attempt(work: Callable[[], T]) -> T | str:
@@ -123,6 +126,5 @@ def failure(start: Start, reason: str, duration_s: float) -> Completion:
 
 
 def describe(error: BaseException) -> str:
-    """Class and first line, bounded: an error text may quote what it choked on."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else 'no message'}"[:300]
+    """Class and first line, bounded and printable: an error text may quote what it choked on."""
+    return logs.describe(error)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.config.functions import NUDGE_TOPIC, FunctionSpec
-from shared.config.settings import Cloud, Settings
+from shared.config.settings import Cloud, Settings, Target
 from shared.core.messages import Message
 from shared.core.model import RunKey, ScheduleSpec
 from shared.ports import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 STATE_FILE = "state.sqlite"
 WAREHOUSE_FILE = "warehouse.duckdb"
 EXPORTS = "exports"
+ATTEMPTS_MAX = 30  # of a message on Pub/Sub: with pauses of up to a minute, an outage of 25 minutes buries nothing
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class CloudHome:
     clock: Clock
     path: Path  # of this machine's own files
     trace: Tracer
+    data: str  # that its functions read, as far as this process knows
 
     @cached_property
     def ports(self) -> Ports:
@@ -110,7 +112,7 @@ class CloudHome:
 
         if self.cloud.pubsub_host:  # it loses messages under a retry policy (decision 0007), and tries each second else
             return PubSub(self.cloud.project, emulator=self.cloud.pubsub_host, backoff_s=None, attempts_max=100)
-        return PubSub(self.cloud.project)
+        return PubSub(self.cloud.project, attempts_max=ATTEMPTS_MAX)
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -145,7 +147,7 @@ def open_cloud(settings: Settings, *, service: str = "tipoff") -> CloudHome:
         from shared.adapters.tracing import open_tracer
 
         trace = open_tracer(settings.traces, service=service, commit=settings.commit)
-    return CloudHome(settings.cloud, SystemClock(), settings.home, trace)
+    return CloudHome(settings.cloud, SystemClock(), settings.home, trace, settings.data)
 
 
 class NoCloud(ValueError):
@@ -294,11 +296,16 @@ def http() -> Http:
     return Http()
 
 
-def health_probe() -> HealthProbe:
-    """It keeps its connections, until the process ends: one for a process."""
+def health_probe(settings: Settings) -> HealthProbe:
+    """It keeps its connections, until the process ends: one for a process. On Google Cloud it says who asks."""
     from shared.adapters.health import HttpHealthProbe
 
-    return HttpHealthProbe(http())
+    if settings.target is not Target.GCP:
+        return HttpHealthProbe(http())
+    from shared.adapters.http import Http
+    from shared.adapters.identity import IdentityTokens, fetch_token
+
+    return HttpHealthProbe(Http(token_for=IdentityTokens(fetch=fetch_token)))
 
 
 def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterator[datetime]:

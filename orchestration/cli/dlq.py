@@ -22,6 +22,7 @@ from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import home_option, run_command, screen, settings_of, where, working_home
 from shared import wiring
+from shared.config.functions import FUNCTIONS
 from shared.config.settings import Settings, Target
 from shared.core.messages import Message, run_of
 from shared.ports import Bus, Delivery, Quarantined, StateStore
@@ -34,6 +35,8 @@ BODY_SHOWN = 4_096  # bytes
 ATTRIBUTES_SHOWN, ATTRIBUTE_SHOWN = 20, 200  # how many, and characters of each
 
 HELD = "somebody else holds it just now, or has dealt with it; look again with `tipoff dlq list`"
+HEARD = frozenset(topic for function in FUNCTIONS for topic in function.listens)
+"""Where a message may be sent again: a quarantined one names its topic itself."""
 GONE = "its topic or subscription is gone; deploy that again, or purge it"
 
 
@@ -73,7 +76,9 @@ class Letter:
                 f"of its body no more than the first {len(self.body):,} bytes{size} were kept; have it sent again (a "
                 "run orders again what nobody reported), then purge this one"
             )
-        return "" if self.topic else GONE
+        if not self.topic:
+            return GONE
+        return "" if self.topic in HEARD else "no function hears its topic; purge it"
 
     def to_json(self, *, with_body: bool = False) -> dict[str, object]:
         told: dict[str, object] = {

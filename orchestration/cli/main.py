@@ -21,7 +21,7 @@ OK, NOT_PUBLISHED, USAGE = 0, 1, 2
 GENERATION_MAX = 9_999  # four digits of the fence
 DAYS_MAX = 100_000  # some hours
 PARALLEL_MAX = 16  # they share one warehouse: more only wait for each other
-LETTERS_MAX = 2_000  # that `dlq list` shows: all that it looks at
+LETTERS_MAX = 2_000  # dead and quarantined; that `dlq list` shows: all that it looks at
 REASON_MAX = 500  # characters; it stands in a line of every command that shows the run
 
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     try:
         command = import_module(f"orchestration.cli.{arguments.module}")
-        logging.basicConfig(level=read_settings().log_level, format="%(levelname)s %(name)s: %(message)s")
+        local = read_settings(first={"TIPOFF_TARGET": "local"})  # whatever the target, which the command reads
+        logging.basicConfig(level=local.log_level, format="%(levelname)s %(name)s: %(message)s")
         return int(command.run(arguments))
     except KeyboardInterrupt:
         print("interrupted; nothing is lost, the same command goes on from here", file=sys.stderr)  # noqa: T201

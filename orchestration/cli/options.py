@@ -21,7 +21,7 @@ from shared.config.settings import Settings, Target, asked_home, asked_target, r
 from shared.core.model import ModeSpec, PipelineSpec, RunKey
 from shared.core.status import RunStatus
 from shared.ports import Feed, StateStore
-from shared.wiring import Home, ReadHome
+from shared.wiring import CloudHome, Home, ReadHome
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -29,7 +29,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     the home are found without being named."""
     first = said(arguments)
     if asked_target(first) == Target.EMULATORS:
-        return read_settings(first=first, otherwise=running_stack(asked_home(first)))
+        return read_settings(first={**running_stack(asked_home(first)), **first})
     return read_settings(first=first)
 
 
@@ -152,6 +152,11 @@ def check_source(home: Home, spec: PipelineSpec, feed: Feed, console: Console) -
     plan = home.ports.states.plan(runs[-1]) if runs else None
     before = plan.labels.get("folder", "") if plan else ""
     coverage = feed.coverage()
+    if isinstance(home, CloudHome) and home.data not in ("", coverage.folder):
+        raise UsageError(
+            f"--data {coverage.folder}: the functions of {home.cloud.project} read {home.data} (TIPOFF_DATA); a run "
+            "would be labelled with one and made of the other"
+        )
     if plan is None or not before or before == coverage.folder:
         return
     if (plan.labels.get("synthetic") == "yes") != coverage.synthetic:

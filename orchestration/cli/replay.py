@@ -18,6 +18,7 @@ from orchestration.cli.options import (
     run_key_of,
     settings_of,
     spec_of,
+    where,
     working_home,
 )
 from orchestration.cli.run import drive, report
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         key = runs.replay(original, arguments.from_phase, act)
         if isinstance(key, Refusal):
             raise UsageError(key.reason)
-        console.print(f"[bold]{key}[/] replays {original}, home {settings.home}", soft_wrap=True)
+        console.print(f"[bold]{key}[/] replays {original}, {where(settings)}", soft_wrap=True)
         status = drive(runs, key, console, patience_s=arguments.patience)
     if arguments.json:
         show.print_json({"runs": [status.to_json()]})

@@ -6,20 +6,23 @@ import argparse
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from shlex import quote
+from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from data_processors.nba.runner import Work, bootstrap, create_tables, history_before
 from data_processors.nba.sample_season import write_sample_season
 from orchestration.cli import show
 from orchestration.cli.main import OK, UsageError
-from orchestration.cli.options import local_settings, spec_of
+from orchestration.cli.options import home_option, local_settings, spec_of
 from orchestration.runs import status_of
 from orchestration.stack import TIMER, Say, Stack, Wanted, running_stack
 from shared import wiring
@@ -51,26 +54,35 @@ def run(arguments: argparse.Namespace) -> int:
     feed = wiring.open_feed(folder)
     begins = by_itself(feed, spec)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(OK))
-    wanted = Wanted(
-        home=settings.home, data=str(folder.resolve()), commit=settings.commit, calendar=begins, traces=settings.traces
-    )
     try:
         with ExitStack() as opened:
             with saying(console) as say:
+
+                def prepare(stack: Stack) -> None:
+                    with closing(wiring.open_cloud(stack.settings)) as home:
+                        say("making the tables")
+                        create_tables(home.warehouse)
+                        if begins:
+                            load_history(home, feed, spec, settings.commit, say)
+
+                wanted = Wanted(
+                    home=settings.home,
+                    data=str(folder.resolve()),
+                    commit=settings.commit,
+                    calendar=begins,
+                    traces=settings.traces,
+                    is_shared=True,
+                    prepare=prepare,
+                )
                 stack = opened.enter_context(Stack(wanted, say))
-                home = wiring.open_cloud(stack.settings)
-                opened.callback(home.close)
-                say("making the tables")
-                create_tables(home.warehouse)
-                if begins:
-                    load_history(home, feed, spec, settings.commit, say)
+            home = opened.enter_context(closing(wiring.open_cloud(stack.settings)))
             told(console, stack, feed, spec, begins=begins)
             if arguments.json:
                 show.print_json(to_json(stack))
                 sys.stdout.flush()
             look_on(console, stack, home, spec)
     except KeyboardInterrupt:
-        console.print("Stopped; exports and logs stay in", str(emulator_home(settings.home)), soft_wrap=True)
+        console.print(f"Stopped; exports and logs stay in {escape(str(emulator_home(settings.home)))}.", soft_wrap=True)
     return OK
 
 
@@ -79,8 +91,12 @@ def synthetic_season(settings: Settings, spec: PipelineSpec) -> Path:
     today = game_day(show.utc_now(), spec.zone)
     folder = emulator_home(settings.home) / f"sample_season_{today}"
     if not folder.exists():
-        folder.mkdir(parents=True)
-        write_sample_season(folder, seed=7, days=SEASON_DAYS, first=today - SEASON_BEFORE * DAY)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent) as beside:  # whole, or not there
+            season = Path(beside) / folder.name
+            season.mkdir()
+            write_sample_season(season, seed=7, days=SEASON_DAYS, first=today - SEASON_BEFORE * DAY)
+            season.rename(folder)
     return folder
 
 
@@ -105,16 +121,15 @@ def told(console: Console, stack: Stack, feed: Feed, spec: PipelineSpec, *, begi
     if begins:
         console.print("Runs begin by themselves, as the schedules and the calendar say.")
     else:
-        example = f"tipoff run {spec.name} --date {coverage.last} --mode overnight --data {stack.wanted.data}"
-        console.print(
-            f"The data do not cover today, so a run begins when you ask: `{example} --target emulators`", soft_wrap=True
-        )
-    console.print(f"Logs: {stack.folder / 'logs'}. Ctrl-C stops everything.", soft_wrap=True)
+        example = f"tipoff run {spec.name} --date {coverage.last} --mode overnight --data {quote(stack.wanted.data)}"
+        example += home_option(stack.settings)
+        console.print(f"The data do not cover today, so a run begins when you ask: `{escape(example)}`", soft_wrap=True)
+    console.print(f"Logs: {escape(str(stack.folder / 'logs'))}. Ctrl-C stops everything.", soft_wrap=True)
 
 
 def look_on(console: Console, stack: Stack, home: wiring.CloudHome, spec: PipelineSpec) -> None:
     """Start again what dies, and show how all of it is: a table on a terminal, a line for each change elsewhere."""
-    probe, asked_at, health, before = wiring.health_probe(), 0.0, dict[str, Health](), dict[str, str]()
+    probe, asked_at, health, before = wiring.health_probe(stack.settings), 0.0, dict[str, Health](), dict[str, str]()
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     with ExitStack() as opened:
         if live:
@@ -130,7 +145,7 @@ def look_on(console: Console, stack: Stack, home: wiring.CloudHome, spec: Pipeli
                 live.update(Group(parts, runs_table(statuses)), refresh=True)
             else:
                 for line in changes(health, statuses, before):
-                    console.print(f"{show.utc_now():%H:%M:%S} {line}", soft_wrap=True)
+                    console.print(f"{show.utc_now():%H:%M:%S} {escape(line)}", soft_wrap=True)
             sleep(LOOK_S)
 
 
@@ -165,7 +180,7 @@ def parts_table(stack: Stack, health: Mapping[str, Health], *, wide: bool) -> Ta
         row(f"{emulator.kind} emulator", "running", "1", emulator.host, "")
     for name, process in stack.processes.items():
         answer = health.get(name)
-        state = "running" if answer is None else "ready" if answer.ready else f"[red]{answer.why}[/]"
+        state = "running" if answer is None else "ready" if answer.ready else f"[red]{escape(answer.why)}[/]"
         hears = "" if name == TIMER else ", ".join(function(name).listens)
         row(name, state if process.alive else "[red]ended[/]", str(process.starts), process.url, hears)
     return table
@@ -176,7 +191,7 @@ def runs_table(statuses: list[RunStatus]) -> Table:
     for column in ("run", "state", "whole", "why, and what next") if statuses else ():
         table.add_column(column)
     for status in statuses:
-        table.add_row(str(status.run), str(status.state), f"{status.completeness:.0%}", status.reason)
+        table.add_row(str(status.run), str(status.state), f"{status.completeness:.0%}", escape(status.reason))
     return table
 
 
@@ -196,7 +211,7 @@ def saying(console: Console) -> Iterator[Say]:
         def say(text: str) -> None:
             if text != last[0]:
                 last[0] = text
-                console.print(text, soft_wrap=True)
+                console.print(escape(text), soft_wrap=True)
 
         yield say
         return

@@ -8,6 +8,7 @@ Port, what deploy asks, and the forms of a message share the service's limits an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -46,6 +47,8 @@ CHANNEL = (
 DEAD = "-dead"
 """Ends the names of the topic that takes a subscription's dead letters, and of the one subscription that keeps them."""
 DEAD_LABELS = {"holds": "dead-letters"}
+EMPTY_S = 2.0  # for so long an empty answer about dead letters is not believed; the emulator's is
+PEEKERS = 16  # subscriptions that are looked at beside each other
 PEEK_MAX = 1_000  # dead letters of one subscription that are looked at
 LOOKS_MAX = 20  # for one that must be there; each that brings nothing takes some milliseconds
 TAKEN_S = 60  # dead letters that are being published again are held so long; their subscription's own 10 s are few
@@ -58,6 +61,10 @@ UNKNOWN_NEXT = datetime.min.replace(tzinfo=timezone.utc)
 
 class PubSubError(OSError):
     """Pub/Sub did not do it: names the verb, what it was about, and the remedy. The same call may be made again."""
+
+
+class NothingCame(Exception):
+    """A pull for dead letters was answered at once, and empty: the service may say so although some wait."""
 
 
 class PubSub:
@@ -85,6 +92,8 @@ class PubSub:
         pauses = {"minimum_backoff": {"seconds": backoff_s}, "maximum_backoff": {"seconds": backoff_max_s}}
         self._again = {} if backoff_s is None else {"retry_policy": pauses}  # without one: at once
         self._retry = FullJitter(passes=PASSES, first_s=0.1, most_s=2.0, total_s=call_s)
+        empty_s = EMPTY_S if emulator is None else 0.0
+        self._believe = FullJitter(passes=is_one_of(NothingCame), first_s=0.2, most_s=0.5, total_s=empty_s)
         self._channel = connect(emulator)
         pulling = SubscriberGrpcTransport(channel=self._channel)
         self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
@@ -167,7 +176,9 @@ class PubSub:
     def dead_letters(self, limit: int) -> list[tuple[Delivery, str]]:
         """Taken and handed back, up to PEEK_MAX of each subscription; who looks at the same time may see fewer."""
         topic_of = self._graves()
-        found = [(letter, name) for name in topic_of for letter in self._peek(name)]
+        with ThreadPoolExecutor(max_workers=PEEKERS) as pool:
+            looked = zip(topic_of, pool.map(self._peek, topic_of), strict=True)
+            found = [(letter, name) for name, dead in looked for letter in dead]
         found.sort(key=lambda letter: letter[0].message.publish_time, reverse=True)
         return [read_dead_letter(each, subscription=name, topic=topic_of[name]) for each, name in found[:limit]]
 
@@ -237,6 +248,20 @@ class PubSub:
         response = self._call(f"pull from {subscription}", lambda request, **call: pull(request, **call), request)
         return list(response.received_messages)
 
+    def _receive_dead(self, subscription: str, limit: int) -> list[types.ReceivedMessage]:
+        """As _receive, for those that nobody else may be asked for: an empty answer is asked again for a while."""
+
+        def look() -> list[types.ReceivedMessage]:
+            received = self._receive(subscription, limit)
+            if not received:
+                raise NothingCame
+            return received
+
+        try:
+            return self._believe(look)()
+        except NothingCame:
+            return []
+
     def _hold(self, subscription: str, receipts: Sequence[str], lease_s: int) -> None:
         """From now on; 0 hands them back, to come again after the subscription's backoff."""
         for some in portions(receipts, RECEIPTS_MAX):
@@ -250,7 +275,7 @@ class PubSub:
     def _peek(self, subscription: str) -> list[types.ReceivedMessage]:
         seen: list[types.ReceivedMessage] = []
         try:
-            while len(seen) < PEEK_MAX and (more := self._receive(subscription, PEEK_MAX - len(seen))):
+            while len(seen) < PEEK_MAX and (more := self._receive_dead(subscription, PEEK_MAX - len(seen))):
                 seen += more
         finally:
             self._hold(subscription, [each.ack_id for each in seen], 0)
@@ -297,7 +322,7 @@ class PubSub:
         """
         missing = set(wanted)
         for _ in range(LOOKS_MAX):
-            while missing and (more := self._receive(name, PEEK_MAX)):
+            while missing and (more := self._receive_dead(name, PEEK_MAX)):
                 seen += more
                 self._hold(name, [each.ack_id for each in more], TAKEN_S)
                 missing -= {id_of(each, name) for each in more}
@@ -405,15 +430,15 @@ def read_dead_letter(received: types.ReceivedMessage, *, subscription: str, topi
     """
     message = received.message
     source = {key.removeprefix(SOURCE): value for key, value in message.attributes.items() if key.startswith(SOURCE)}
-    published_at = source.get("TopicPublishTime")
+    tried = source.get("DeliveryCount", "")
     delivery = Delivery(
         id=id_of(received, subscription),
         topic=topic,
         subscription=subscription.removesuffix(DEAD),
         data=message.data,
         attributes={key: value for key, value in message.attributes.items() if not key.startswith(SOURCE)},
-        attempt=int(source.get("DeliveryCount", "1")),
-        published_at=datetime.fromisoformat(published_at) if published_at else at(message.publish_time),
+        attempt=int(tried) if tried.isascii() and tried.isdecimal() and len(tried) < 6 else 1,
+        published_at=instant(source.get("TopicPublishTime", "")) or at(message.publish_time),
     )
     return delivery, source.get("Error", UNTOLD)
 
@@ -421,6 +446,15 @@ def read_dead_letter(received: types.ReceivedMessage, *, subscription: str, topi
 def attribute(text: str) -> str:
     """Cut to what an attribute holds; what is not Unicode in it (a file name, say) must not raise here."""
     return text.encode(errors="backslashreplace")[:ATTRIBUTE_BYTES_MAX].decode(errors="ignore")
+
+
+def instant(text: str) -> datetime | None:
+    """Aware UTC; None for what is no time, or has no zone."""
+    try:
+        read = datetime.fromisoformat(text)
+        return read.astimezone(timezone.utc) if read.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def at(moment: Any) -> datetime:

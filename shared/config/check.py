@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from shared.config.functions import FunctionKind, FunctionSpec
+from shared.config.functions import PREDICTION_START_TOPIC, FunctionKind, FunctionSpec
 from shared.core.calendar import DATE_WORDS
 from shared.core.model import END, NAME, ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec, RunAfter
+from shared.core.timeouts import WORK_S_MAX
 
 FUNCTIONS_FILE = "shared/config/functions.py"
 READINGS: tuple[str, ...] = ()  # those that a phase may name; a gate that asks for one without a reader never opens
@@ -29,7 +30,7 @@ WEIGHT_MAX = 100.0  # beyond it one processor alone decides every quorum
 FENCE_RANK_MAX = 99  # two digits of the fence
 DAYS_MAX = 7  # a run further from its date than a week is a backfill
 PHASE_S_MAX = 14_400  # timeouts.CAP: the longest one phase may hold up the rest
-TIMEOUT_S_MAX = 3_600  # Cloud Run ends a request after an hour
+BATCH_S_MAX = 3_600  # no request lasts as long as a batch: it is many
 ATTEMPTS_MAX = 20  # further failures tell nothing new
 LOOKS_MAX = 500  # at five minutes each, more than a day
 
@@ -195,7 +196,8 @@ def _phase(spec: PipelineSpec, phase: PhaseSpec) -> Iterator[Fault]:
     for reading in phase.readings:
         yield from _unknown(f"{key}.readings", reading, "a reading", READINGS)
     for processor in phase.processors:
-        yield from _amounts(_key(phase, processor), processor)
+        fans_out = phase.start_topic == PREDICTION_START_TOPIC
+        yield from _amounts(_key(phase, processor), processor, BATCH_S_MAX if fans_out else WORK_S_MAX)
         yield from _classes(spec, _key(phase, processor), processor)
         yield from _edges(spec, phase, processor)
     yield from _cycle(phase)
@@ -206,11 +208,11 @@ def _unknown(key: str, name: str, what: str, known: Sequence[str]) -> Iterator[F
         yield key, name, f"is not {what}", f"use one of: {', '.join(known) or 'none is known yet'}"
 
 
-def _amounts(key: str, processor: ProcessorSpec) -> Iterator[Fault]:
+def _amounts(key: str, processor: ProcessorSpec, timeout_s_max: int) -> Iterator[Fault]:
     if not 0 < processor.weight <= WEIGHT_MAX:
         yield f"{key}.weight", processor.weight, "is out of range", f"use more than 0, at most {WEIGHT_MAX:g}"
     for field, amount, low, high in (
-        ("timeout_s", processor.timeout_s, 1, TIMEOUT_S_MAX),
+        ("timeout_s", processor.timeout_s, 1, timeout_s_max),
         ("grace_s", processor.grace_s, 0, PHASE_S_MAX),
         ("attempts_max", processor.attempts_max, 1, ATTEMPTS_MAX),
         ("looks_max", processor.looks_max, 1, LOOKS_MAX),

@@ -79,7 +79,7 @@ SCRAPE = PhaseSpec(
             needs=("schedule",),  # which games to fetch
             weight=CRITICAL,
             unit="games",
-            timeout_s=600,  # one request per game, at most 15, at the source's pace
+            timeout_s=570,  # one request per game, at most 15, at the source's pace
             grace_s=1_800,  # a game that ended late is final within half an hour
             late_days=CORRECTIONS_DAYS,
         ),
@@ -172,7 +172,7 @@ ANALYTICS = PhaseSpec(
     ),
 )
 
-PRECOMPUTE_TIMEOUT_S = 600  # a season of history, and a slot to wait for when the warehouse is busy
+PRECOMPUTE_TIMEOUT_S = 570  # a season of history, and a slot to wait for when the warehouse is busy
 PRECOMPUTE_GRACE_S = 900  # the phase's usual time over again
 ZONES = ("team_defense_zone_analysis", "player_shot_zone_analysis")
 PRECOMPUTE = PhaseSpec(

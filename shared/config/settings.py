@@ -13,6 +13,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 COMMIT = re.compile(r"[0-9a-f]{7,64}|unknown")
 PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 PREFIX = re.compile(r"[A-Za-z0-9_]{0,64}")
+COLLECTOR = re.compile(r"https?://[^@\s/]+(/\S*)?")
 LOCATION = re.compile(r"[A-Za-z]+[A-Za-z0-9-]*")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -72,15 +73,13 @@ def read_settings(
     repository: Path = REPOSITORY,
     *,
     first: Mapping[str, str] | None = None,
-    otherwise: Mapping[str, str] | None = None,
     needs: Sequence[str] = (),
 ) -> Settings:
     """Every name read, with its default. Raises SettingsError that names all that is wrong, not the first of it.
 
-    The values of `first` stand over the environment's, those of `otherwise` are for names that it lacks. `needs` must
-    be set, though others do without.
+    The values of `first` stand over the environment's. `needs` must be set, though others do without.
     """
-    environ = {**(otherwise or {}), **environ, **(first or {})}
+    environ = {**environ, **(first or {})}
     problems: list[str] = []
 
     home = environ.get("TIPOFF_HOME", ".tipoff")
@@ -99,9 +98,9 @@ def read_settings(
     if calendar not in ("on", "off"):
         problems.append(f"TIPOFF_CALENDAR={calendar!r}: set on, or off where runs begin only when somebody asks")
     traces = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    if traces and not traces.startswith(("http://", "https://")):
-        problems.append(f"OTEL_EXPORTER_OTLP_ENDPOINT={traces!r} is not a URL; set http(s)://host:port, or unset it")
-    cloud = None if named == Target.LOCAL else _cloud(environ, named, problems)
+    if traces and not COLLECTOR.fullmatch(traces):  # not said: it may hold a password
+        problems.append("OTEL_EXPORTER_OTLP_ENDPOINT is not a URL without user and password; set http(s)://host:port")
+    cloud = _cloud(environ, named, problems) if named in (Target.EMULATORS, Target.GCP) else None
     problems += [f"{name} is not set; this function needs it" for name in needs if not environ.get(name)]
 
     if problems:
@@ -139,8 +138,8 @@ def _cloud(environ: Mapping[str, str], target: str, problems: list[str]) -> Clou
         problems.append(f"TIPOFF_LOCATION={location!r} is not a BigQuery location; set one like US or us-central1")
     home = Path(environ.get("TIPOFF_HOME", ".tipoff"))
     exports = environ.get("TIPOFF_EXPORTS", str(emulator_home(home) / "exports") if emulated else "")
-    if not exports:
-        problems.append("TIPOFF_EXPORTS is not set; set the URL that documents are published below, like gs://bucket")
+    if not emulated and not exports.startswith("gs://"):  # anything else would lie in an instance, and go with it
+        problems.append(f"TIPOFF_EXPORTS={exports!r} is not in a bucket; set where documents go, like gs://bucket/nba")
     return Cloud(
         project=project,
         location=location,

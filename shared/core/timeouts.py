@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 FLOOR = timedelta(minutes=5)  # no retry helps, nobody can react, in less
+WORK_S_MAX = 570
+"""The longest that a processor may work: a push is answered within Pub/Sub's ten minutes, and half of one is for the
+report. Answered later, the start comes again and is done over."""
+
 CAP = timedelta(hours=4)  # the longest that one phase may hold up the rest; also the fallback
 
 

@@ -22,9 +22,17 @@ import pytest
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
-from google.pubsub_v1.types import Subscription
+from google.pubsub_v1.types import PubsubMessage, ReceivedMessage, Subscription
 
-from shared.adapters.pubsub import LEASE_S_MAX, REQUEST_BYTES_MAX, PubSub, PubSubError, connect
+from shared.adapters.pubsub import (
+    LEASE_S_MAX,
+    REQUEST_BYTES_MAX,
+    SOURCE,
+    PubSub,
+    PubSubError,
+    connect,
+    read_dead_letter,
+)
 from shared.adapters.sqlite import Sqlite
 from shared.core.messages import TEXT_MAX, Message
 from shared.ports import Bus, Delivery
@@ -1051,3 +1059,23 @@ def race(racers: int, act: Callable[[int], T]) -> list[T]:
 
     with ThreadPoolExecutor(racers) as pool:
         return list(pool.map(run, range(racers)))
+
+
+ODD = [
+    pytest.param({"DeliveryCount": "x"}, id="a count that is no number"),
+    pytest.param({"DeliveryCount": "-3"}, id="a count below nothing"),
+    pytest.param({"DeliveryCount": "9" * 5_000}, id="a count that no number holds"),
+    pytest.param({"TopicPublishTime": "yesterday"}, id="a time that is none"),
+    pytest.param({"TopicPublishTime": "2024-01-16T06:00:00"}, id="a time without its zone"),
+    pytest.param({"TopicPublishTime": "0001-01-01T00:00:00+23:00"}, id="a time before all times"),
+]
+
+
+@pytest.mark.parametrize("said", ODD)
+def test_a_dead_letter_that_somebody_made_up_is_read_like_any_other(said: dict[str, str]) -> None:
+    """Whoever may publish to a topic of dead letters must not blind those who read them."""
+    message = PubsubMessage(data=b"{}", attributes={f"{SOURCE}{name}": value for name, value in said.items()})
+    message.publish_time = NOW
+    received = ReceivedMessage(ack_id="1", message=message)
+    letter, _ = read_dead_letter(received, subscription="a-dead", topic="t")
+    assert (letter.attempt, letter.published_at) == (1, NOW)

@@ -154,7 +154,7 @@ def story(season: Path, night: date, tmp_path_factory: pytest.TempPathFactory) -
             night,
             lambda _: None,
         )
-        health = stack.health(wiring.health_probe())
+        health = stack.health(wiring.health_probe(stack.settings))
         first = go(stack, cloud, runs[0])
         poison = poisons(runs[0])
         cloud.bus.publish([each.message for each in poison.values()], cloud.clock.now())

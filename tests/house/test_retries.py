@@ -20,6 +20,8 @@ MAY_WAIT = {
     ("orchestration.local", "run_until", "wait"): "for the next message or due time; whoever brings one wakens it",
     ("orchestration.local", "_drain", "wait"): "for jobs that run to end",
     ("orchestration.pool", "close", "sleep"): "for jobs that run to end",
+    ("orchestration.stack", "alone_in", "sleep"): "for who only asks whether a stack runs; flock has no time limit",
+    ("orchestration.stack", "alone_in", "loop"): "the same wait",
     ("orchestration.stack", "end", "wait"): "for processes that were told to end",
     ("orchestration.stack", "wait_until_ready", "sleep"): "a process becomes ready when it does, in its own time",
     ("orchestration.timer", "main", "sleep"): "for the next tick of the clock",

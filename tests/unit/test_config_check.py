@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from shared.adapters.pubsub import LEASE_S_MAX
 from shared.config.check import FUNCTIONS_FILE, Problem, check
 from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, FunctionKind, FunctionSpec
 from shared.config.nba import MODES, NBA
 from shared.config.orchestration_config import PIPELINES, UnknownPipeline, pipeline
 from shared.core.model import PhaseSpec, PipelineSpec, ProcessorSpec
 from shared.core.plan import planned
+from shared.core.timeouts import WORK_S_MAX
 
 FILE = "shared/config/nba.py"
 
@@ -313,15 +315,15 @@ PLANTED = [
         id="weight NaN",
     ),
     pytest.param(
-        with_processor("status", timeout_s=0), f"{STATUS}.timeout_s", "0", "range", "1 to 3600", id="no time to work"
+        with_processor("status", timeout_s=0), f"{STATUS}.timeout_s", "0", "range", "1 to 570", id="no time to work"
     ),
     pytest.param(
-        with_processor("status", timeout_s=3_601),
+        with_processor("status", timeout_s=571),
         f"{STATUS}.timeout_s",
-        "3601",
+        "571",
         "range",
-        "1 to 3600",
-        id="longer than a request may last",
+        "1 to 570",
+        id="longer than a push is waited for",
     ),
     pytest.param(
         with_processor("status", grace_s=-1), f"{STATUS}.grace_s", "-1", "range", "0 to 14400", id="a negative grace"
@@ -624,3 +626,7 @@ def test_a_phase_with_optional_processors_never_opens_on_its_criticals_alone() -
 def test_an_unknown_pipeline_is_named_with_the_known_ones() -> None:
     with pytest.raises(UnknownPipeline, match="pipeline: 'nfl' is not declared in shared/config; use one of: nba"):
         pipeline("nfl")
+
+
+def test_work_ends_before_the_push_that_ordered_it_comes_again() -> None:
+    assert WORK_S_MAX + 30 <= LEASE_S_MAX

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from shared.config.settings import Settings, SettingsError, head_commit, read_settings
+from shared.config.settings import (
+    HOSTS,
+    Cloud,
+    Settings,
+    SettingsError,
+    Target,
+    head_commit,
+    process_environment,
+    read_settings,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -77,3 +86,93 @@ def test_the_commit_is_read_from_gits_own_files(tmp_path: Path, files: dict[str,
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert head_commit(tmp_path) == commit
+
+
+HOSTED = {
+    "TIPOFF_TARGET": "emulators",
+    "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
+    "FIRESTORE_EMULATOR_HOST": "127.0.0.1:2",
+    "BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:3",
+}
+SERVICE = {"TIPOFF_TARGET": "gcp", "GOOGLE_CLOUD_PROJECT": "acme-nba-prod", "TIPOFF_EXPORTS": "gs://acme/nba"}
+
+
+def test_emulators_need_their_hosts_alone(tmp_path: Path) -> None:
+    settings = read_settings({**HOSTED, "TIPOFF_HOME": str(tmp_path)})
+    assert settings.target is Target.EMULATORS
+    assert settings.cloud == Cloud(
+        project="tipoff-local",
+        location="US",
+        dataset_prefix="",
+        exports=str(tmp_path / "emulators" / "exports"),
+        pubsub_host="127.0.0.1:1",
+        firestore_host="127.0.0.1:2",
+        bigquery_host="http://127.0.0.1:3",
+    )
+
+
+def test_google_cloud_needs_a_project_and_a_place_for_documents() -> None:
+    settings = read_settings({**SERVICE, "TIPOFF_DATASET_PREFIX": "dev_", "TIPOFF_LOCATION": "us-central1"})
+    assert settings.target is Target.GCP
+    assert settings.cloud == Cloud(
+        project="acme-nba-prod", location="us-central1", dataset_prefix="dev_", exports="gs://acme/nba"
+    )
+
+
+WRONG_TARGET = [
+    pytest.param({"TIPOFF_TARGET": "aws"}, ["TIPOFF_TARGET='aws' is not a target"], id="another cloud"),
+    pytest.param({"TIPOFF_TARGET": "emulators"}, list(HOSTS), id="emulators, and none named"),
+    pytest.param({"TIPOFF_TARGET": "gcp"}, ["GOOGLE_CLOUD_PROJECT=''", "TIPOFF_EXPORTS=''"], id="gcp alone"),
+    pytest.param(
+        {**SERVICE, "PUBSUB_EMULATOR_HOST": "127.0.0.1:1"},
+        ["PUBSUB_EMULATOR_HOST='127.0.0.1:1' is set"],
+        id="gcp with an emulator, which would swallow its messages",
+    ),
+    pytest.param({**SERVICE, "GOOGLE_CLOUD_PROJECT": "Acme/x"}, ["GOOGLE_CLOUD_PROJECT='Acme/x'"], id="no project id"),
+    pytest.param({**SERVICE, "TIPOFF_DATASET_PREFIX": "a-b"}, ["TIPOFF_DATASET_PREFIX='a-b'"], id="no dataset's name"),
+    pytest.param({**SERVICE, "TIPOFF_LOCATION": "; DROP"}, ["TIPOFF_LOCATION='; DROP'"], id="no location"),
+    pytest.param({"TIPOFF_CALENDAR": "yes"}, ["TIPOFF_CALENDAR='yes'"], id="a calendar that is neither on nor off"),
+    pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, ["OTEL_EXPORTER_OTLP_ENDPOINT is"], id="no URL"),
+    pytest.param(
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://me:s3cret@collector"},
+        ["OTEL_EXPORTER_OTLP_ENDPOINT is not a URL without user and password"],
+        id="a password, which is not repeated",
+    ),
+    *(
+        pytest.param({**SERVICE, "TIPOFF_EXPORTS": place}, [f"TIPOFF_EXPORTS={place!r} is not in a bucket"], id=place)
+        for place in ("exports", "/tmp/exports", "memory://nba", "s3://acme/nba")  # noqa: S108 - never written
+    ),
+]
+
+
+@pytest.mark.parametrize(("environ", "told"), WRONG_TARGET)
+def test_a_target_that_cannot_be_had_is_refused_with_every_name_and_a_remedy(
+    environ: dict[str, str], told: list[str]
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_settings(environ)
+    assert len(raised.value.problems) == len(told)
+    for problem, begins in zip(raised.value.problems, told, strict=True):
+        assert problem.startswith(begins)
+        assert ";" in problem or ":" in problem
+
+
+def test_options_and_a_running_stack_stand_over_the_environment() -> None:
+    """A shell that names a project of the service must not lead a command into it beside a stack's emulators."""
+    settings = read_settings(
+        {"TIPOFF_TARGET": "local", "GOOGLE_CLOUD_PROJECT": "named-in-the-shell"},
+        first={**HOSTED, "GOOGLE_CLOUD_PROJECT": "named-by-the-stack"},
+    )
+    assert settings.cloud is not None
+    assert (settings.target, settings.cloud.project) == (Target.EMULATORS, "named-by-the-stack")
+
+
+def test_what_a_function_needs_must_be_set() -> None:
+    assert read_settings({"TIPOFF_DATA": "/data"}, needs=["TIPOFF_DATA"]).data == "/data"
+    with pytest.raises(SettingsError, match="TIPOFF_DATA is not set; this function needs it"):
+        read_settings({}, needs=["TIPOFF_DATA"])
+
+
+def test_a_process_is_given_no_secret_of_its_starters_environment() -> None:
+    environ = {"PATH": "/bin", "HOME": "/home/me", "SLACK_TOKEN": "s3cret", "PYTHONPATH": "/elsewhere"}
+    assert process_environment(environ) == {"PATH": "/bin", "HOME": "/home/me"}
