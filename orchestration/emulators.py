@@ -110,6 +110,21 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
+def is_open(host: str) -> bool:
+    """Whether something listens at host:port, with or without http:// before it."""
+    name, _, port = host.rpartition("/")[2].rpartition(":")
+    try:
+        with socket.create_connection((name, int(port)), timeout=2):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def check_present(kind: Kind) -> None:
+    """Raises EmulatorAbsent where this machine lacks what the emulator is started from."""
+    command_of(kind, 0, bigquery_venv=BIGQUERY_VENV, path=None)
+
+
 def answers(port: int) -> bool:
     """All three answer a plain GET of / or /healthz on their port once they serve."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)

@@ -71,6 +71,7 @@ class Runs:
         """`tick` is called now and then while the work is done elsewhere."""
         self.home, self.spec, self.feed = home, spec, feed
         self._tick = tick
+        self._since = home.clock.now()  # a replay begins before it is watched
         self.work = Work(warehouse=home.warehouse, feed=feed, objects=home.exports, now=home.clock.now, commit=commit)
         self._tell: Tell = lambda _: None
         told = self._told if isinstance(home, LocalHome) else lambda _: None  # elsewhere the ledger tells of all
@@ -144,7 +145,7 @@ class Runs:
     def _make_runtime(self, running: Sequence[RunKey]) -> Runtime:
         if isinstance(self.home, LocalHome):
             return local_runtime(self.home, self.spec, self._service, self.work)
-        return Watcher(self.home.ports, running, self._told, self._tick)
+        return Watcher(self.home.ports, running, self._told, self._tick, self._since)
 
     def status(self, key: RunKey) -> RunStatus:
         return status_of(self.home.ports.states, key, self.home.clock.now())

@@ -46,9 +46,17 @@ STOP_S = 5.0
 LOCK_S = 1.0  # who asks whether a stack runs holds its lock for a moment
 RESTART_S = 1.0  # after a death; one that dies at once must not take the machine
 
-SERVE = "import sys; sys.path[:0] = sys.argv[1:3]; del sys.argv[1:3]; from functions_framework._cli import _cli; _cli()"
+SERVE = """\
+import ctypes, os, sys
+sys.path[:0] = sys.argv[1:3]
+del sys.argv[1:3]
+prctl = getattr(ctypes.CDLL(None), "prctl", lambda *_: None)
+os.register_at_fork(after_in_child=lambda: prctl(1, 9))
+from functions_framework._cli import _cli
+_cli()
+"""
 """Serves with the folder and the installed packages alone: -I and -S keep this repository, which is installed for those
-who edit it, out of sight."""
+who edit it, out of sight. A worker dies with its server (PR_SET_PDEATHSIG): a busy one would outlive a kill -9."""
 
 Say = Callable[[str], None]
 
@@ -85,6 +93,11 @@ class Process:
     @property
     def alive(self) -> bool:
         return self.running is not None and self.running.poll() is None
+
+    @property
+    def how_it_ended(self) -> str:
+        code = self.running.poll() if self.running else None
+        return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with {code}"
 
     def end(self, how: signal.Signals) -> None:
         """Idempotent; returns when the process and its children are gone, at the latest after STOP_S by force."""
@@ -135,7 +148,12 @@ class Stack:
 
     def __enter__(self) -> Stack:
         with self._opened as unless_ready:
-            (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+            try:
+                (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StackFailed(
+                    f"--home {self.wanted.home}: cannot be made ({error.strerror}); name a folder that you may write to"
+                ) from None
             unless_ready.enter_context(alone_in(self.folder))
             self.start_emulators()
             self.start_functions()
@@ -163,6 +181,12 @@ class Stack:
     def start_emulators(self) -> None:
         """Those that are not wanted elsewhere, nor named by the environment."""
         hosts = {**hosts_given(), **self.wanted.hosts}
+        for variable, host in hosts.items():
+            if not emulators.is_open(host):
+                raise StackFailed(f"{variable}={host} does not answer; unset it, or start `make emulators` again")
+        for kind in emulators.KINDS:
+            if emulators.VARIABLES[kind] not in hosts:
+                emulators.check_present(kind)  # before any of them is started
         for kind in emulators.KINDS:
             variable = emulators.VARIABLES[kind]
             if variable not in hosts:
@@ -200,7 +224,8 @@ class Stack:
 
     def _run(self, name: str, command: list[str], environment: Mapping[str, str], url: str = "") -> None:
         log = self.folder / "logs" / f"{name}.log"
-        log.unlink(missing_ok=True)
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))  # of the last stack: who starts anew at night still wants to read it
         process = Process(name=name, command=command, environment=environment, log=log, url=url)
         self._opened.callback(process.end, signal.SIGTERM)
         process.start()
@@ -243,16 +268,20 @@ class Stack:
             answers = pool.map(lambda url: probe.probe(url, within_s=PROBE_S), urls.values())
             return dict(zip(urls, answers, strict=True))
 
-    def keep_alive(self) -> list[str]:
-        """Start again what has died, and say which; raises StackFailed for an emulator, whose state is gone."""
+    def keep_alive(self) -> dict[str, str]:
+        """Start again what has died, and say what did and how.
+
+        Raises StackFailed for an emulator: what it held is gone.
+        """
         for emulator in self.emulators:
             if emulator.process.poll() is not None:
                 raise StackFailed(f"the {emulator.kind} emulator has ended, and all that it held is gone; start anew")
         dead = [p for p in self.processes.values() if not p.alive and monotonic() - p.started_at > RESTART_S]
+        how = {process.name: process.how_it_ended for process in dead}
         for process in dead:
             process.end(signal.SIGKILL)  # what is left of its children holds the port
             process.start()
-        return [process.name for process in dead]
+        return how
 
     def kill(self, name: str) -> None:
         """As a machine's end would: at once, with all its children."""

@@ -20,13 +20,20 @@ class Watcher:
     """From one thread. Costs two small queries a look and run, and the ledger where a decision has changed."""
 
     def __init__(
-        self, ports: Ports, runs: Sequence[RunKey], tell: Callable[[LedgerEntry], None], tick: Callable[[], object]
+        self,
+        ports: Ports,
+        runs: Sequence[RunKey],
+        tell: Callable[[LedgerEntry], None],
+        tick: Callable[[], object],
+        since: datetime | None = None,
     ) -> None:
+        """Decisions from before `since` (now) are not told."""
         self._ports = ports
         self._runs = runs  # the caller's own list: it adds to it and takes away
         self._tell = tell
         self._tick = tick
-        self._since = self._changed_at = ports.clock.now()
+        self._changed_at = ports.clock.now()
+        self._since = since or self._changed_at
         self._views: dict[RunKey, View] = {}
         self._last: dict[RunKey, LedgerEntry] = {}
         self._told: set[tuple[object, ...]] = set()

@@ -74,10 +74,12 @@ def perform(start: Start, work: Callable[[Start], Completion]) -> Completion:
     """Do the work of a start; whatever it raises becomes a report that it failed, with the reason."""
     began = monotonic()
     try:
-        return work(start)
+        done = work(start)
     except Exception as error:  # noqa: BLE001 - the rim: whatever it is, it is a report
         log.warning("%s failed: %s", start.id, describe(error))
         return failure(start, describe(error), monotonic() - began)
+    log.info("%s is %s: %s rows in %.1f s", start.id, done.status, done.rows, monotonic() - began)
+    return done
 
 
 def perform_in_time(start: Start, work: Callable[[Start], Completion]) -> Completion:

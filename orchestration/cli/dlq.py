@@ -146,7 +146,7 @@ def _quarantined(item: Quarantined) -> Letter:
         kind=Kind.QUARANTINED,
         message=item.id,
         topic=item.topic,
-        subscription="",
+        subscription=item.id.rpartition(":")[0],
         run=item.run,
         attempt=None,
         at=item.at,
@@ -183,7 +183,10 @@ def _named(text: str, settings: Settings, letters: Sequence[Letter]) -> Letter:
     """By the beginning of its id, or by the message's own id as logs have it."""
     long_enough = len(text) >= ID_GIVEN_MIN
     found = [
-        letter for letter in letters if letter.message == text or (long_enough and letter.id.startswith(text.lower()))
+        letter
+        for letter in letters
+        if text in (letter.message, letter.message.rpartition(":")[2])
+        or (long_enough and letter.id.startswith(text.lower()))
     ]
     if len(found) == 1:
         return found[0]

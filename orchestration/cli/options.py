@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import date
 from pathlib import Path
 from shlex import quote
+from signal import SIGUSR1, pthread_kill, signal
+from threading import Event, Thread, main_thread
 
 from rich.console import Console
 from rich.markup import escape
 
 from orchestration.cli import show
 from orchestration.cli.main import UsageError
-from orchestration.stack import Stack, Wanted, running_stack
+from orchestration.stack import Stack, StackFailed, Wanted, running_stack
 from shared import wiring
 from shared.config import orchestration_config
-from shared.config.settings import Settings, Target, asked_home, asked_target, read_settings
+from shared.config.settings import HOSTS, Settings, Target, asked_home, asked_target, hosts_given, read_settings
 from shared.core.model import ModeSpec, PipelineSpec, RunKey
 from shared.core.status import RunStatus
 from shared.ports import Feed, StateStore
 from shared.wiring import CloudHome, Home, ReadHome
+
+LOOK_S = 1.0  # between two looks whether the stack is still there
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -29,7 +33,13 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     the home are found without being named."""
     first = said(arguments)
     if asked_target(first) == Target.EMULATORS:
-        return read_settings(first={**running_stack(asked_home(first)), **first})
+        there = running_stack(asked_home(first))
+        if not there and not hosts_given():
+            raise UsageError(
+                f"--target emulators: no `tipoff up` runs in {asked_home(first)}, and the environment names no "
+                f"emulators ({', '.join(HOSTS)}); start `tipoff up`, or `make emulators` and paste what it prints"
+            )
+        return read_settings(first={**there, **first})
     return read_settings(first=first)
 
 
@@ -66,11 +76,36 @@ def working_home(
         ) as home:
             yield home
         return
-    cloud = wiring.open_cloud(settings)
+    with ExitStack() as opened:
+        if running_stack(settings.home):
+            opened.enter_context(while_it_runs(settings.home))
+        yield opened.enter_context(closing(wiring.open_cloud(settings)))
+
+
+@contextmanager
+def while_it_runs(home: Path) -> Iterator[None]:
+    """Raises StackFailed as soon as the stack in this home is gone: its emulators' clients would try for minutes."""
+    over = Event()
+
+    def gone(*_: object) -> None:
+        raise StackFailed(
+            f"--home {home}: the `tipoff up` that ran there has ended, and the state of its runs with it; start it "
+            "again, then this command"
+        )
+
+    def look_on() -> None:
+        while not over.wait(LOOK_S):
+            if not running_stack(home):
+                over.set()
+                pthread_kill(main_thread().ident or 0, SIGUSR1)  # whatever it waits for, a signal wakes it
+
+    before = signal(SIGUSR1, gone)
+    Thread(target=look_on, name="stack", daemon=True).start()
     try:
-        yield cloud
+        yield
     finally:
-        cloud.close()
+        over.set()
+        signal(SIGUSR1, before)
 
 
 @contextmanager

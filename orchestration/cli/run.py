@@ -100,7 +100,10 @@ def drive(runs: Runs, key: RunKey, console: Console, *, patience_s: float, told:
 
         def watch(running: list[Start]) -> None:
             if spin:
-                spin.update("running " + (", ".join(start.processor for start in running) or "nothing"))
+                spin.update(
+                    "running "
+                    + (", ".join(start.processor for start in running) or "nothing: a gate decides, or waits")
+                )
 
         return runs.go(key, patience_s=patience_s, tell=tell, watch=watch)
 

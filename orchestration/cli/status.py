@@ -10,7 +10,8 @@ from rich.markup import escape
 from orchestration.cli import show
 from orchestration.cli.batch import batches_of
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
-from orchestration.cli.options import goes_on_line, settings_of, spec_of
+from orchestration.cli.options import goes_on_line, settings_of, spec_of, where
+from orchestration.stack import running_stack
 from shared import wiring
 from shared.config.settings import Settings
 from shared.core.fold import look
@@ -30,7 +31,10 @@ def run(arguments: argparse.Namespace) -> int:
         elif home and statuses:
             _print(home, settings, statuses)
         else:
-            show.console(settings).print(f"No run of {spec.name} for {arguments.date} in {settings.home}.")
+            console = show.console(settings)
+            console.print(f"No run of {spec.name} for {arguments.date}: {where(settings)}.", soft_wrap=True)
+            if settings.cloud is None and running_stack(settings.home):
+                console.print("`tipoff up` runs in this home: --target emulators looks there.", soft_wrap=True)
     latest = {status.run.mode: status for status in sorted(statuses, key=lambda status: status.run.generation)}
     return OK if latest and all(status.state.well for status in latest.values()) else NOT_PUBLISHED
 

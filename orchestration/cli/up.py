@@ -21,7 +21,7 @@ from rich.table import Table
 from data_processors.nba.runner import Work, bootstrap, create_tables, history_before
 from data_processors.nba.sample_season import write_sample_season
 from orchestration.cli import show
-from orchestration.cli.main import OK, UsageError
+from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import home_option, local_settings, spec_of
 from orchestration.runs import status_of
 from orchestration.stack import TIMER, Say, Stack, Wanted, running_stack
@@ -38,6 +38,7 @@ SEASON_DAYS, SEASON_BEFORE = 30, 24  # of the synthetic one: so many in all, so 
 LOOK_S = 1.0
 ASK_S = 5.0  # between two looks at every function's health
 RUNS_MAX = 8
+SILENT_LOOKS = 4  # unanswered ones, of up to six seconds each, after which a function hangs and is killed
 WIDE = 130  # columns of a terminal on which the longest line of the table has room
 DAY = timedelta(days=1)
 
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     feed = wiring.open_feed(folder)
     begins = by_itself(feed, spec)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(OK))
+    is_ready = False
     try:
         with ExitStack() as opened:
             with saying(console) as say:
@@ -75,15 +77,16 @@ def run(arguments: argparse.Namespace) -> int:
                     prepare=prepare,
                 )
                 stack = opened.enter_context(Stack(wanted, say))
+                is_ready = True
             home = opened.enter_context(closing(wiring.open_cloud(stack.settings)))
             told(console, stack, feed, spec, begins=begins)
             if arguments.json:
                 show.print_json(to_json(stack))
                 sys.stdout.flush()
             look_on(console, stack, home, spec)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         console.print(f"Stopped; exports and logs stay in {escape(str(emulator_home(settings.home)))}.", soft_wrap=True)
-    return OK
+    return OK if is_ready else NOT_PUBLISHED
 
 
 def synthetic_season(settings: Settings, spec: PipelineSpec) -> Path:
@@ -130,15 +133,22 @@ def told(console: Console, stack: Stack, feed: Feed, spec: PipelineSpec, *, begi
 def look_on(console: Console, stack: Stack, home: wiring.CloudHome, spec: PipelineSpec) -> None:
     """Start again what dies, and show how all of it is: a table on a terminal, a line for each change elsewhere."""
     probe, asked_at, health, before = wiring.health_probe(stack.settings), 0.0, dict[str, Health](), dict[str, str]()
+    silent = dict[str, int]()
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     with ExitStack() as opened:
         if live:
             opened.enter_context(live)
         while True:
-            for name in stack.keep_alive():
-                console.print(f"{show.utc_now():%H:%M:%S} {name} had ended and was started again")
+            for name, how in stack.keep_alive().items():
+                console.print(f"{show.utc_now():%H:%M:%S} {name} {how} and was started again")
             if monotonic() - asked_at > ASK_S:
                 health, asked_at = stack.health(probe), monotonic()
+                silent = {name: silent.get(name, 0) + 1 for name, answer in health.items() if not answer.alive}
+                for name in [name for name, looks in silent.items() if looks >= SILENT_LOOKS]:
+                    console.print(
+                        f"{show.utc_now():%H:%M:%S} {name} did not answer for {silent.pop(name)} looks; killed"
+                    )
+                    stack.kill(name)
             statuses = latest(home, spec)
             if live:
                 parts = parts_table(stack, health, wide=console.width >= WIDE)

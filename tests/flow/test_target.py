@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from orchestration.cli.options import while_it_runs
 from orchestration.stack import STACK_FILE, StackFailed, alone_in, running_stack
 from shared.config.settings import emulator_home
 from tests.flow.cli import tipoff
@@ -59,8 +61,11 @@ def test_two_stacks_in_a_home_cannot_be(tmp_path: Path) -> None:
 def test_without_emulators_every_name_is_said_with_the_remedy(tmp_path: Path) -> None:
     ended = tipoff("status", "nba", "--date", "2024-01-15", "--home", str(tmp_path), "--target", "emulators")
     assert ended.returncode == 2
-    for name in HOSTS:
-        assert f"{name} is not set; start `tipoff up`, or `make emulators`" in ended.stderr
+    assert (
+        f"--target emulators: no `tipoff up` runs in {tmp_path}, and the environment names no emulators" in ended.stderr
+    )
+    assert ", ".join(HOSTS) in ended.stderr
+    assert "start `tipoff up`, or `make emulators`" in ended.stderr
 
 
 def test_on_google_cloud_all_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
@@ -76,6 +81,26 @@ def test_a_stack_that_reads_other_data_is_not_asked_for_a_run(tmp_path: Path, se
         ended = tipoff("run", "nba", *arguments, "--target", "emulators")
     assert ended.returncode == 2
     assert f"--data {season}: the functions that `tipoff up` runs here read /data/nba" in ended.stderr
+
+
+def test_a_command_whose_stack_ends_says_so_at_once(tmp_path: Path) -> None:
+    """Its emulators' clients would try to reach them for minutes."""
+
+    def work() -> None:
+        with ExitStack() as stack:
+            stack.enter_context(running(tmp_path))
+            with while_it_runs(tmp_path):
+                stack.close()
+                Event().wait(60)
+                raise AssertionError("nothing has woken it")
+
+    with pytest.raises(StackFailed, match="has ended, and the state of its runs with it; start it"):
+        work()
+
+
+def test_a_person_who_interrupts_a_command_beside_a_stack_is_not_told_of_the_stack(tmp_path: Path) -> None:
+    with running(tmp_path), pytest.raises(KeyboardInterrupt), while_it_runs(tmp_path):
+        raise KeyboardInterrupt
 
 
 def test_a_second_stack_in_a_home_is_refused(tmp_path: Path, season: Path) -> None:

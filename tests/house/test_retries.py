@@ -14,6 +14,7 @@ THE_ONE_PLACE = "shared.adapters.retry"
 
 MAY_WAIT = {
     ("orchestration.bench_system", "timed", "sleep"): "a moment by chance, so as not to keep step with an emulator",
+    ("orchestration.cli.options", "look_on", "wait"): "looks whether the stack is still there until the command ends",
     ("orchestration.cli.up", "look_on", "sleep"): "looks on until Ctrl-C",
     ("orchestration.emulators", "wait_until_ready", "sleep"): "a process becomes ready when it does, in its own time",
     ("orchestration.emulators", "watch", "sleep"): "looks after processes until Ctrl-C",
