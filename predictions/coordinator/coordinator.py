@@ -156,7 +156,8 @@ class Coordinator:
             shared=inputs.shared,
             settled=tuple(sorted(settled, key=lambda result: result.unit)),
         )
-        self.batches.create(batch, chunks)
+        if self.batches.create(batch, chunks):
+            log.info("%s begins: %d units in %d chunks, %d settled", batch.id, len(units), len(chunks), len(settled))
 
     def _order(self, batch: Batch, orders: Sequence[tuple[int, int, Sequence[str]]]) -> None:
         """Publish orders, some at a time: a batch of thousands is never whole in memory."""
@@ -213,6 +214,7 @@ class Coordinator:
         return self.consolidate(start, outputs) if outputs else Written(rows=0, units=(), digest="")
 
     def _publish(self, completion: Completion) -> None:
+        log.info("%s/%s is %s: %s rows", completion.run, completion.id, completion.status, completion.rows)
         message = completion_message(completion, self.completion_topic)
         publish(self.bus, self.trace, [message], self.clock.now(), run=completion.run)
 

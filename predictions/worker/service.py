@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from predictions.worker.points import prepare
@@ -14,6 +15,8 @@ from shared.deployed import endpoint
 from shared.endpoint import Endpoint
 from shared.service import publish
 
+log = logging.getLogger("tipoff.worker")
+
 
 def worker(name: str) -> Endpoint:
     """The endpoint of the worker of this name."""
@@ -25,7 +28,9 @@ def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> 
 
     def on_order(body: bytes) -> None:
         order = read_order(body)
-        message = report_message(answer(order, prepare), PREDICTION_READY_TOPIC)
+        report = answer(order, prepare)
+        log.info("%s chunk %d, order %d: %d units", report.batch, report.chunk, report.number, len(report.results))
+        message = report_message(report, PREDICTION_READY_TOPIC)
         publish(ports.bus, ports.trace, [message], ports.clock.now(), run=order.start.run)
 
     return dict.fromkeys(spec.listens, on_order)
