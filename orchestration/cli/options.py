@@ -49,7 +49,9 @@ def local_settings(arguments: argparse.Namespace) -> Settings:
 
 
 def said(arguments: argparse.Namespace) -> dict[str, str]:
-    """The options that stand over the environment, by its names."""
+    """The options that stand over the environment, by its names. UsageError for a home that cannot be one."""
+    if arguments.home and arguments.home.is_file():
+        raise UsageError(f"--home {arguments.home}: is not a folder; name a folder that you may write to")
     options = {"TIPOFF_HOME": arguments.home, "TIPOFF_TARGET": getattr(arguments, "target", None)}
     return {name: str(value) for name, value in options.items() if value is not None}
 

@@ -167,12 +167,12 @@ SETTINGS = {
     "Google Cloud without anything": (
         GATE,
         {"TIPOFF_TARGET": "gcp"},
-        ("GOOGLE_CLOUD_PROJECT=''", "TIPOFF_EXPORTS is not set"),
+        ("GOOGLE_CLOUD_PROJECT=''", "TIPOFF_EXPORTS='' is not in a bucket"),
     ),
     "a service of processors without data": (
         SERVICE,
         {"TIPOFF_TARGET": "gcp"},
-        ("GOOGLE_CLOUD_PROJECT=''", "TIPOFF_EXPORTS is not set", "TIPOFF_DATA is not set"),
+        ("GOOGLE_CLOUD_PROJECT=''", "TIPOFF_EXPORTS='' is not in a bucket", "TIPOFF_DATA is not set"),
     ),
 }
 
