@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -87,7 +88,7 @@ class Peer:
 
     def converse(self, connection: socket.socket) -> None:
         with suppress(OSError), connection, connection.makefile("rb") as received:
-            while head := b"".join(iter(received.readline, b"\r\n")).decode():
+            while head := b"".join(takewhile(lambda line: line not in (b"\r\n", b""), received)).decode():
                 self.heads.append(head)
                 length = next((int(line[16:]) for line in head.split("\r\n") if line.startswith("Content-Length: ")), 0)
                 self.bodies.append(received.read(length))
