@@ -29,7 +29,7 @@ PLAN, CALENDAR, SQLITE = "shared/core/plan.py", "shared/core/calendar.py", "shar
 APPEND = "        self._ports.states.append(Fact(completion, self._ports.clock.now()))\n"
 ADVANCE = "        self.advance(completion.run)\n"
 PUBLISH = """            if messages:
-                self._ports.bus.publish(messages, self._ports.clock.now())
+                publish(self._ports.bus, self._ports.trace, messages, self._ports.clock.now(), run=run)
 """
 CLOSE = "            self._ports.states.close(run, [latch.key for latch in group])\n"
 
