@@ -129,7 +129,14 @@ def serving(kind: Kind) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`make emulators` without make, for one of them; with its host and port."""
     command = [sys.executable, "-m", "orchestration.emulators", kind]
     with (
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+        ) as process,
         absent_is_said(),
     ):
         try:

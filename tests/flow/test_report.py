@@ -342,4 +342,4 @@ def test_a_query_says_what_it_is_for_and_takes_values_as_parameters(file: str) -
     assert "{" not in sql(file)
     head = " ".join(line for line in sql(file).splitlines() if line.startswith("--"))
     for name in set(re.findall(r"@\w+", sql(file))):
-        assert name in head.split("Input:")[0].split("Parameters:")[1]
+        assert name.removeprefix("@") in head.split("Input:")[0].split("Parameters:")[1]
