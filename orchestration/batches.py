@@ -8,9 +8,8 @@ from orchestration.local import Accept
 from orchestration.pool import Task
 from predictions.coordinator.coordinator import Coordinator
 from predictions.worker.worker import Prepare, answer
-from shared import edge
-from shared.core.batch import CHUNK_TIMEOUT_S, ChunkOrder, ChunkReport, UnitResult, UnitState, batch_id
-from shared.core.messages import Message, completion_message, read_order, read_report, read_start, report_message
+from shared.core.batch import CHUNK_TIMEOUT_S, ChunkOrder, ChunkReport, UnitResult, UnitState
+from shared.core.messages import Message, read_order, read_report, read_start, report_message
 from shared.ports import Delivery
 from shared.service import Refusal
 
@@ -63,10 +62,8 @@ def _begin(coordinator: Coordinator, delivery: Delivery) -> Task:
         return []
 
     def failed(reason: str, duration_s: float) -> list[Message] | None:
-        """Before there is a batch, a failure is the start's; after, the same start goes on with it."""
-        if coordinator.batches.batch(batch_id(start)):
-            return None
-        return [completion_message(edge.failure(start, reason, duration_s), coordinator.completion_topic)]
+        message = coordinator.unbegun(start, reason, duration_s)
+        return None if message is None else [message]
 
     return Task(delivery=delivery, start=start, timeout_s=BEGIN_TIMEOUT_S, act=act, failed=failed)
 

@@ -21,7 +21,7 @@ from orchestration.staging import stage
 from shared import wiring
 from shared.config.functions import function
 from shared.config.nba import NBA
-from shared.config.settings import LOCAL_PROJECT, process_environment, read_settings
+from shared.config.settings import LOCAL_PROJECT, read_settings
 from shared.core.messages import Message
 from shared.ports import Delivery
 from shared.push import read_push, subscription_of
@@ -77,8 +77,8 @@ class System:
     def serve(self, name: str) -> str:
         """Stage and start a function, and have pushed to it what it hears; its address."""
         folder, port, log = stage(name, self.folder).folder, emulators.free_port(), self.folder / f"{name}.log"
-        environment = {**process_environment(), **self.environment}
-        process = Process(name=name, command=serve_command(name, folder, port), environment=environment, log=log)
+        command = serve_command(name, folder, port)
+        process = Process(name=name, command=command, environment=self.environment, log=log)
         self.opened.callback(process.end, signal.SIGTERM)
         process.start()
         assert process.running is not None

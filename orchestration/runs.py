@@ -10,8 +10,7 @@ from data_processors.nba.runner import REGISTRY, Work, run_processor
 from orchestration.batches import BatchSweep, batch_services
 from orchestration.local import Listening, LocalRuntime
 from orchestration.watch import Watcher
-from predictions.coordinator.coordinator import Coordinator
-from predictions.coordinator.points import Points
+from predictions.coordinator.points import points_coordinator
 from predictions.worker.points import prepare
 from shared.config.functions import (
     FUNCTIONS,
@@ -175,17 +174,8 @@ class Runs:
 def local_runtime(home: LocalHome, spec: PipelineSpec, service: Service, work: Work) -> LocalRuntime:
     """Every deployed function and processor of a pipeline, in this process."""
     completion_topics = {phase.name: phase.completion_topic for phase in spec.phases}
-    points = Points(home.warehouse)
-    coordinator = Coordinator(
-        batches=home.batches,
-        bus=home.ports.bus,
-        clock=home.clock,
-        gather=points.gather,
-        consolidate=points.consolidate,
-        standing=points.standing,
-        request_topic=PREDICTION_REQUEST_TOPIC,
-        completion_topic=completion_topics[PREDICTIONS],
-    )
+    [fanned_out] = [phase for phase in spec.phases if phase.name == PREDICTIONS]
+    coordinator = points_coordinator(home, fanned_out)
     return LocalRuntime(
         home.ports,
         service,

@@ -15,7 +15,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -71,7 +71,7 @@ class Process:
 
     name: str
     command: list[str]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str]  # its own, beside what every process needs of its starter's
     log: Path
     url: str = ""  # where it answers; empty for one that nobody calls
     starts: int = 0
@@ -85,7 +85,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=dict(self.environment),
+                env={**process_environment(), **self.environment},
                 start_new_session=True,  # a server's children are killed with it
             )
         self.starts, self.started_at = self.starts + 1, monotonic()
@@ -210,23 +210,21 @@ class Stack:
         }
 
     def start_functions(self) -> None:
-        environment = {**process_environment(), **self.environment}
         for number, spec in enumerate(FUNCTIONS, 1):
             self._say(f"staging and starting {spec.name} ({number} of {len(FUNCTIONS)})")
             port = emulators.free_port()
             folder = stage(spec.name, self.folder / "stage").folder
-            self._run(spec.name, serve_command(spec.name, folder, port), environment, f"http://127.0.0.1:{port}")
+            self._run(spec.name, serve_command(spec.name, folder, port), f"http://127.0.0.1:{port}")
 
     def start_timer(self) -> None:
         """Last: from now on runs may begin."""
-        environment = {**process_environment(), **self.environment}
-        self._run(TIMER, [sys.executable, "-P", "-m", "orchestration.timer"], environment)
+        self._run(TIMER, [sys.executable, "-P", "-m", "orchestration.timer"])
 
-    def _run(self, name: str, command: list[str], environment: Mapping[str, str], url: str = "") -> None:
+    def _run(self, name: str, command: list[str], url: str = "") -> None:
         log = self.folder / "logs" / f"{name}.log"
         if log.exists():
             log.replace(log.with_suffix(".log.1"))  # of the last stack: who starts anew at night still wants to read it
-        process = Process(name=name, command=command, environment=environment, log=log, url=url)
+        process = Process(name=name, command=command, environment=self.environment, log=log, url=url)
         self._opened.callback(process.end, signal.SIGTERM)
         process.start()
         self.processes[name] = process
@@ -234,15 +232,12 @@ class Stack:
     def subscribe(self) -> None:
         """Topics, dead letters, and a push subscription of each function for each topic that it hears."""
         self._say("subscribing the functions")
-        home = wiring.open_cloud(self.settings)
-        try:
+        with closing(wiring.open_cloud(self.settings)) as home:
             for spec in FUNCTIONS:
                 endpoint = self.wanted.through(spec.name, self.processes[spec.name].url)
                 for topic in spec.listens:
                     account = f"{spec.name.replace('_', '-')}@{self.wanted.project}.iam.gserviceaccount.com"
                     home.bus.serve(subscription_of(spec.name, topic), topic, endpoint=endpoint, service_account=account)
-        finally:
-            home.close()
 
     # --- how they are -----------------------------------------------------------------------------------
 
@@ -328,16 +323,8 @@ def running_stack(home: Path) -> dict[str, str]:
 def alone_in(folder: Path) -> Iterator[None]:
     """The folder's stack is this process's. Raises StackFailed where another has it."""
     with (folder / LOCK_FILE).open("ab") as lock:
-        until = monotonic() + LOCK_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if monotonic() > until:
-                    taken = f"{folder}: another command runs a stack here; stop it, or use another --home"
-                    raise StackFailed(taken) from None
-            sleep(LOOK_S)
+        if not wiring.lock_within(lock.fileno(), LOCK_S):
+            raise StackFailed(f"{folder}: another command runs a stack here; stop it, or use another --home")
         (folder / STACK_FILE).unlink(missing_ok=True)  # of one that was killed
         yield
 

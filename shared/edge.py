@@ -46,8 +46,8 @@ def handle(delivery: Delivery, handler: Handler, ports: Ports) -> bool:
     except Malformed as error:
         refused = Refusal(f"malformed: {error}")
     except Exception as error:  # noqa: BLE001 - the rim: whatever it is, the message comes again
-        log.warning("%s attempt %d on %s: %s", delivery.id, delivery.attempt, delivery.topic, describe(error))
-        return ports.bus.nack(delivery, ports.clock.now(), describe(error))
+        log.warning("%s attempt %d on %s: %s", delivery.id, delivery.attempt, delivery.topic, logs.describe(error))
+        return ports.bus.nack(delivery, ports.clock.now(), logs.describe(error))
     if refused:
         quarantine(delivery, refused, ports)
     return True
@@ -76,8 +76,8 @@ def perform(start: Start, work: Callable[[Start], Completion]) -> Completion:
     try:
         done = work(start)
     except Exception as error:  # noqa: BLE001 - the rim: whatever it is, it is a report
-        log.warning("%s failed: %s", start.id, describe(error))
-        return failure(start, describe(error), monotonic() - began)
+        log.warning("%s failed: %s", start.id, logs.describe(error))
+        return failure(start, logs.describe(error), monotonic() - began)
     log.info("%s is %s: %s rows in %.1f s", start.id, done.status, done.rows, monotonic() - began)
     return done
 
@@ -104,7 +104,7 @@ def attempt(work: Callable[[], T]) -> T | str:
     try:
         return work()
     except Exception as error:  # noqa: BLE001 - the rim: whatever it is, it is a result
-        return describe(error)
+        return logs.describe(error)
 
 
 def apart(act: Callable[[], object]) -> None:
@@ -125,8 +125,3 @@ def failure(start: Start, reason: str, duration_s: float) -> Completion:
         reason=reason[:TEXT_MAX],
         duration_s=round(duration_s, 6),
     )
-
-
-def describe(error: BaseException) -> str:
-    """Class and first line, bounded and printable: an error text may quote what it choked on."""
-    return logs.describe(error)

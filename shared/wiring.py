@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -215,6 +215,13 @@ def memory_warehouse() -> DuckDbWarehouse:
     return DuckDbWarehouse(":memory:")
 
 
+def lock_within(handle: int, wait_s: float) -> bool:
+    """Whether an open file is this process's alone within that time. The kernel lets go of it when the process ends."""
+    from shared.adapters import home
+
+    return home.lock_within(handle, wait_s)
+
+
 @contextmanager
 def alone_in(home: Path, *, command: str) -> Iterator[None]:
     """The home without anything opened in it, and nobody else writing."""
@@ -254,11 +261,8 @@ def read_home(settings: Settings) -> Iterator[ReadHome | None]:
     from shared.adapters.sqlite import Sqlite
 
     if settings.cloud is not None:
-        cloud = open_cloud(settings)
-        try:
+        with closing(open_cloud(settings)) as cloud:
             yield ReadHome(states=cloud.ports.states, batches=cloud.batches, bus=cloud.bus, is_written=True)
-        finally:
-            cloud.close()
         return
     if settings.home.exists() and not settings.home.is_dir():
         raise HomeError(f"--home {settings.home}: is not a folder; name the one that the runs were given")
@@ -282,18 +286,16 @@ def open_feed(folder: Path) -> Feed:
 
 def open_feed_at(place: str) -> Feed:
     """The feed in a folder, or at a URL like gs://bucket/nba. Raises FeedError as open_feed does."""
-    if "://" not in place:
-        return open_feed(Path(place))
     from shared.adapters.feed import open_feed_url
 
     return open_feed_url(place)
 
 
-def http() -> Http:
+def http(token_for: Callable[[str], str] | None = None) -> Http:
     """It keeps its connections: one for a process. Whoever opens it closes it."""
     from shared.adapters.http import Http
 
-    return Http()
+    return Http(token_for=token_for)
 
 
 def health_probe(settings: Settings) -> HealthProbe:
@@ -302,10 +304,9 @@ def health_probe(settings: Settings) -> HealthProbe:
 
     if settings.target is not Target.GCP:
         return HttpHealthProbe(http())
-    from shared.adapters.http import Http
     from shared.adapters.identity import IdentityTokens, fetch_token
 
-    return HttpHealthProbe(Http(token_for=IdentityTokens(fetch=fetch_token)))
+    return HttpHealthProbe(http(IdentityTokens(fetch=fetch_token)))
 
 
 def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterator[datetime]:

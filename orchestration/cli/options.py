@@ -134,7 +134,7 @@ def stack_for(arguments: argparse.Namespace, console: Console) -> Iterator[Stack
     wanted = Wanted(home=local.home, data=data, commit=local.commit, calendar=False, traces=local.traces)
     console.print("Starting emulators and functions for this command; `tipoff up` keeps them for many.")
     with ExitStack() as until_ready:
-        spin = until_ready.enter_context(console.status("starting")) if console.is_terminal else None
+        spin = until_ready.enter_context(show.spinner(console))
         with Stack(wanted, spin.update if spin else lambda _: None) as stack:
             until_ready.close()
             yield stack

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.status import Status
 
 from data_processors.nba.runner import bootstrap, create_tables, history_before
 from orchestration.cli import show
@@ -86,7 +84,7 @@ def _newest_generation(runs: Runs, key: RunKey) -> int:
 
 def drive(runs: Runs, key: RunKey, console: Console, *, patience_s: float, told: Collection[str] = TOLD) -> RunStatus:
     """One run with its history, telling each of these decisions as it falls."""
-    with spinner(console) as spin:
+    with show.spinner(console) as spin:
         create_tables(runs.home.warehouse)
         before = history_before(key, runs.spec)
         loaded = bootstrap(runs.work, before, lambda text: spin.update(text) if spin else None)
@@ -106,11 +104,6 @@ def drive(runs: Runs, key: RunKey, console: Console, *, patience_s: float, told:
                 )
 
         return runs.go(key, patience_s=patience_s, tell=tell, watch=watch)
-
-
-def spinner(console: Console) -> AbstractContextManager[Status | None]:
-    """Shows what is running, on a terminal only."""
-    return console.status("starting") if console.is_terminal else nullcontext()
 
 
 def report(console: Console, settings: Settings, status: RunStatus, *, goes_on: str = "the same command") -> None:

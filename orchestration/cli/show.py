@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 from orchestration.cli.batch import BatchStatus
@@ -42,6 +44,11 @@ def console(settings: Settings, *, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPE_WIDTH
     return Console(stderr=stderr, no_color=settings.no_color or None, highlight=False, width=width)
+
+
+def spinner(console: Console) -> AbstractContextManager[Status | None]:
+    """Shows what is going on, on a terminal only."""
+    return console.status("starting") if console.is_terminal else nullcontext()
 
 
 def print_json(value: object) -> None:

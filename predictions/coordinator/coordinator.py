@@ -41,7 +41,7 @@ from shared.core.batch import (
     tally,
     under_way,
 )
-from shared.core.messages import UNITS_MAX, completion_message, order_message
+from shared.core.messages import UNITS_MAX, Message, completion_message, order_message
 from shared.core.model import Completion, Start
 from shared.ports import NO_TRACE, BatchStore, Bus, Clock, Tracer, Written
 from shared.service import Refusal, publish
@@ -121,6 +121,12 @@ class Coordinator:
         if left == 0 or rest or left is None:  # sealed, but perhaps by one who died
             self.advance(report.batch)
         return None
+
+    def unbegun(self, start: Start, reason: str, duration_s: float) -> Message | None:
+        """The report of a start whose batch could not begin. None once there is one: the same start goes on with it."""
+        if self.batches.batch(batch_id(start)):
+            return None
+        return completion_message(edge.failure(start, reason, duration_s), self.completion_topic)
 
     def due(self) -> tuple[str, ...]:
         """For the timer: the batches to be advanced now, through the same door."""

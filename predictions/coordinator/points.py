@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from predictions.coordinator.coordinator import Inputs
+from predictions.coordinator.coordinator import Coordinator, Inputs
 from predictions.worker.systems import fit, has_history
+from shared.config.functions import PREDICTION_REQUEST_TOPIC
 from shared.config.nba_dates import as_of_date, season_first
 from shared.core.batch import NO_HISTORY
 from shared.core.codec import encode
-from shared.core.model import Start
+from shared.core.model import PhaseSpec, Start
 from shared.ports import Partition, Stamp, Warehouse, Written
+from shared.wiring import Home
 
 TABLE = "nba_predictions.predictions"
 KEYS = ("game_id", "player_id", "system")
@@ -56,6 +58,22 @@ class Points:
 
     def standing(self, start: Start) -> Written | None:
         return self.warehouse.standing(_target(start), _stamp(start), UNIT)
+
+
+def points_coordinator(home: Home, phase: PhaseSpec) -> Coordinator:
+    """The coordinator of a phase of point predictions, on embedded parts or those of a cloud."""
+    points = Points(home.warehouse)
+    return Coordinator(
+        batches=home.batches,
+        bus=home.ports.bus,
+        clock=home.clock,
+        gather=points.gather,
+        consolidate=points.consolidate,
+        standing=points.standing,
+        request_topic=PREDICTION_REQUEST_TOPIC,
+        completion_topic=phase.completion_topic,
+        trace=home.ports.trace,
+    )
 
 
 def _dates(start: Start) -> dict[str, object]:

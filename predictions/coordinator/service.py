@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from functools import partial
 
 from predictions.coordinator.coordinator import Coordinator
-from predictions.coordinator.points import Points
+from predictions.coordinator.points import points_coordinator
 from shared import edge, wiring
 from shared.config.functions import (
     NUDGE_TOPIC,
     PREDICTION_READY_TOPIC,
-    PREDICTION_REQUEST_TOPIC,
     PREDICTION_START_TOPIC,
     FunctionSpec,
 )
 from shared.config.orchestration_config import pipeline
 from shared.config.settings import Settings
-from shared.core.batch import batch_id
-from shared.core.messages import completion_message, read_nudge, read_report, read_start
+from shared.core.messages import read_nudge, read_report, read_start
 from shared.core.model import PhaseSpec
 from shared.deployed import endpoint
 from shared.endpoint import Endpoint
@@ -38,19 +36,8 @@ def coordinator(name: str) -> Endpoint:
 
 
 def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Mapping[str, edge.Handler]:  # noqa: ARG001 - as all functions are given
-    points = Points(home.warehouse)
     [phase] = [phase for phase in pipeline(spec.pipeline).phases if phase.start_topic == PREDICTION_START_TOPIC]
-    batches = Coordinator(
-        batches=home.batches,
-        bus=home.ports.bus,
-        clock=home.clock,
-        gather=points.gather,
-        consolidate=points.consolidate,
-        standing=points.standing,
-        request_topic=PREDICTION_REQUEST_TOPIC,
-        completion_topic=phase.completion_topic,
-        trace=home.trace,
-    )
+    batches = points_coordinator(home, phase)
     return {
         PREDICTION_START_TOPIC: lambda body: begin(batches, phase, body),
         PREDICTION_READY_TOPIC: lambda body: batches.on_report(read_report(body)),
@@ -59,17 +46,16 @@ def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> 
 
 
 def begin(batches: Coordinator, phase: PhaseSpec, body: bytes) -> Refusal | None:
-    """Before there is a batch, a failure is the start's, and reported; after, the same start goes on with it."""
+    """A failure before there is a batch is reported; after, the start comes again."""
     start = read_start(body)
     if start.phase != phase.name or start.processor not in [processor.name for processor in phase.processors]:
         return Refusal(f"{start.phase}/{start.processor} is not a processor of {phase.name}")
     failed = edge.attempt(lambda: batches.on_start(start))
     if failed is None:
         return None
-    if batches.batches.batch(batch_id(start)):
+    message = batches.unbegun(start, failed, 0.0)
+    if message is None:
         raise BatchUnfinished(failed)
-    completion = edge.failure(start, failed, 0.0)
-    message = completion_message(completion, batches.completion_topic)
     publish(batches.bus, batches.trace, [message], batches.clock.now(), run=start.run)
     return None
 

@@ -69,25 +69,30 @@ def is_written(home: Path) -> bool:
     return True
 
 
-def _acquire(handle: int, home: Path, wait_s: float, waiting: Callable[[str], None]) -> None:
+def lock_within(handle: int, wait_s: float, waiting: Callable[[], None] = lambda: None) -> bool:
+    """Whether the file is this process's alone within that time; `waiting` is called once if another has it."""
     until = time.monotonic() + wait_s
     told = False
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(handle)
+            if time.monotonic() >= until:
+                return False
         else:
-            return
-        if time.monotonic() >= until:
-            raise HomeBusy(
-                f"--home {home} is being written by {holder}; "
-                "wait for it (--wait SECONDS), stop it, or use another --home"
-            )
+            return True
         if not told:
-            waiting(holder)
+            waiting()
             told = True
         time.sleep(LOCK_POLL_S)
+
+
+def _acquire(handle: int, home: Path, wait_s: float, waiting: Callable[[str], None]) -> None:
+    if not lock_within(handle, wait_s, lambda: waiting(_holder(handle))):
+        raise HomeBusy(
+            f"--home {home} is being written by {_holder(handle)}; "
+            "wait for it (--wait SECONDS), stop it, or use another --home"
+        )
 
 
 def _holder(handle: int) -> str:

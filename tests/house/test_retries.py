@@ -21,8 +21,6 @@ MAY_WAIT = {
     ("orchestration.local", "run_until", "wait"): "for the next message or due time; whoever brings one wakens it",
     ("orchestration.local", "_drain", "wait"): "for jobs that run to end",
     ("orchestration.pool", "close", "sleep"): "for jobs that run to end",
-    ("orchestration.stack", "alone_in", "sleep"): "for who only asks whether a stack runs; flock has no time limit",
-    ("orchestration.stack", "alone_in", "loop"): "the same wait",
     ("orchestration.stack", "end", "wait"): "for processes that were told to end",
     ("orchestration.stack", "wait_until_ready", "sleep"): "a process becomes ready when it does, in its own time",
     ("orchestration.timer", "main", "sleep"): "for the next tick of the clock",
@@ -33,8 +31,12 @@ MAY_WAIT = {
     ): "the next tick is another call; what was not sent before, the sweep makes up",
     ("orchestration.watch", "run_until", "sleep"): "looks until what is watched has ended",
     ("shared.adapters.firestore", "claim", "loop"): "asks for less each time: what others have taken is left out",
-    ("shared.adapters.home", "_acquire", "sleep"): "for another process to let go of its lock; flock has no time limit",
-    ("shared.adapters.home", "_acquire", "loop"): "the same wait",
+    (
+        "shared.adapters.home",
+        "lock_within",
+        "sleep",
+    ): "for another process to let go of its lock; flock has no time limit",
+    ("shared.adapters.home", "lock_within", "loop"): "the same wait",
 }
 """Module, function, what -> what it waits for, or why it goes round. A retry of a failed call is no reason."""
 
