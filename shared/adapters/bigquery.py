@@ -14,8 +14,8 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 from functools import lru_cache, partial
 from typing import Any, TypeVar
@@ -40,7 +40,9 @@ from shared.adapters.warehouse import (
     check_rows,
     check_table,
     check_unit,
+    miscounted,
     not_a_number,
+    not_there,
     parameters_of,
     parse_ddl,
     parse_query,
@@ -57,12 +59,13 @@ STAGING = "tipoff_staging"
 LOAD = "tipoff_load_"  # begins the names of load jobs and their tables
 STAGING_DAYS = 1  # far longer than any write; the shortest that CREATE SCHEMA's option is usually given
 CALL_S = 60.0  # one HTTP call; the longest waits 10 s on the server for the end of a job
-RETRY_S = 120.0  # all tries of one call, which names its request or its job, so that none is done twice
+RETRY_S = 120.0
+"""All tries of one call, which names its request or its job, so that none is done twice; and all of one job's work,
+whose transaction another cancelled or a quota refused, under one job after the other."""
 JOB_S = 480.0  # one job; below the nine minutes that an event function lives
-CONFLICT_S = 120.0  # all tries of one script; its transaction is cancelled when another changes the table first
 POOL = 16  # connections kept: a process has fewer threads that write
 STATEMENTS_MAX = 1_000  # parsed statements kept; a pipeline has a few dozen
-LOADS_MAX = 8  # job ids for one content: each is used once, and a second one only after a call that died
+LOADS_MAX = 32  # job ids for one content, each used once: some ten are when calls for two minutes meet a full quota
 EXACT_MAX = 2**53 - 1  # a larger integer in a load file must be text
 INT64_MAX = 2**63 - 1
 HALF = 2**32  # of a fingerprint
@@ -71,13 +74,15 @@ LABEL_MAX = 63
 LEGACY_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 """What the interface calls some types in answer to a question about a table."""
 
-UNAVAILABLE = frozenset(
-    {"rateLimitExceeded", "quotaExceeded", "jobRateLimitExceeded", "backendError", "internalError", "timeout"}
-)
+QUOTAS = frozenset({"rateLimitExceeded", "jobRateLimitExceeded", "quotaExceeded"})
+UNAVAILABLE = QUOTAS | {"backendError", "internalError", "timeout"}
 """Reasons by which the service says: not now."""
 
-PASSES = DEFAULT_RETRY._predicate
-"""Which errors of one call pass by themselves: the client library knows. How to wait for it, it does not decide."""
+QUOTA = re.compile(r"Too many DML statements outstanding against table|Exceeded rate limits: ", re.IGNORECASE)
+"""Two quotas that have come under several reasons and codes, resourcesExceeded and 400 among them."""
+
+PASSES: Callable[[Any], bool] = DEFAULT_RETRY._predicate
+"""Which errors of one call pass by themselves: the client library knows, quotas aside. How to wait is decided here."""
 
 CONFLICT = re.compile(r"due to concurrent update")
 """Transaction is aborted ..., Could not serialize access to table ...: reason invalidQuery, so only the text tells."""
@@ -187,6 +192,7 @@ SELECT tipoff_superseded AS superseded, tipoff_inserted AS inserted, tipoff_foun
 
 MERGE = """
 DECLARE tipoff_superseded BOOL DEFAULT FALSE;
+DECLARE tipoff_stamped INT64;
 DECLARE tipoff_found STRING;
 BEGIN TRANSACTION;
 SET tipoff_superseded = (SELECT COALESCE(MAX(fence) > @tipoff_fence, FALSE) FROM {table} WHERE {inside});
@@ -201,8 +207,13 @@ IF NOT tipoff_superseded THEN
   WHEN NOT MATCHED BY SOURCE AND {target_inside} AND target.fence < @tipoff_fence THEN DELETE;
 END IF;
 SET tipoff_found = ({read_back});
-COMMIT TRANSACTION;
-SELECT tipoff_superseded AS superseded, tipoff_found AS found;
+SET tipoff_stamped = (SELECT COUNT(*) FROM {table} WHERE {stamped});
+IF NOT tipoff_superseded AND tipoff_stamped <> @tipoff_staged THEN
+  ROLLBACK TRANSACTION;
+ELSE
+  COMMIT TRANSACTION;
+END IF;
+SELECT tipoff_superseded AS superseded, tipoff_stamped AS stamped, tipoff_found AS found;
 """
 
 INSIDE = "`{column}` BETWEEN @tipoff_first AND @tipoff_last"
@@ -219,6 +230,14 @@ class _Table:
 
     columns: Mapping[str, str]
     required: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Staging:
+    """Rows in a table of their own, dropped behind the write unless the write says otherwise."""
+
+    table: str
+    is_kept: bool = False
 
 
 class BigQueryWarehouse:
@@ -238,10 +257,11 @@ class BigQueryWarehouse:
         self._prefix = dataset_prefix
         self._labels = dict(labels or {})
         self._maximum_bytes_billed = maximum_bytes_billed
-        # Any: the client's hints want its own class, its code only something that wraps a call
-        self._retry: Any = FullJitter(passes=PASSES, first_s=1.0, most_s=20.0, total_s=retry_s)
+        self._calls = FullJitter(passes=_passes, first_s=1.0, most_s=20.0, total_s=retry_s)
+        self._retry: Any = self._calls  # the client's hints want its own class, its code only what wraps a call
+        self._again = FullJitter(passes=_is_to_come_again, first_s=0.2, most_s=10.0, total_s=retry_s)
         self._tables: dict[str, _Table] = {}
-        self._fitting: set[tuple[str, str]] = set()
+        self._fitting: set[tuple[str, str, frozenset[str]]] = set()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._locks_guard = threading.Lock()
 
@@ -255,6 +275,11 @@ class BigQueryWarehouse:
             self._run("create", _prefixed(text, parse_ddl(text), self._prefix), [])
         self._tables.clear()
         self._fitting.clear()
+
+    def columns(self, table: str) -> dict[str, str]:
+        columns = _types(self._schema(table))
+        self._tables.pop(table, None)
+        return columns
 
     def replace(
         self, partition: Partition, select: str, parameters: Mapping[str, object], stamp: Stamp, unit: str = ""
@@ -273,8 +298,8 @@ class BigQueryWarehouse:
         if not typed:  # an empty file is none
             nothing = f"SELECT {_named(table.columns)} FROM {self._name(partition.table)} WHERE FALSE"
             return self._replace(partition, nothing, [], stamp, unit)
-        with self._staged(partition.table, table, typed, stamp) as staged:
-            return self._replace(partition, f"SELECT * FROM {staged}", [], stamp, unit)
+        with self._staged(partition.table, table, typed, stamp) as staging:
+            return self._replace(partition, f"SELECT * FROM {staging.table}", [], stamp, unit)
 
     def merge(
         self,
@@ -290,11 +315,13 @@ class BigQueryWarehouse:
         typed = _typed(rows, table, target)
         _check_once(typed, keys, target.table, stamp)
         columns = [*table.columns, *STAMPS]
-        with self._staged(target.table, table, typed, stamp) as staged:
+        given = [*_bound(target, stamp), parameter("tipoff_staged", len(typed))]
+        with self._staged(target.table, table, typed, stamp) as staging:
             script = MERGE.format(
                 table=self._name(target.table),
-                staged=staged,
+                staged=staging.table,
                 inside=_inside(target) + OWN,
+                stamped=_inside(target) + STAMPED,
                 target_inside=f"target.{_inside(target)} AND target.run = @tipoff_run",
                 same_key=" AND ".join(f"target.`{key}` = batch.`{key}`" for key in keys),
                 columns=_named(table.columns),
@@ -302,7 +329,12 @@ class BigQueryWarehouse:
                 values=", ".join(f"batch.`{name}`" for name in columns),
                 read_back=self._read_back(target, table, unit, OWN),
             )
-            return _written(self._change(target.table, script, _bound(target, stamp), "merge", stamp))
+            row = self._change(target.table, script, given, "merge", stamp)
+            if row["stamped"] != len(typed) and not row["superseded"]:
+                staging.is_kept = True
+                kept = f"the staging table {staging.table} is kept for a day"
+                raise miscounted(target.table, stamp, staged=len(typed), stamped=row["stamped"], kept=kept)
+            return _written(row)
 
     def standing(self, partition: Partition, stamp: Stamp, unit: str = "") -> Written | None:
         table = self._table(partition.table)
@@ -336,34 +368,48 @@ class BigQueryWarehouse:
         return written
 
     def _change(self, table: str, script: str, given: list[Any], verb: str, stamp: Stamp) -> dict[str, Any]:
-        """Run a transaction; one that another cancelled has done nothing, and comes again until its time is over."""
-        again = FullJitter(passes=_is_conflict, first_s=0.2, most_s=5.0, total_s=CONFLICT_S)
+        """Run a transaction; one that was cancelled or refused has done nothing, and so may come again."""
         with self._locked(table):  # writers of one process need not find out from the service
-            rows = self._told(table, lambda: again(self._job)(verb, script, given, table=table, run=stamp.run))
+            rows = self._told(table, partial(self._job, verb, script, given, table=table, run=stamp.run))
         assert len(rows) == 1, f"the last statement of a write is a SELECT of one row, not {rows!r:.200}"
         return rows[0]
 
     @contextmanager
-    def _staged(self, name: str, table: _Table, rows: Sequence[Mapping[str, object]], stamp: Stamp) -> Iterator[str]:
+    def _staged(
+        self, name: str, table: _Table, rows: Sequence[Mapping[str, object]], stamp: Stamp
+    ) -> Iterator[_Staging]:
         """The rows in a table of their own, loaded by one job, for as long as this lasts.
 
         The job's id is made of stamp, table and content: the same call made again while the first still runs, or after
         it died, finds that job. Its rows may be gone again by then, so an id that has been used up has a successor.
+        Who fails is not held up by dropping the table: it expires, or the same call made again finds and drops it.
         """
         body = _ndjson(rows)
         said = (self._prefix, name, stamp.run, f"{stamp.attempt}", f"{stamp.fence}", "")
         content = hashlib.sha256("\0".join(said).encode() + body).hexdigest()[:32]
-        for number in range(LOADS_MAX):
-            job = f"{LOAD}{content}_{number}"
+        jobs = iter([f"{LOAD}{content}_{number}" for number in range(LOADS_MAX)])
+        staging = _Staging(self._told(name, partial(self._again(self._first_loaded), jobs, table, body, name, stamp)))
+        is_done = False
+        try:
+            yield staging
+            is_done = True
+        finally:
+            if not staging.is_kept:
+                self._drop(name, staging, is_done)
+
+    def _drop(self, name: str, staging: _Staging, is_done: bool) -> None:
+        """At once or not at all behind a write that failed: what failed there says more."""
+        retry: Any = self._retry if is_done else None
+        drop = partial(self._client.delete_table, not_found_ok=True, retry=retry, timeout=CALL_S)
+        with suppress(WarehouseUnavailable, *([] if is_done else [WarehouseError])):
+            self._told(name, partial(drop, staging.table))
+
+    def _first_loaded(self, jobs: Iterator[str], table: _Table, body: bytes, name: str, stamp: Stamp) -> str:
+        """The table of the first of these jobs whose rows are there; called again, it goes on with those left."""
+        for job in jobs:
             staged = f"{self._prefix}{STAGING}.{job}"
-            if not self._told(name, partial(self._load, job, staged, table, body, name, stamp)):
-                continue
-            try:
-                yield staged
-            finally:
-                drop = partial(self._client.delete_table, not_found_ok=True, retry=self._retry, timeout=CALL_S)
-                self._told(name, partial(drop, staged))
-            return
+            if self._load(job, staged, table, body, name, stamp):
+                return staged
         raise WarehouseUnavailable(
             f"{name}: {LOADS_MAX} load jobs for the same rows of {stamp.run} have come to nothing; "
             f"see their errors with `bq ls -j`, or try again with a new attempt"
@@ -381,10 +427,10 @@ class BigQueryWarehouse:
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
             labels=self._labelled("load", table=name, run=stamp.run),
         )
-        try:  # no size: the upload is resumable, and its retry goes on where it was
-            job = self._client.load_table_from_file(
-                io.BytesIO(body), staged, job_id=job_id, job_config=config, timeout=CALL_S
-            )
+        # num_retries: an upload's own would be others than every other call's, and know no quota
+        put = partial(self._client.load_table_from_file, rewind=True, num_retries=0, timeout=CALL_S)
+        try:
+            job = self._retry(put)(io.BytesIO(body), staged, job_id=job_id, job_config=config)
         except Conflict:
             return self._stands(job_id, staged)
         job.result(retry=self._retry, timeout=JOB_S)
@@ -406,7 +452,8 @@ class BigQueryWarehouse:
 
     def _check_columns(self, name: str, table: _Table, select: str, given: list[Any]) -> None:
         """Ask the service which columns the query gives, once for each query and table."""
-        if (name, select) in self._fitting:
+        fitting = (name, select, frozenset(table.columns))
+        if fitting in self._fitting:
             return
         config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False, query_parameters=given)
         ask = partial(self._client.query, job_config=config, retry=self._retry, job_retry=None, timeout=CALL_S)
@@ -418,7 +465,7 @@ class BigQueryWarehouse:
             raise WarehouseError(
                 f"{name}: the query gives {unknown[0]!r}, which is not one of {sorted(table.columns)}: {select[:200]}"
             )
-        self._fitting.add((name, select))
+        self._fitting.add(fitting)
 
     # --- reading back ---
 
@@ -448,21 +495,29 @@ class BigQueryWarehouse:
     def _table(self, name: str) -> _Table:
         """Columns as the service knows them, asked once. Tables are made before they are written."""
         if name not in self._tables:
-            check_table(name)
-            ask = partial(self._client.get_table, retry=self._retry, timeout=CALL_S)
-            found = self._told(name, partial(ask, f"{self._prefix}{name}"))
-            columns = {field.name: LEGACY_TYPES.get(field.field_type, field.field_type) for field in found.schema}
+            schema = self._schema(name)
+            columns = _types(schema)
             for stamp, kind in STAMPS.items():
                 if columns.pop(stamp, None) != kind:
                     raise WarehouseError(f"table {name}: column {stamp} must be there with type {kind}")
-            required = frozenset(field.name for field in found.schema if field.mode == "REQUIRED")
+            required = frozenset(field.name for field in schema if field.mode == "REQUIRED")
             self._tables[name] = _Table(columns=columns, required=required & columns.keys())
         return self._tables[name]
 
+    def _schema(self, name: str) -> Sequence[bigquery.SchemaField]:
+        check_table(name)
+        ask = partial(self._client.get_table, retry=self._retry, timeout=CALL_S)
+        found = self._told(name, partial(ask, f"{self._prefix}{name}"))
+        return tuple(found.schema)
+
     def _run(self, verb: str, sql: str, given: list[Any]) -> list[dict[str, Any]]:
-        return self._told(verb, lambda: self._job(verb, sql, given))
+        return self._told(verb, partial(self._job, verb, sql, given))
 
     def _job(self, verb: str, sql: str, given: list[Any], **about: str) -> list[dict[str, Any]]:
+        """The rows of a job whose work may be begun anew, until its time is over."""
+        return self._again(self._job_once)(verb, sql, given, **about)
+
+    def _job_once(self, verb: str, sql: str, given: list[Any], **about: str) -> list[dict[str, Any]]:
         config = bigquery.QueryJobConfig(
             query_parameters=given,
             labels=self._labelled(verb, **about),
@@ -471,8 +526,15 @@ class BigQueryWarehouse:
         if self._maximum_bytes_billed is not None:
             config.maximum_bytes_billed = self._maximum_bytes_billed
         # a job of a name of its own, not jobs.query: a repeated call finds it, however long after
-        job = self._client.query(sql, job_config=config, retry=self._retry, job_retry=None, timeout=CALL_S)
-        return [dict(row.items()) for row in job.result(timeout=JOB_S, retry=self._retry, job_retry=None)]
+        job: Any = self._client.query(sql, job_config=config, retry=self._retry, job_retry=None, timeout=CALL_S)
+
+        def rows() -> list[dict[str, Any]]:
+            return [dict(row.items()) for row in job.result(timeout=JOB_S, retry=None, job_retry=None)]
+
+        # a call for results fails with its job's error, too: each try begins with the job's own state, so that a dead
+        # one is not asked until the time is over
+        passes_alive = replace(self._calls, passes=lambda error: _passes(error) and job.error_result is None)
+        return passes_alive(rows)()
 
     def _labelled(self, verb: str, **about: str) -> dict[str, str]:
         """What a bill or a list of jobs can be grouped by."""
@@ -507,11 +569,30 @@ def _is_conflict(error: BaseException) -> bool:
     return isinstance(error, GoogleAPICallError) and bool(CONFLICT.search(error.message or ""))
 
 
+def _is_quota(error: BaseException) -> bool:
+    if not isinstance(error, GoogleAPICallError):
+        return False
+    return error.code == 429 or bool(_reasons(error) & QUOTAS) or bool(QUOTA.search(error.message or ""))
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether a call that failed may be made again at once."""
+    cause = error.__cause__ if isinstance(error, TimeoutError) else None  # so a job says that one call took too long
+    return PASSES(cause or error) or _is_quota(error)
+
+
+def _is_to_come_again(error: Exception) -> bool:
+    """Whether a job has done nothing and another may. That a call had no success, its own retry has seen to."""
+    is_of_job = getattr(error, "response", None) is None  # read from its state, not answered to a call
+    return _is_conflict(error) or (_is_quota(error) and is_of_job)
+
+
 def _is_unavailable(error: BaseException) -> bool:
     if not isinstance(error, GoogleAPICallError):
         return True
     code = error.code or 0
-    return code in (408, 429) or code >= 500 or _is_conflict(error) or bool(_reasons(error) & UNAVAILABLE)
+    passes = _is_conflict(error) or _is_quota(error) or bool(_reasons(error) & UNAVAILABLE)
+    return code == 408 or code >= 500 or passes
 
 
 def explained(about: str, error: BaseException) -> WarehouseError | WarehouseUnavailable:
@@ -521,7 +602,7 @@ def explained(about: str, error: BaseException) -> WarehouseError | WarehouseUna
     if isinstance(error, NotFound) and LOAD in said:
         return WarehouseUnavailable(f"{about}: the same call was made twice at once, and the other is done ({said})")
     if isinstance(error, NotFound):
-        return WarehouseError(f"{about}: {said}: run create with the DDL of that dataset and table first")
+        return not_there(about, said)
     if isinstance(error, GoogleAPICallError) and "bytesBilledLimitExceeded" in _reasons(error):
         return WarehouseError(f"{about}: {said}: filter by the partition, or raise maximum_bytes_billed")
     return WarehouseError(f"{about}: {said}")
@@ -533,6 +614,10 @@ def explained(about: str, error: BaseException) -> WarehouseError | WarehouseUna
 def _inside(partition: Partition) -> str:
     check_column(partition)
     return INSIDE.format(column=partition.column)
+
+
+def _types(schema: Sequence[bigquery.SchemaField]) -> dict[str, str]:
+    return {field.name: LEGACY_TYPES.get(field.field_type, field.field_type) for field in schema}
 
 
 def _named(columns: Mapping[str, str]) -> str:

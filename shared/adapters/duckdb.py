@@ -28,7 +28,9 @@ from shared.adapters.warehouse import (
     check_rows,
     check_table,
     check_unit,
+    miscounted,
     not_a_number,
+    not_there,
     parameters_of,
     parse_ddl,
     parse_query,
@@ -48,6 +50,7 @@ BIGQUERY_TYPES = {
 """What a type that DuckDB reports was called when the table was made."""
 
 STAMPING = ", ".join(f"$tipoff_{name} AS {name}" for name in STAMPS)
+STAMPED = " ".join(f"AND {name} = ${name}" for name in STAMPS)
 STAGED = "tipoff_staged"
 """What a merge stages; temporary, so every session has its own and a killed one leaves nothing behind."""
 
@@ -197,6 +200,12 @@ class DuckDbWarehouse:
                 session.run(statement)
             self._tables.clear()
 
+    def columns(self, table: str) -> dict[str, str]:
+        with self._session(table) as session:
+            columns = _described(session, table)
+        self._tables.pop(table, None)
+        return {name: BIGQUERY_TYPES.get(kind, kind) for name, kind in columns.items()}
+
     def replace(
         self, partition: Partition, select: str, parameters: Mapping[str, object], stamp: Stamp, unit: str = ""
     ) -> Written:
@@ -229,6 +238,7 @@ class DuckDbWarehouse:
                 superseded = (newest.fetchone()[0] or 0) > stamp.fence
                 if not superseded:
                     session.run(_merge_of_staged(target, keys), {**own, "fence": stamp.fence})
+                    _check_counts(session, target, len(rows), stamp)
                 written = _read_back(session, target, columns, unit, "AND run = $run", {"run": stamp.run})
                 session.run("COMMIT")
         return replace(written, superseded=superseded)
@@ -236,13 +246,12 @@ class DuckDbWarehouse:
     def standing(self, partition: Partition, stamp: Stamp, unit: str = "") -> Written | None:
         with self._session(partition.table) as session:
             columns = self._content(session, partition.table)
-            ours = "AND run = $run AND attempt = $attempt AND fence = $fence"
             values = {**_days(partition), **_stamped(stamp)}
             # asked first, because the usual answer is no, and reading nothing back costs twice as much
-            any_row = session.run(f"SELECT 1 FROM {partition.table} {_where(partition)} {ours} LIMIT 1", values)
+            any_row = session.run(f"SELECT 1 FROM {partition.table} {_where(partition)} {STAMPED} LIMIT 1", values)
             if any_row.fetchone() is None:
                 return None
-            return _read_back(session, partition, columns, unit, ours, _stamped(stamp))
+            return _read_back(session, partition, columns, unit, STAMPED, _stamped(stamp))
 
     def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
         statement = transpile(sql)
@@ -302,9 +311,7 @@ class DuckDbWarehouse:
     def _content(self, session: _Session, table: str) -> dict[str, str]:
         """The table's columns and types without the stamps."""
         if table not in self._tables:
-            check_table(table)
-            described = session.run(f"SELECT * FROM {table} LIMIT 0").description
-            columns = {str(column[0]): str(column[1]) for column in described}
+            columns = _described(session, table)
             for name, kind in STAMPS.items():
                 if BIGQUERY_TYPES.get(columns.pop(name, "")) != kind:
                     raise WarehouseError(f"table {table}: column {name} must be there with type {kind}")
@@ -423,6 +430,26 @@ def _stage(
     ).fetchone()
     if twice:
         raise same_key(table, stamp, twice[0], keys, twice[1:])
+
+
+def _described(session: _Session, table: str) -> dict[str, str]:
+    """A table's columns with DuckDB's own names of their types, asked now."""
+    check_table(table)
+    try:
+        described = session.run(f"SELECT * FROM {table} LIMIT 0").description
+    except duckdb.CatalogException as error:
+        raise not_there(table, str(error).splitlines()[0]) from error
+    return {str(column[0]): str(column[1]) for column in described}
+
+
+def _check_counts(session: _Session, target: Partition, staged: int, stamp: Stamp) -> None:
+    """Inside the transaction, which an error rolls back."""
+    stamped = session.run(
+        f"SELECT count(*) FROM {target.table} {_where(target)} {STAMPED}", {**_days(target), **_stamped(stamp)}
+    ).fetchone()[0]
+    if stamped != staged:
+        kept = "the staging, in memory, is gone"
+        raise miscounted(target.table, stamp, staged=staged, stamped=stamped, kept=kept)
 
 
 def _merge_of_staged(target: Partition, keys: Sequence[str]) -> str:

@@ -76,6 +76,10 @@ def check_given(sql: str, used: frozenset[str], given: Mapping[str, object]) -> 
 # --- names ------------------------------------------------------------------------------------------
 
 
+def not_there(about: str, said: str) -> WarehouseError:
+    return WarehouseError(f"{about}: {said}: run create with the DDL of that dataset and table first")
+
+
 def check_table(table: str) -> None:
     if not TABLE_NAME.fullmatch(table):
         raise WarehouseError(f"table {table!r}: expected dataset.table")
@@ -138,6 +142,14 @@ def stray_rows(partition: Partition, stray: int, rows: int) -> WarehouseError:
     return WarehouseError(
         f"{partition.table}: {stray} of {rows} rows have {partition.column} outside "
         f"{partition.first}..{partition.last} or null; nothing was written: filter by the partition"
+    )
+
+
+def miscounted(table: str, stamp: Stamp, *, staged: int, stamped: int, kept: str) -> WarehouseError:
+    return WarehouseError(
+        f"{table}: {staged} rows of {stamp.run} attempt {stamp.attempt} were staged, but the MERGE would have left "
+        f"{stamped} with that stamp; nothing was written; {kept}: see who else writes under this stamp, "
+        "then run a new attempt, whose newer fence takes the other's rows away"
     )
 
 

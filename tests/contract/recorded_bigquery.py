@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -23,26 +24,52 @@ LINES = [
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What the service says in place of an answer, or of a job that has come to nothing."""
+
+    status: int
+    reason: str
+    message: str = "not now"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A job that is there, answered 200, and has failed: at once, or once its results have been asked for."""
+
+    error: Refusal
+    at_once: bool = True
+
+
 class RecordedBigQuery:
-    """Remembers load jobs and their tables; refuses as many scripts as it is told to."""
+    """Remembers load jobs and their tables; refuses calls, scripts and jobs as it is told to."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict[str, Any]] = {}  # by id: what was asked
         self.tables: set[str] = set()
+        self.asked: list[str] = []  # every call's method and path
         self.refusals: list[str] = []  # of the scripts to come, as their error's text
+        self.refused: Iterator[Refusal | None] = iter(())  # the calls to come, whatever they are; None is answered
+        self.failing: Iterator[Failed | None] = iter(())  # the jobs to come, loads and scripts; None does its work
+        self.stamped = 1  # rows that a MERGE leaves under its stamp
+        self._failed: dict[str, Failed] = {}
         self.endpoint = ""
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any], dict[str, str]]:
         path = path.split("?")[0]
+        self.asked.append(f"{method} {path}")
+        if refusal := next(self.refused, None):
+            return refusal.status, _error(refusal.status, refusal.message, refusal.reason), {}
         if method == "POST" and path.endswith("/jobs"):
             return self._insert(body, is_upload=path.startswith("/upload"))
         if method == "PUT" and (found := re.fullmatch(r"/session/(\w+)", path)):
-            self.tables.add(found[1])
+            if found[1] not in self._failed:
+                self.tables.add(found[1])
             return 200, self._job(found[1]), {}
         if method == "GET" and (found := re.search(r"/jobs/([\w-]+)$", path)):
             return 200, self._job(found[1]), {}
-        if method == "GET" and re.search(r"/queries/[\w-]+$", path):
-            return 200, _one_row(), {}
+        if method == "GET" and (found := re.search(r"/queries/([\w-]+)$", path)):
+            return self._results(found[1])
         if method in ("GET", "DELETE") and (found := re.search(r"/tables/(\w+)$", path)):
             return self._table(method, found[1])
         return 501, _error(501, f"{method} {path}"), {}
@@ -52,11 +79,20 @@ class RecordedBigQuery:
         if id in self.jobs:
             return 409, _error(409, f"Already Exists: Job {id}", "duplicate"), {}
         self.jobs[id] = body["configuration"]
+        if not body["configuration"].get("dryRun") and (failed := next(self.failing, None)):
+            self._failed[id] = failed
         if is_upload:
             return 200, {}, {"Location": f"{self.endpoint}/session/{id}"}
         if self.refusals:
             return 400, _error(400, self.refusals.pop(0), "invalidQuery"), {}
         return 200, self._job(id), {}
+
+    def _results(self, id: str) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """Of a failed job its error, as the service says it here; from then on the job's state says it, too."""
+        if (failed := self._failed.get(id)) is None:
+            return 200, _one_row(self.stamped), {}
+        self._failed[id] = Failed(error=failed.error)
+        return failed.error.status, _error(failed.error.status, failed.error.message, failed.error.reason), {}
 
     def _table(self, method: str, name: str) -> tuple[int, dict[str, Any], dict[str, str]]:
         if name != "lines" and name not in self.tables:
@@ -71,18 +107,22 @@ class RecordedBigQuery:
     def _job(self, id: str) -> dict[str, Any]:
         reference = {"projectId": "p", "jobId": id, "location": "US"}
         statistics = {"query": {"schema": {"fields": [{"name": "game_date", "type": "DATE"}]}}}
-        return {"jobReference": reference, "configuration": self.jobs[id], "status": DONE, "statistics": statistics}
+        status: dict[str, Any] = DONE
+        if failed := self._failed.get(id):
+            said = {"reason": failed.error.reason, "message": failed.error.message}
+            status = {**DONE, "errorResult": said, "errors": [said]} if failed.at_once else {"state": "RUNNING"}
+        return {"jobReference": reference, "configuration": self.jobs[id], "status": status, "statistics": statistics}
 
 
 def _error(code: int, message: str, reason: str = "") -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "errors": [{"reason": reason, "message": message}]}}
 
 
-def _one_row() -> dict[str, Any]:
+def _one_row(stamped: int) -> dict[str, Any]:
     found = json.dumps({"rows": 0, "high": None, "low": None})
     fields = [{"name": name, "type": kind} for name, kind in (("superseded", "BOOLEAN"), ("found", "STRING"))]
-    fields.insert(1, {"name": "inserted", "type": "INTEGER"})
-    cells = [{"v": "false"}, {"v": "0"}, {"v": found}]
+    fields[1:1] = [{"name": name, "type": "INTEGER"} for name in ("inserted", "stamped")]
+    cells = [{"v": "false"}, {"v": "0"}, {"v": str(stamped)}, {"v": found}]
     return {
         "jobComplete": True,
         "jobReference": {"projectId": "p", "jobId": "any", "location": "US"},

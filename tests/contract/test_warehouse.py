@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import date, datetime, timedelta, timezone
+from itertools import chain, repeat
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,9 +27,9 @@ from google.api_core.exceptions import (
 )
 
 from shared.adapters.bigquery import STAGING, BigQueryWarehouse, connect, explained, parameter, statement
-from shared.adapters.duckdb import DuckDbWarehouse
+from shared.adapters.duckdb import DuckDbWarehouse, transpile_ddl
 from shared.ports import Partition, Stamp, Warehouse, WarehouseError, WarehouseUnavailable, Written
-from tests.contract.recorded_bigquery import RecordedBigQuery, recorded_bigquery
+from tests.contract.recorded_bigquery import Failed, RecordedBigQuery, Refusal, recorded_bigquery
 
 DAY = date(2024, 1, 15)
 DDL = """
@@ -148,6 +149,68 @@ def test_creating_twice_keeps_the_rows(warehouse: Warehouse) -> None:
 def test_statements_that_could_lose_rows_are_not_created(warehouse: Warehouse, ddl: str) -> None:
     with pytest.raises(WarehouseError):
         warehouse.create(ddl)
+
+
+# --- columns ----------------------------------------------------------------------------------------
+
+COLUMNS = {
+    "game_date": "DATE",
+    "game_id": "STRING",
+    "pts": "INT64",
+    "share": "FLOAT64",
+    "final": "BOOL",
+    "seen_at": "TIMESTAMP",
+    "run": "STRING",
+    "attempt": "INT64",
+    "fence": "INT64",
+}
+
+
+def make_anew(warehouse: Warehouse, ddl: str) -> None:
+    """nba.lines as somebody else drops it and creates it with other columns, or leaves it dropped."""
+    if isinstance(warehouse, BigQueryWarehouse):
+        warehouse._client.delete_table(f"{warehouse._prefix}nba.lines")
+        BigQueryWarehouse(warehouse._client, dataset_prefix=warehouse._prefix).create(ddl)
+        return
+    assert isinstance(warehouse, DuckDbWarehouse)
+    with warehouse._connection.cursor() as other:
+        for sql in ("DROP TABLE nba.lines", *transpile_ddl(ddl)):
+            other.execute(sql)
+
+
+def test_a_table_says_its_columns_and_their_types_by_the_names_of_bigquery(warehouse: Warehouse) -> None:
+    found: Mapping[str, str] = warehouse.columns("nba.lines")
+    assert found == COLUMNS
+    assert list(found) == list(COLUMNS)
+
+
+def test_a_table_that_was_made_anew_is_seen_and_written_as_it_is_now(warehouse: Warehouse) -> None:
+    warehouse.load(partition(), [line("a")], stamp(fence=1))
+    make_anew(warehouse, DDL.replace("pts INT64, share FLOAT64", "pts STRING, assists INT64, share FLOAT64", 1))
+    assert warehouse.columns("nba.lines") == COLUMNS | {"pts": "STRING", "assists": "INT64"}
+    rows = [{"game_date": DAY, "game_id": "a", "pts": "12", "assists": 7}]
+    assert warehouse.merge(partition(), rows, ("game_id",), stamp(fence=2)).rows == 1
+
+
+def test_a_query_that_gives_what_a_table_made_anew_no_longer_has_is_refused(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp(fence=1))
+    make_anew(warehouse, DDL.replace(", seen_at TIMESTAMP", "", 1))
+    assert "seen_at" not in warehouse.columns("nba.lines")
+    with pytest.raises(WarehouseError, match="seen_at"):
+        warehouse.replace(partition(), GAMES, given(), stamp(fence=2))
+
+
+def test_a_table_that_is_no_longer_there_is_said_with_the_remedy(warehouse: Warehouse) -> None:
+    assert warehouse.columns("nba.lines")
+    make_anew(warehouse, "CREATE SCHEMA IF NOT EXISTS nba")
+    with pytest.raises(WarehouseError, match=r"nba\.lines: .*run create with the DDL"):
+        warehouse.columns("nba.lines")
+
+
+@pytest.mark.parametrize("table", ["nba.nowhere", "nowhere.lines", "lines", "nba.lines; DROP TABLE nba.lines"])
+def test_a_table_that_never_was_has_no_columns(warehouse: Warehouse, table: str) -> None:
+    with pytest.raises(WarehouseError, match=table):
+        warehouse.columns(table)
 
 
 # --- replace ----------------------------------------------------------------------------------------
@@ -617,9 +680,26 @@ def test_the_same_merge_again_changes_nothing(warehouse: Warehouse) -> None:
     assert len(standing_rows(warehouse)) == 500
 
 
-def test_a_second_merge_of_one_stamp_adds_what_came_late(warehouse: Warehouse) -> None:
+def test_a_second_merge_of_one_stamp_that_holds_all_of_the_first_adds_what_came_late(warehouse: Warehouse) -> None:
     warehouse.merge(partition(), [line("early")], LINE, of(SAME_DAY))
-    assert warehouse.merge(partition(), [line("late")], LINE, of(SAME_DAY), "game_id").units == ("early", "late")
+    rows = [line("early"), line("late")]
+    assert warehouse.merge(partition(), rows, LINE, of(SAME_DAY), "game_id").units == ("early", "late")
+
+
+def test_a_merge_under_a_stamp_that_another_used_for_other_rows_is_undone(warehouse: Warehouse) -> None:
+    other = warehouse.merge(partition(), [line("a"), line("b")], LINE, of(SAME_DAY, 2))
+    with pytest.raises(WarehouseError, match=r"nba\.lines: 1 rows of .*same_day\.1 .* staged, but .* have left 2"):
+        warehouse.merge(partition(), [line("a", pts=7)], LINE, of(SAME_DAY, 2))
+    assert warehouse.standing(partition(), of(SAME_DAY, 2)) == other
+    assert lines_of(warehouse, SAME_DAY) == [("a", 20.5, 1, 2), ("b", 20.5, 1, 2)]
+
+
+def test_a_new_attempt_takes_away_what_was_in_the_way_of_a_merge(warehouse: Warehouse) -> None:
+    warehouse.load(partition(), [line("a"), line("a")], of(SAME_DAY, 1))
+    with pytest.raises(WarehouseError, match=r"1 rows .* have left 3"):
+        warehouse.merge(partition(), [line("b")], LINE, of(SAME_DAY, 1))
+    assert warehouse.merge(partition(), [line("b")], LINE, of(SAME_DAY, 2), "game_id").units == ("b",)
+    assert len(standing_rows(warehouse)) == 1
 
 
 def test_a_merge_is_read_back_as_a_load_of_the_same_rows_would_be(warehouse: Warehouse) -> None:
@@ -974,7 +1054,7 @@ def test_the_same_load_twice_at_once_is_one_job_and_after_its_end_another(
     with warehouse._staged("nba.lines", table, rows, stamp()) as later:
         assert later != first
     with warehouse._staged("nba.lines", table, rows, stamp(fence=2)) as other:
-        assert other.endswith("_0")
+        assert other.table.endswith("_0")
     assert len(service.jobs) == 3
     assert service.tables == set()
 
@@ -992,6 +1072,179 @@ def test_a_script_that_is_wrong_does_not_come_again(recorded: tuple[RecordedBigQ
     with pytest.raises(WarehouseError, match=r"nba\.lines: .*Division by zero"):
         warehouse.load(partition(), [], stamp())
     assert len(service.jobs) == 1
+
+
+def test_a_merge_that_miscounts_keeps_its_staging_and_its_repetition_uses_it_again(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse],
+) -> None:
+    service, warehouse = recorded
+    service.stamped = 3
+    for _ in range(2):
+        with pytest.raises(WarehouseError, match=r"1 rows .* have left 3 .* staging table .* is kept") as caught:
+            merge_one(warehouse)
+        [staged] = service.tables
+        assert f"{STAGING}.{staged} " in str(caught.value)
+    service.stamped = 1
+    merge_one(warehouse)
+    assert service.tables == set()
+    assert len(loads(service)) == 1
+
+
+def test_the_staging_of_a_merge_that_was_undone_can_be_read(bigquery_warehouse: BigQueryWarehouse) -> None:
+    bigquery_warehouse.load(partition(), [line("a"), line("b")], of(SAME_DAY))
+    with pytest.raises(WarehouseError) as caught:
+        bigquery_warehouse.merge(partition(), [line("c", pts=3)], LINE, of(SAME_DAY))
+    [kept] = [name for name in tables_in(bigquery_warehouse) if name not in ("lines", "totals")]
+    assert f"{bigquery_warehouse._prefix}{STAGING}.{kept} is kept" in str(caught.value)
+    assert bigquery_warehouse.query(f"SELECT game_id, pts FROM {STAGING}.{kept}", {}) == [{"game_id": "c", "pts": 3}]
+
+
+# --- quotas ---
+
+DML_QUEUE = "Resources exceeded: Too many DML statements outstanding against table p:nba.lines, limit is 20."
+TABLE_UPDATES = "Exceeded rate limits: too many table update operations for this table. For more, see the manual"
+SLOW_DOWN = Refusal(status=429, reason="")
+QUOTAS = [
+    Refusal(status=403, reason="rateLimitExceeded"),
+    Refusal(status=400, reason="jobRateLimitExceeded"),
+    Refusal(status=403, reason="quotaExceeded"),
+    Refusal(status=400, reason="resourcesExceeded", message=DML_QUEUE),
+    Refusal(status=400, reason="invalidQuery", message=TABLE_UPDATES),
+]
+MERGE_CALLS = ["table", "upload", "upload's end", "script", "results", "drop"]
+"""What a merge asks of the service, in this order."""
+BEFORE_SCRIPT, BEFORE_DROP = MERGE_CALLS.index("script"), MERGE_CALLS.index("drop")
+
+
+def short_of_time(service: RecordedBigQuery, retry_s: float) -> BigQueryWarehouse:
+    return BigQueryWarehouse(connect("p", location="US", endpoint=service.endpoint), retry_s=retry_s)
+
+
+def merge_one(warehouse: BigQueryWarehouse) -> Written:
+    return warehouse.merge(partition(), [{"game_date": DAY, "game_id": "x"}], ("game_id",), stamp())
+
+
+def loads(service: RecordedBigQuery) -> list[str]:
+    return [id for id, job in service.jobs.items() if "load" in job]
+
+
+def scripts(service: RecordedBigQuery) -> list[str]:
+    return [id for id, job in service.jobs.items() if "query" in job]
+
+
+@pytest.mark.parametrize("before", range(len(MERGE_CALLS)), ids=MERGE_CALLS)
+def test_every_call_of_a_merge_may_be_refused_and_is_made_again(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse], before: int
+) -> None:
+    service, warehouse = recorded
+    service.refused = chain(repeat(None, before), [SLOW_DOWN])
+    merge_one(warehouse)
+    assert (len(scripts(service)), service.tables) == (1, set())
+    assert next(service.refused, "all asked") == "all asked"
+
+
+@pytest.mark.parametrize("refusal", [SLOW_DOWN, *QUOTAS], ids=lambda refusal: refusal.reason or refusal.status)
+def test_a_call_that_a_quota_refuses_is_made_again_until_its_time_is_over(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse], refusal: Refusal
+) -> None:
+    service, warehouse = recorded
+    service.refused = iter([refusal])
+    assert warehouse.columns("nba.lines")
+    service.refused = repeat(refusal)
+    with pytest.raises(WarehouseUnavailable, match=r"nba\.lines: BigQuery cannot do it now"):
+        short_of_time(service, 0.1).columns("nba.lines")
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "while it runs"])
+@pytest.mark.parametrize("refusal", QUOTAS, ids=lambda refusal: refusal.reason)
+def test_a_script_that_a_quota_ends_comes_again_as_another_job_until_its_time_is_over(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse], refusal: Refusal, at_once: bool
+) -> None:
+    service, warehouse = recorded
+    failed = Failed(error=refusal, at_once=at_once)
+    service.failing = iter([None, failed])
+    merge_one(warehouse)
+    assert (len(loads(service)), len(scripts(service))) == (1, 2)
+    service.failing = repeat(failed)
+    with pytest.raises(WarehouseUnavailable, match="standing: BigQuery cannot do it now"):
+        short_of_time(service, 0.1).standing(partition(), stamp())
+
+
+@pytest.mark.parametrize("refusal", QUOTAS, ids=lambda refusal: refusal.reason)
+def test_a_load_that_a_quota_ends_comes_again_under_its_next_id(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse], refusal: Refusal
+) -> None:
+    service, warehouse = recorded
+    service.failing = repeat(Failed(error=refusal))
+    with pytest.raises(WarehouseUnavailable, match=r"nba\.lines: BigQuery cannot do it now"):
+        merge_one(short_of_time(service, 0.3))  # the first wait is at most 0.2 s
+    tried = len(loads(service))
+    assert tried > 1
+    service.failing = iter(())
+    merge_one(warehouse)
+    assert (len(loads(service)), len(scripts(service)), service.tables) == (tried + 1, 1, set())
+
+
+def test_a_merge_that_quotas_stop_drops_its_staging_and_loads_it_again(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse],
+) -> None:
+    service, warehouse = recorded
+    service.failing = chain([None], repeat(Failed(error=QUOTAS[0])))
+    with pytest.raises(WarehouseUnavailable):
+        merge_one(short_of_time(service, 0.1))
+    assert service.tables == set()
+    service.failing = iter(())
+    merge_one(warehouse)
+    assert (len(loads(service)), service.tables) == (2, set())
+
+
+def test_a_merge_that_fails_is_not_held_up_by_dropping_and_its_repetition_finds_what_it_staged(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse],
+) -> None:
+    service, warehouse = recorded
+    service.refused = chain(repeat(None, BEFORE_SCRIPT), repeat(SLOW_DOWN))
+    with pytest.raises(WarehouseUnavailable):
+        merge_one(short_of_time(service, 1.2))
+    assert [call.split()[0] for call in service.asked].count("DELETE") == 1
+    service.refused = iter(())
+    merge_one(warehouse)
+    assert (len(loads(service)), service.tables) == (1, set())
+
+
+def test_an_upload_has_no_more_time_than_every_other_call(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse],
+) -> None:
+    service, _ = recorded
+    service.refused = chain([None], repeat(SLOW_DOWN))
+    with pytest.raises(WarehouseUnavailable):
+        merge_one(short_of_time(service, 0.1))
+    assert len(service.asked) <= 4  # the client library's own retry would have made seven of it, in a minute
+
+
+def test_a_merge_that_is_done_says_so_though_its_staging_cannot_be_dropped(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse],
+) -> None:
+    service, _ = recorded
+    service.refused = chain(repeat(None, BEFORE_DROP), repeat(SLOW_DOWN))
+    assert not merge_one(short_of_time(service, 0.1)).superseded
+    assert len(service.tables) == 1
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "while it runs"])
+def test_a_job_that_lacks_a_column_is_not_tried_again(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse], at_once: bool
+) -> None:
+    service, warehouse = recorded
+    lacking = Refusal(status=400, reason="invalidQuery", message="Unrecognized name: pts at [7:12]")
+    service.failing = chain([None], repeat(Failed(error=lacking, at_once=at_once)))
+    with pytest.raises(WarehouseError, match=r"nba\.lines: .*Unrecognized name: pts"):
+        merge_one(warehouse)
+    assert (len(loads(service)), len(scripts(service)), service.tables) == (1, 1, set())
+    service.failing, service.refused = iter(()), chain([None], repeat(lacking))
+    before = len(service.asked)
+    with pytest.raises(WarehouseError, match="Unrecognized name: pts"):
+        short_of_time(service, 5.0).standing(partition(), stamp())
+    assert len(service.asked) == before + 2
 
 
 def test_jobs_say_whose_they_are_and_carry_values_as_parameters(
