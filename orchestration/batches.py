@@ -7,23 +7,23 @@ from collections.abc import Mapping
 from orchestration.local import Accept
 from orchestration.pool import Task
 from predictions.coordinator.coordinator import Coordinator
-from predictions.worker.worker import Prepare, answer
-from shared.core.batch import CHUNK_TIMEOUT_S, ChunkOrder, ChunkReport, UnitResult, UnitState
-from shared.core.messages import Message, read_order, read_report, read_start, report_message
+from predictions.worker.worker import Prepare, all_failed, record, work
+from shared.core.batch import CHUNK_TIMEOUT_S, ChunkReady
+from shared.core.messages import Message, read_order, read_ready, read_start, ready_message
 from shared.ports import Delivery
 from shared.service import Refusal
 
 BEGIN_TIMEOUT_S = 300  # the inputs of a batch are read in bulk
-REPORT_TIMEOUT_S = 300  # who records the last report also consolidates
+READY_TIMEOUT_S = 300  # who hears of the last chunk also consolidates
 SWEEP_TIMEOUT_S = 300  # as may the timer
 
 
 def batch_services(coordinator: Coordinator, prepare: Prepare, ready_topic: str) -> Mapping[str, Accept]:
-    """What hears starts of batches, orders of chunks and reports of chunks."""
+    """What hears starts of batches, orders of chunks, and that chunks are recorded."""
     return {
         "batches": lambda delivery: _begin(coordinator, delivery),
-        "orders": lambda delivery: _work(prepare, ready_topic, delivery),
-        "reports": lambda delivery: _count(coordinator, delivery),
+        "orders": lambda delivery: _work(coordinator, prepare, ready_topic, delivery),
+        "reports": lambda delivery: _look(coordinator, delivery),
     }
 
 
@@ -68,32 +68,35 @@ def _begin(coordinator: Coordinator, delivery: Delivery) -> Task:
     return Task(delivery=delivery, start=start, timeout_s=BEGIN_TIMEOUT_S, act=act, failed=failed)
 
 
-def _work(prepare: Prepare, ready_topic: str, delivery: Delivery) -> Task:
-    order = read_order(delivery.data)
+def _work(coordinator: Coordinator, prepare: Prepare, ready_topic: str, delivery: Delivery) -> Task:
+    order, batches, now = read_order(delivery.data), coordinator.batches, coordinator.clock.now
+
+    def said(ready: ChunkReady | Refusal) -> list[Message] | Refusal:
+        return ready if isinstance(ready, Refusal) else [ready_message(ready, ready_topic)]
+
+    def failed(reason: str, _duration_s: float) -> list[Message] | None:
+        ready = record(batches, all_failed(order, reason), now())
+        return None if isinstance(ready, Refusal) else [ready_message(ready, ready_topic)]
+
     return Task(
         delivery=delivery,
         start=order.start,
         timeout_s=CHUNK_TIMEOUT_S,
-        act=lambda: [report_message(answer(order, prepare), ready_topic)],
-        failed=lambda reason, _: [report_message(_all_failed(order, reason), ready_topic)],
+        act=lambda: said(work(order, prepare, batches, now)),
+        failed=failed,
     )
 
 
-def _all_failed(order: ChunkOrder, reason: str) -> ChunkReport:
-    results = [UnitResult(unit=unit.id, state=UnitState.FAILED, reason=reason, again=True) for unit in order.units]
-    return ChunkReport(start=order.start, chunk=order.chunk, number=order.number, results=tuple(results))
-
-
-def _count(coordinator: Coordinator, delivery: Delivery) -> Task:
-    report = read_report(delivery.data)
+def _look(coordinator: Coordinator, delivery: Delivery) -> Task:
+    ready = read_ready(delivery.data)
 
     def act() -> list[Message] | Refusal:
-        return coordinator.on_report(report) or []
+        return coordinator.on_ready(ready) or []
 
     return Task(
         delivery=delivery,
-        start=report.start,
-        timeout_s=REPORT_TIMEOUT_S,
+        start=ready.start,
+        timeout_s=READY_TIMEOUT_S,
         act=act,
         failed=lambda _reason, _duration_s: None,
     )

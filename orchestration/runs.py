@@ -13,12 +13,12 @@ from orchestration.watch import Watcher
 from predictions.coordinator.points import points_coordinator
 from predictions.worker.points import prepare
 from shared.config.functions import (
-    FUNCTIONS,
     NUDGE_TOPIC,
     PREDICTION_READY_TOPIC,
     PREDICTION_REQUEST_TOPIC,
     PREDICTION_START_TOPIC,
     FunctionKind,
+    functions_of,
 )
 from shared.core.fold import look
 from shared.core.model import Act, Completion, LedgerEntry, PipelineSpec, RunKey, Start
@@ -179,7 +179,7 @@ def local_runtime(home: LocalHome, spec: PipelineSpec, service: Service, work: W
     return LocalRuntime(
         home.ports,
         service,
-        listening(),
+        listening(spec.name),
         processor_work(spec, work),
         topic_of=lambda start: completion_topics[start.phase],
         services=batch_services(coordinator, prepare, PREDICTION_READY_TOPIC),
@@ -201,12 +201,12 @@ def unable(spec: PipelineSpec, mode: str) -> list[str]:
     return [p.name for phase in spec.phases for p in planned(phase, mode) if p.name not in able]
 
 
-def listening() -> tuple[Listening, ...]:
-    """Every deployed function's subscriptions, heard in this process."""
+def listening(pipeline: str) -> tuple[Listening, ...]:
+    """The subscriptions of every function that a pipeline deploys, heard in this process."""
     kinds = {FunctionKind.GATE: "completions", FunctionKind.SERVICE: "starts"}
     return tuple(
         Listening(subscription_of(function.name, topic), topic, SPECIAL.get(topic, kinds[function.kind]))
-        for function in FUNCTIONS
+        for function in functions_of(pipeline)
         for topic in function.listens
         if function.kind is FunctionKind.GATE or topic != NUDGE_TOPIC  # batches are swept beside the runs
     )

@@ -24,7 +24,8 @@ from types import TracebackType
 from orchestration import emulators
 from orchestration.staging import stage
 from shared import wiring
-from shared.config.functions import FUNCTIONS
+from shared.config.functions import functions_of
+from shared.config.nba import NBA
 from shared.config.settings import (
     LOCAL_PROJECT,
     Settings,
@@ -39,6 +40,7 @@ from shared.push import subscription_of
 STACK_FILE = "stack.json"
 LOCK_FILE = "stack.lock"
 TIMER = "scheduler"
+STARTED = functions_of(NBA.name)
 READY_S = 90.0  # fourteen functions start on two cores in twelve
 LOOK_S = 0.2
 PROBE_S = 6.0  # a little more than a function itself waits for what it depends on
@@ -210,8 +212,8 @@ class Stack:
         }
 
     def start_functions(self) -> None:
-        for number, spec in enumerate(FUNCTIONS, 1):
-            self._say(f"staging and starting {spec.name} ({number} of {len(FUNCTIONS)})")
+        for number, spec in enumerate(STARTED, 1):
+            self._say(f"staging and starting {spec.name} ({number} of {len(STARTED)})")
             port = emulators.free_port()
             folder = stage(spec.name, self.folder / "stage").folder
             self._run(spec.name, serve_command(spec.name, folder, port), f"http://127.0.0.1:{port}")
@@ -233,7 +235,7 @@ class Stack:
         """Topics, dead letters, and a push subscription of each function for each topic that it hears."""
         self._say("subscribing the functions")
         with closing(wiring.open_cloud(self.settings)) as home:
-            for spec in FUNCTIONS:
+            for spec in STARTED:
                 endpoint = self.wanted.through(spec.name, self.processes[spec.name].url)
                 for topic in spec.listens:
                     account = f"{spec.name.replace('_', '-')}@{self.wanted.project}.iam.gserviceaccount.com"
@@ -253,7 +255,7 @@ class Stack:
                     raise StackFailed(f"{name}: {why}; its log: {process.log}\n{last_lines(process.log)}")
                 if health.ready:
                     del ahead[name]
-            self._say(f"{len(FUNCTIONS) - len(ahead)} of {len(FUNCTIONS)} functions are ready")
+            self._say(f"{len(STARTED) - len(ahead)} of {len(STARTED)} functions are ready")
             sleep(LOOK_S)
 
     def health(self, probe: HealthProbe) -> dict[str, Health]:

@@ -48,7 +48,7 @@ def due(settings: Settings, first: datetime, until: datetime) -> list[Message]:
         wiring.nudge(schedule, spec.name, instant)
         for spec in PIPELINES.values()
         for schedule in spec.schedules
-        if settings.starts_missing_runs or schedule.act == "sweep"
+        if settings.starts_missing_runs or not schedule.mode  # sweeps, of runs and of batches
         for instant in wiring.firings(schedule, first, until)
     ]
 

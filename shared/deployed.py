@@ -5,23 +5,37 @@ Imports are made at the start, so that a function which lacks one never serves; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
 from shared import edge, logs, wiring
 from shared.config.functions import FunctionSpec, function
-from shared.config.orchestration_config import pipeline
+from shared.config.orchestration_config import PIPELINES
 from shared.config.settings import Settings, read_settings
+from shared.core.openapi import Route
 from shared.core.plan import config_hash
-from shared.endpoint import Endpoint, Identity, Parts
+from shared.endpoint import Endpoint, Identity, Parts, Responder
 
 Handlers = Callable[[FunctionSpec, Settings, wiring.CloudHome], Mapping[str, edge.Handler]]
 """From a function's declaration, its settings and its parts to what it does with a message of each topic."""
 
+Responders = Callable[[FunctionSpec, Settings, wiring.CloudHome], Mapping[tuple[str, str], Responder]]
+"""The same, to what it does at each of its routes."""
 
-def endpoint(name: str, handlers: Handlers, *, warehouse: bool, feed: bool = False) -> Endpoint:
+
+def endpoint(
+    name: str,
+    handlers: Handlers,
+    *,
+    warehouse: bool,
+    feed: bool = False,
+    routes: Sequence[Route] = (),
+    responders: Responders = lambda _spec, _settings, _home: {},
+    retry_s: float | None = None,
+) -> Endpoint:
     """The endpoint of a declared function. `warehouse`: whether it works on tables and documents; `feed`: and on the
-    league's data.
+    league's data; `routes`: what else it may be asked over HTTP, and `responders` do that; `retry_s`: how long it makes
+    a failing call of the warehouse again, where that is not as long as a processor would.
 
     Raises SettingsError, ImportError or UnknownFunction where it could not work: then the process must not serve.
     """
@@ -30,17 +44,20 @@ def endpoint(name: str, handlers: Handlers, *, warehouse: bool, feed: bool = Fal
         raise wiring.NoCloud(f"TIPOFF_TARGET={settings.target}: function {name} works on gcp or emulators; set one")
     logs.configure(settings.log_level, function=name, commit=settings.commit, project=settings.cloud.project)
     wiring.import_parts(settings, warehouse=warehouse, feed=feed)
-    home = wiring.open_cloud(settings, service=name)
+    home = wiring.open_cloud(settings, service=name, retry_s=retry_s)
 
     def parts() -> Parts:
         return Parts(
             ports=home.ports,
             handlers=handlers(spec, settings, home),
             checks=wiring.checks(home, spec, warehouse=warehouse),
+            routes=responders(spec, settings, home),
         )
 
-    identity = Identity(service=name, version=settings.commit, config_hash=config_hash(pipeline(spec.pipeline)))
-    return Endpoint(identity, once(parts))
+    # a worker does what its order says, whoever declares the pipeline
+    declared = config_hash(PIPELINES[spec.pipeline]) if spec.pipeline in PIPELINES else ""
+    identity = Identity(service=name, version=settings.commit, config_hash=declared)
+    return Endpoint(identity, once(parts), routes=routes)
 
 
 def once(build: Callable[[], Parts]) -> Callable[[], Parts]:

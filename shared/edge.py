@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -105,6 +106,26 @@ def attempt(work: Callable[[], T]) -> T | str:
         return work()
     except Exception as error:  # noqa: BLE001 - the rim: whatever it is, it is a result
         return logs.describe(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What work raised, in words, and whether another try may help."""
+
+    reason: str
+    passing: bool
+
+
+LASTING = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError)
+"""What depends on the input alone: the same work raises it again. All else is the world's, and may pass."""
+
+
+def judge(work: Callable[[], T]) -> T | Raised:
+    """As attempt, for work that reads nothing but what it was given."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - the rim: whatever it is, it is a result
+        return Raised(logs.describe(error), passing=not isinstance(error, LASTING))
 
 
 def apart(act: Callable[[], object]) -> None:

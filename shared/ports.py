@@ -131,8 +131,8 @@ class StateStore(Protocol):
 class BatchStore(Protocol):
     """Batches, their chunks, and what was reported of them. Nothing here is a document that many writers update."""
 
-    def create(self, batch: Batch, chunks: Sequence[Chunk]) -> bool:
-        """Write a batch with its chunks, and the first order of each, in one step. False if it is there; it stands.
+    def create(self, batch: Batch, chunks: Sequence[Chunk], orders: Sequence[Ordered]) -> bool:
+        """Write a batch with its chunks and its first orders, in one step. False if it is there; it stands.
 
         The batch becomes due LOOK_WITHIN_S after created_at: whoever created it may die before publishing anything.
         """
@@ -144,14 +144,15 @@ class BatchStore(Protocol):
         """These chunks, or all, in order; unknown numbers are left out."""
 
     def ordered(self, id: str, chunk: int) -> tuple[Ordered, ...]:
-        """The orders of one chunk."""
+        """The orders of one chunk, by number."""
 
     def order(self, id: str, orders: Sequence[Ordered]) -> tuple[Ordered, ...]:
         """Record that these are ordered; the ones that this call recorded. Of concurrent callers one gets each."""
 
-    def record(self, report: ChunkReport, *, rest: Sequence[str], ended: bool, at: datetime) -> int | None:
+    def record(self, report: ChunkReport, *, rest: Sequence[int], ended: bool, at: datetime) -> int | None:
         """Keep a report once, under batch, chunk and number, and count: how many chunks have not ended.
 
+        `rest`: the places that its order asked for and it has not ended; `ended`: whether its chunk has.
         None, and nothing written, once the batch is sealed. A report that is there stays as it was. Of concurrent
         callers exactly one, the last to be counted, gets 0; what the others get, more may have ended by then.
         """
@@ -170,7 +171,10 @@ class BatchStore(Protocol):
         """
 
     def close(self, seal: Seal) -> None:
-        """The seal with its completion, for good: the first stands. The batch is due no more."""
+        """The seal with its completion, for good: the first stands. The batch is due no more.
+
+        In the same step the time from the batch's creation to its seal joins its history, if the seal is_usual.
+        """
 
     def look_at(self, id: str, due_at: datetime, now: datetime) -> None:
         """When the timer is to look, unless an earlier look is still to come: a look too many costs little.
@@ -179,10 +183,16 @@ class BatchStore(Protocol):
         """
 
     def due(self, now: datetime, limit: int) -> tuple[str, ...]:
-        """Batches that want to be looked at, the longest due first."""
+        """Batches that want to be looked at, the longest due first. Each that is not closed will be, some time."""
 
     def next_at(self) -> datetime | None:
         """When the next batch wants to be looked at; None if none does."""
+
+    def history(self, like: str, limit: int) -> tuple[float, ...]:
+        """Seconds from creation to seal of the closed batches of this likeness (Batch.like), the newest first."""
+
+    def latest(self, pipeline: str, limit: int) -> tuple[str, ...]:
+        """Ids of a pipeline's batches, whatever became of them, the newest created first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,6 +314,12 @@ class Warehouse(Protocol):
     def create(self, ddl: str) -> None:
         """Run CREATE SCHEMA, TABLE and VIEW IF NOT EXISTS statements. Idempotent."""
 
+    def columns(self, table: str) -> Mapping[str, str]:
+        """The columns of dataset.table, stamps included, each with BigQuery's name of its type: STRING, INT64, ...
+
+        Asked anew at each call, and writes that come after go by the answer. WarehouseError where no such table is.
+        """
+
     def replace(
         self, partition: Partition, select: str, parameters: Mapping[str, object], stamp: Stamp, unit: str = ""
     ) -> Written:
@@ -331,6 +347,10 @@ class Warehouse(Protocol):
         of other runs and other partitions are untouched. Refused (superseded) where a row of this run with a newer
         fence stands. An error, and nothing written: a key that comes twice, or no rows at all. Written describes the
         run's rows alone. Repeating it is harmless, also after a call that died: staging is its own and goes with it.
+
+        Counted in the same step: as many rows with this very stamp stand then as were staged. Where not, another
+        writer uses the stamp: WarehouseError with both numbers, nothing written, staging kept where it outlives the
+        call. So a second batch under one stamp holds all of the first.
         """
 
     def standing(self, partition: Partition, stamp: Stamp, unit: str = "") -> Written | None:

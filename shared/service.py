@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from shared.core import calendar
-from shared.core.again import given_by, order_looks
+from shared.core.again import given_by, order_again, order_looks
 from shared.core.fold import View, look
 from shared.core.gate import (
     Ask,
@@ -28,7 +28,7 @@ from shared.core.gate import (
     start_latch,
 )
 from shared.core.messages import Message, Nudge, start_message
-from shared.core.model import Act, Completion, Fact, Latch, LedgerEntry, PipelineSpec, Reading, RunKey, Start
+from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, PipelineSpec, Reading, RunKey, Start
 from shared.core.plan import Given, Plan, build_plan
 from shared.ports import Bus, Ports, RunRecord, Tracer
 
@@ -43,6 +43,9 @@ SWEEP_MAX = 500
 
 NUDGE_AHEAD = timedelta(hours=1)
 """A schedule speaks when it is due; this much its clock may be ahead of ours."""
+
+OVERRIDE_MAX = timedelta(days=7)
+"""Who needs poor units for longer lowers what is asked of them."""
 
 SWEEP_LOOK_BACK_DAYS = 2
 """How old a run may be that nobody started and the calendar says should exist."""
@@ -100,6 +103,8 @@ class Service:
         """A schedule's word. A late or doubled nudge means the day it was scheduled for, not the day it arrives."""
         if nudge.act == "sweep":
             self.sweep()
+            return None
+        if nudge.act == "recover":  # about batches, which their coordinator hears
             return None
         spec = self._pipelines.get(nudge.pipeline)
         if spec is None or nudge.mode not in [mode.name for mode in spec.modes]:
@@ -159,11 +164,45 @@ class Service:
         starts, refused = order_looks(view, processors)
         if not starts:
             return Refusal("; ".join(refused))
-        latches = [start_latch(start) for start in starts]
+        return self._order(view, starts)
+
+    def again(
+        self, run: RunKey, phase: str, processor: str, act: Act, only: tuple[str, ...] | None = None
+    ) -> Start | Refusal:
+        """Order another attempt of one processor of a phase that has opened, at a person's word; its start says whose.
+
+        A refusal where another call was quicker: then that attempt is under way.
+        """
+        view = self._view(run)
+        if view is None:
+            return Refusal(_unknown(run))
+        start = order_again(view, phase, processor, act, only)
+        if isinstance(start, str):
+            return Refusal(start)
+        ordered = self._order(view, [start])
+        return ordered[0] if ordered else Refusal(f"{run} has changed meanwhile; look at it, and ask again")
+
+    def allow_poor(self, run: RunKey, act: Act) -> Control | Refusal:
+        """Until act.until, work on units of a run whose inputs are too poor. The last word stands; its batches keep
+        whose it was."""
+        now = self._ports.clock.now()
+        if act.until is None or not now < act.until <= now + OVERRIDE_MAX:
+            return Refusal(f"until: {act.until} is not within the next {OVERRIDE_MAX.days} days")
+        view = self._view(run)
+        if view is None:
+            return Refusal(_unknown(run))
+        control = replace(view.control, version=view.control.version + 1, quality=act)
+        if self._ports.states.set_control(run, control):
+            return control
+        return Refusal(f"{run} has changed meanwhile; ask again")
+
+    def _order(self, view: View, starts: Sequence[Start]) -> tuple[Start, ...]:
+        """Claim and send starts beside those that decisions order; those that this call claimed."""
+        run = view.plan.run
         claimed = self._ports.states.claim(
             run,
             control_version=view.control.version,
-            latches=latches,
+            latches=[start_latch(start) for start in starts],
             entry=None,
             due_at=view.now,
             now=view.now,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from shared.config.functions import NUDGE_TOPIC, FunctionSpec
 from shared.config.settings import Cloud, Settings, Target
+from shared.core.batch import IN_FLIGHT_UNITS
 from shared.core.messages import Message
 from shared.core.model import RunKey, ScheduleSpec
 from shared.ports import (
@@ -50,6 +51,7 @@ class LocalHome:
     path: Path
     store: Sqlite
     clock: Clock
+    in_flight: int = IN_FLIGHT_UNITS  # units of a batch that are ordered and not reported
 
     @property
     def ports(self) -> Ports:
@@ -90,6 +92,8 @@ class CloudHome:
     path: Path  # of this machine's own files
     trace: Tracer
     data: str  # that its functions read, as far as this process knows
+    in_flight: int  # units of a batch that are ordered and not reported
+    retry_s: float | None = None  # of each call of the warehouse; None: as long as a processor may wait
 
     @cached_property
     def ports(self) -> Ports:
@@ -119,7 +123,10 @@ class CloudHome:
         from shared.adapters.bigquery import BigQueryWarehouse, connect
 
         client = connect(self.cloud.project, location=self.cloud.location, endpoint=self.cloud.bigquery_host or "")
-        return BigQueryWarehouse(client, dataset_prefix=self.cloud.dataset_prefix)
+        prefix = self.cloud.dataset_prefix
+        if self.retry_s is None:
+            return BigQueryWarehouse(client, dataset_prefix=prefix)
+        return BigQueryWarehouse(client, dataset_prefix=prefix, retry_s=self.retry_s)
 
     @cached_property
     def exports(self) -> ObjectStore:
@@ -137,8 +144,9 @@ Home = LocalHome | CloudHome
 """Where a command's or a function's parts are, whatever they are."""
 
 
-def open_cloud(settings: Settings, *, service: str = "tipoff") -> CloudHome:
-    """Connects at the first use of each part. Whoever opens it closes it. `service` is who its spans say they are."""
+def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | None = None) -> CloudHome:
+    """Connects at the first use of each part. Whoever opens it closes it. `service` is who its spans say they are;
+    `retry_s` how long a call of the warehouse that fails is made again."""
     from shared.adapters.clock import SystemClock
 
     assert settings.cloud is not None, "the target local has no cloud"
@@ -147,7 +155,7 @@ def open_cloud(settings: Settings, *, service: str = "tipoff") -> CloudHome:
         from shared.adapters.tracing import open_tracer
 
         trace = open_tracer(settings.traces, service=service, commit=settings.commit)
-    return CloudHome(settings.cloud, SystemClock(), settings.home, trace, settings.data)
+    return CloudHome(settings.cloud, SystemClock(), settings.home, trace, settings.data, settings.in_flight, retry_s)
 
 
 class NoCloud(ValueError):
@@ -246,7 +254,7 @@ def write_home(
     with only_writer(path, command, wait_s, waiting):
         remove_unfinished(path / EXPORTS)
         store = Sqlite(path / STATE_FILE, durability="power" if durability == "power" else "process")
-        home = LocalHome(path, store, clock)
+        home = LocalHome(path, store, clock, settings.in_flight)
         try:
             store.release_leases(clock.now())
             yield home

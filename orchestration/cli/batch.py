@@ -1,114 +1,425 @@
-"""How far the batches of a run are, for `status` and `explain`: counted from what its units' work has reported."""
+"""`tipoff batch`: the batches of a pipeline, for a person: list them, show one, get it going again, or end it.
+
+Reading needs nobody's leave. What writes goes through the coordinator's own doors: in a home this command is its only
+writer then, and what it publishes the next `tipoff run` delivers; on services they deliver it themselves. Past 400
+lines because what is told of a batch is the same for all verbs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from shared.core.batch import (
-    Due,
-    UnitResult,
-    UnitState,
-    batch_id,
-    decide_batch,
-    ends,
-    so_far,
-    tally,
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestration.cli import show
+from orchestration.cli.dlq import age, safe
+from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
+from orchestration.cli.options import (
+    home_option,
+    run_command,
+    run_key_of,
+    screen,
+    settings_of,
+    spec_of,
+    where,
+    working_home,
 )
-from shared.core.model import RunKey
-from shared.wiring import ReadHome
+from shared import wiring
+from shared.config import orchestration_config
+from shared.config.settings import Settings, Target
+from shared.core.batch import STALLED_S, BatchRecord, SealKind, batch_id, under_way
+from shared.core.batch_status import BatchHead, BatchState, BatchStatus, batch_head, batch_status
+from shared.core.model import Act, PipelineSpec, RunKey
+from shared.core.tally import STALL_SHARE
+from shared.ports import BatchStore, StateStore
+from shared.service import OVERRIDE_MAX, Refusal, Service
+from shared.wiring import Home, ReadHome
 
-TRIED_AGAIN = "to be tried again"  # no end, and so no state of a unit
-REASON_SHOWN = 150  # characters; an error text says in its beginning what it is about
+if TYPE_CHECKING:
+    from predictions.coordinator.coordinator import Coordinator
+
+WHY_SHOWN = 110  # characters in a table; `show` has all of it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """Why some units are not done."""
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    if arguments.verb in ("recover", "seal", "cancel", "override"):
+        return WRITING[arguments.verb](arguments, settings)
+    with wiring.read_home(settings) as home:
+        return READING[arguments.verb](arguments, settings, home)
 
-    state: str  # skipped, failed, expired, or TRIED_AGAIN
-    reason: str
-    units: tuple[str, ...]
+
+# --- reading ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchStatus:
-    """A batch as a person sees it."""
-
-    batch: str
-    phase: str
-    units: int
-    ended: int
-    counts: dict[str, int]  # by terminal state
-    chunks: int
-    chunks_ended: int
-    deadline_at: datetime
-    sealed_at: datetime | None
-    next_look_at: datetime | None
-    reason: str  # of the seal
-    causes: tuple[Cause, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """The documented form: stable, fields are only ever added."""
-        return {
-            "batch": self.batch,
-            "units": self.units,
-            "ended": self.ended,
-            **self.counts,
-            "chunks": self.chunks,
-            "chunks_ended": self.chunks_ended,
-            "deadline_at": self.deadline_at.isoformat(),
-            "sealed_at": self.sealed_at.isoformat() if self.sealed_at else None,
-            "next_look_at": self.next_look_at.isoformat() if self.next_look_at else None,
-            "causes": [
-                {"state": cause.state, "reason": cause.reason, "units": list(cause.units)} for cause in self.causes
-            ],
-        }
+def heads_of(home: ReadHome, run: RunKey, now: datetime) -> list[BatchHead]:
+    """Every batch of a run without its units, in the order in which its starts were ordered."""
+    return [batch_head(record, now) for record in _records_of(home, run)]
 
 
 def batches_of(home: ReadHome, run: RunKey, now: datetime) -> list[BatchStatus]:
     """Every batch of a run, in the order in which its starts were ordered."""
+    return [_status(home.batches, record, now) for record in _records_of(home, run)]
+
+
+def _records_of(home: ReadHome, run: RunKey) -> list[BatchRecord]:
     starts = [start for latch in home.states.load(run).latches for start in latch.starts]
-    found = [batch_status(home, batch_id(start), now) for start in starts]
-    return [status for status in found if status]
+    return [record for start in starts if (record := home.batches.load(batch_id(start)))]
 
 
-def batch_status(home: ReadHome, id: str, now: datetime) -> BatchStatus | None:
-    """None where no batch has been begun."""
+def _status(batches: BatchStore, record: BatchRecord, now: datetime) -> BatchStatus:
+    id = record.batch.id  # the record was read first: what has been reported since is in the reports alone
+    return batch_status(record, batches.chunks(id), batches.reports(id), now)
+
+
+def _list(arguments: argparse.Namespace, settings: Settings, home: ReadHome | None) -> int:
+    specs = [spec_of(arguments.pipeline)] if arguments.pipeline else list(orchestration_config.PIPELINES.values())
+    now, console = show.utc_now(), screen(arguments)
+    found = [batch_head(record, now) for record in _found(arguments, specs, home)] if home else []
+    found.sort(key=lambda head: (head.created_at, head.batch), reverse=True)
+    shown, more = found[: arguments.limit], len(found) > arguments.limit
+    if arguments.json:
+        show.print_json({"batches": [head.to_json() for head in shown], "more": more})
+    elif not shown:
+        console.print(Text(_nothing(arguments, settings)), soft_wrap=True)
+    else:
+        console.print(_heads_table(shown, now))
+        if more:
+            console.print(f"Older ones are not shown; --limit {arguments.limit * 2} shows more.")
+        console.print(Text(f"One of them whole: tipoff batch show BATCH{home_option(settings)}"), soft_wrap=True)
+    return OK
+
+
+def _found(arguments: argparse.Namespace, specs: Sequence[PipelineSpec], home: ReadHome) -> Iterator[BatchRecord]:
+    """One more than are to be shown, if there are: then more is said."""
+    for spec in specs:
+        if arguments.date:
+            for run in home.states.runs(spec.name, arguments.date, arguments.date):
+                yield from _records_of(home, run)
+        else:
+            ids = home.batches.latest(spec.name, arguments.limit + 1)
+            yield from (record for id in ids if (record := home.batches.load(id)))
+
+
+def _nothing(arguments: argparse.Namespace, settings: Settings) -> str:
+    about = f" of {arguments.pipeline}" if arguments.pipeline else ""
+    day = f" for {arguments.date}" if arguments.date else ""
+    example = f"tipoff run {arguments.pipeline or 'nba'} --date {arguments.date or 'D'} --mode same_day --data DIR"
+    return (
+        f"No batch{about}{day}: {where(settings)}. A run makes one when its gate opens predictions: "
+        f"`{example}{home_option(settings)}`."
+    )
+
+
+def _heads_table(heads: Sequence[BatchHead], now: datetime) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("batch", "state", "units", "began", "took", "deadline", "what"):
+        table.add_column(name, no_wrap=name != "what", overflow="fold")
+    for head in heads:
+        open_for_s = (now - head.created_at).total_seconds()
+        table.add_row(
+            Text(head.batch),
+            Text(head.state, style=show.BATCH_STYLE[head.state]),
+            f"{head.ended:,} of {head.units:,}",
+            f"{head.created_at:%Y-%m-%d %H:%M}",
+            show.span(open_for_s) if head.ended_s is None else show.spent(head.ended_s),
+            f"{head.deadline_at:%H:%M:%S}" if head.sealed_at is None else "",
+            _what(head, now),
+        )
+    return table
+
+
+def _what(head: BatchHead, now: datetime) -> Text:
+    """In short: how fast it is, or what it lacks."""
+    if head.completion is None:
+        return Text(", ".join(filter(None, (show.rate(head), show.through(head, now)))))
+    why = safe(head.completion.reason)
+    told = Text("INCIDENT " if head.incident else "", style=show.ALARM)
+    told.append(f"{head.completion.status}", style="")
+    return told.append(f": {why[:WHY_SHOWN]}{'...' if why[WHY_SHOWN:] else ''}" if why else "", style="")
+
+
+def _show(arguments: argparse.Namespace, settings: Settings, home: ReadHome | None) -> int:
+    record, now = _record(arguments.batch, settings, home), show.utc_now()
+    assert home is not None
+    status = _status(home.batches, record, now)
+    if arguments.json:
+        show.print_json(status.to_json())
+        return OK
+    console = screen(arguments)
+    console.print(show.batch_headline(status, now), soft_wrap=True)
+    for table in _tables(status, now):
+        console.print()
+        console.print(table)
+    console.print()
+    for line in [*show.batch_notes(status), *_next_lines(status, now, home_option(settings))]:
+        console.print(Text(line), soft_wrap=True)
+    if status.head.completion is None and not home.is_written:
+        console.print(
+            Text(f"Nobody is at work in this home; {_goes_on(record, home.states, settings)}"), soft_wrap=True
+        )
+    return OK
+
+
+def _record(id: str, settings: Settings, home: ReadHome | None) -> BatchRecord:
+    """UsageError for what is no batch here; says where ids are to be found."""
+    there = f"`tipoff batch list{home_option(settings)}` shows those that are"
+    if home is None:
+        raise UsageError(f"--home {settings.home}: nothing has run there yet")
+    run, *rest = id.split("/")
+    if len(rest) != 2:
+        raise UsageError(f"{safe(id)[:80]!r} is not written like a batch, RUN/PHASE/ATTEMPT; {there}")
+    run_key_of(run)
     record = home.batches.load(id)
     if record is None:
-        return None
-    chunks, reports = home.batches.chunks(id), home.batches.reports(id)
-    ended, again = so_far(record.batch, reports)
-    if record.seal:  # before it, what nobody has reported has not expired
-        ended, again = dict(tally(record.batch, chunks, reports).results), {}
-    results = list(ended.values())
-    counts = {str(state): sum(result.state is state for result in results) for state in UnitState}
-    due = None if record.seal else decide_batch(record, now)
-    return BatchStatus(
-        batch=id,
-        phase=record.batch.start.phase,
-        units=len(record.batch.settled) + sum(len(chunk.units) for chunk in chunks),
-        ended=len(results),
-        counts=counts,
-        chunks=record.batch.chunks,
-        chunks_ended=len({ordered.chunk for ordered in record.ordered if ends(ordered)}),
-        deadline_at=record.batch.deadline_at,
-        sealed_at=record.seal.at if record.seal else None,
-        next_look_at=due.next_look_at if isinstance(due, Due) else None,
-        reason=record.seal.reason if record.seal else "",
-        causes=_causes(results, [again[unit.id] for chunk in chunks for unit in chunk.units if unit.id in again]),
+        raise UsageError(f"batch {safe(id)[:120]} is not there ({where(settings)}); {there}")
+    return record
+
+
+def _tables(status: BatchStatus, now: datetime) -> Iterator[Table]:
+    counts = {**status.counts, "under way": status.under_way}
+    counts |= {"to be tried again": status.to_try_again, "never ordered": status.never_ordered}
+    yield _table(
+        ("units", *counts, "chunks ended"),
+        [(status.head.units, *counts.values(), f"{status.chunks_ended:,} of {status.chunks:,}")],
+    )
+    if status.causes:
+        yield _table(
+            ("how many", "state", "why", "which"),
+            [
+                (len(each.units), each.state, safe(each.reason), safe(show.shorten(each.units)))
+                for each in status.causes
+            ],
+        )
+    if status.stragglers:
+        yield _table(
+            ("straggler", "order", "try", "units", "since", "which"),
+            [
+                (
+                    f"chunk {each.order.chunk}",
+                    *(each.order.number, each.order.tries, len(each.order.places)),
+                    f"{each.order.at:%H:%M:%S} ({age(each.order.at, now)})",
+                    safe(show.named(each.units, len(each.order.places))),
+                )
+                for each in status.stragglers
+            ],
+        )
+    if status.tries:
+        yield _table(
+            ("try", "orders", "reported", "units"),
+            [(each.number, each.orders, each.reported, each.units) for each in status.tries],
+        )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+    return table
+
+
+def _next_lines(status: BatchStatus, now: datetime, options: str) -> Iterator[str]:
+    """What happens next, and when."""
+    head, run = status.head, status.head.batch.partition("/")[0]
+    match head.state:
+        case BatchState.OPEN:
+            if status.next_look_at:
+                yield f"Next look {show.moment(status.next_look_at, now)}."
+            else:
+                over = "its deadline is over" if now >= head.deadline_at else "every unit has ended"
+                yield f"The next look ends it: {over}."
+            yield (
+                f"Deadline {show.moment(head.deadline_at, now)}, by {head.deadline_from}: then it ends as it is, and "
+                f"from {STALL_SHARE:.0%} of its units on what there is counts."
+            )
+        case BatchState.CONSOLIDATING:
+            yield "What its units gave is being written; if who does it has died, the timer goes on with it."
+        case BatchState.CANCELLED:
+            yield _after_cancel(run, options)
+        case _:
+            yield f"What its gate makes of it: tipoff explain {run} --phase {head.phase}{options}"
+
+
+def _after_cancel(run: str, options: str) -> str:
+    return (
+        "To its gate it has ended and is not done: without it the run goes on degraded if it may, or blocks at its "
+        f"deadline. Another attempt: POST /start with force, or tipoff replay {run} --from predictions --reason "
+        f"TEXT{options}"
     )
 
 
-def _causes(ended: Sequence[UnitResult], again: Sequence[UnitResult]) -> tuple[Cause, ...]:
-    """The most frequent first."""
-    units: dict[tuple[str, str], list[str]] = {}
-    lost = [(str(result.state), result) for result in ended if result.state is not UnitState.DONE]
-    for state, result in [*lost, *((TRIED_AGAIN, result) for result in again)]:
-        units.setdefault((state, result.reason[:REASON_SHOWN]), []).append(result.unit)
-    return tuple(
-        Cause(state=state, reason=reason, units=tuple(names))
-        for (state, reason), names in sorted(units.items(), key=lambda item: (-len(item[1]), item[0]))
+# --- writing ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Works:
+    """What the verbs that end a batch or get it going work with."""
+
+    home: Home
+    coordinators: Mapping[str, Coordinator]  # by pipeline
+
+    def of(self, batch: str) -> Coordinator:
+        return self.coordinators[run_key_of(batch.partition("/")[0]).pipeline]
+
+    def stalled(self) -> tuple[str, ...]:
+        """Of every pipeline: they share one store."""
+        return next(iter(self.coordinators.values())).stalled()
+
+
+@contextmanager
+def _at_work(arguments: argparse.Namespace, settings: Settings, console: Console) -> Iterator[Works]:
+    from orchestration.runs import PREDICTIONS
+    from predictions.coordinator.points import points_coordinator
+
+    with working_home(settings, console, command=f"tipoff batch {arguments.verb}", wait_s=arguments.wait) as home:
+        coordinators = {
+            spec.name: points_coordinator(home, phase)
+            for spec in orchestration_config.PIPELINES.values()
+            for phase in spec.phases
+            if phase.name == PREDICTIONS
+        }
+        yield Works(home=home, coordinators=coordinators)
+
+
+def _act(arguments: argparse.Namespace, now: datetime, until: datetime | None = None) -> Act:
+    from orchestration.cli.replay import _login_name
+
+    return Act(actor=arguments.actor or _login_name(), reason=arguments.reason, at=now, until=until)
+
+
+def _recover(arguments: argparse.Namespace, settings: Settings) -> int:
+    """The batch that is named, or every one without progress: its orders are sent again."""
+    with wiring.read_home(settings) as reader:
+        if arguments.batch:
+            _record(arguments.batch, settings, reader)
+        there = reader is not None
+    console, told, goes_on = screen(arguments), list[dict[str, object]](), ""
+    if there:
+        with _at_work(arguments, settings, console) as works:
+            now = works.home.clock.now()
+            for id in [arguments.batch] if arguments.batch else works.stalled():
+                works.of(id).recover(id)
+                record = works.home.batches.load(id)
+                assert record is not None, f"{id} was just there"
+                told.append(_recovered(record, now))
+                goes_on = _delivers(record, works.home, settings)
+    if arguments.json:
+        show.print_json({"recovered": told, "goes_on": goes_on})
+        return OK
+    for each in told:
+        sent = f"{each['sent_again']} orders sent again and {each['ordered']} new, {each['units']:,} units in all"
+        line = sent if each["state"] == BatchState.OPEN else f"is {each['state']}"
+        console.print(Text(f"{each['batch']}: {line}"), soft_wrap=True)
+    if not told:
+        minutes = STALLED_S // 60
+        console.print(
+            Text(f"No open batch has been without a report for {minutes} minutes: {where(settings)}."), soft_wrap=True
+        )
+    if goes_on:
+        console.print(Text(goes_on), soft_wrap=True)
+    return OK
+
+
+def _recovered(record: BatchRecord, began: datetime) -> dict[str, object]:
+    """What stands of a batch that was recovered: all that is under way now was sent just now."""
+    sent = () if record.seal else under_way(record)
+    anew = sum(order.at >= began for order in sent)
+    return {
+        "batch": record.batch.id,
+        "state": str(batch_head(record, began).state),
+        "sent_again": len(sent) - anew,
+        "ordered": anew,
+        "units": sum(len(order.places) for order in sent),
+    }
+
+
+def _end(arguments: argparse.Namespace, settings: Settings, kind: SealKind) -> int:
+    with wiring.read_home(settings) as reader:
+        _record(arguments.batch, settings, reader)
+    console = screen(arguments)
+    with _at_work(arguments, settings, console) as works:
+        act = _act(arguments, works.home.clock.now())
+        seal = works.of(arguments.batch).end_by(arguments.batch, kind, act)
+        if isinstance(seal, Refusal):
+            raise UsageError(seal.reason)
+        record = works.home.batches.load(arguments.batch)
+        assert record is not None
+        now = show.utc_now()
+        status = _status(works.home.batches, record, now)
+        goes_on = _delivers(record, works.home, settings)
+    if arguments.json:
+        show.print_json({**status.to_json(), "goes_on": goes_on})
+    else:
+        console.print(show.batch_headline(status, now), soft_wrap=True)
+        for line in [*show.batch_notes(status), *_next_lines(status, now, home_option(settings)), goes_on]:
+            console.print(Text(line), soft_wrap=True)
+    return OK if status.head.completion else NOT_PUBLISHED
+
+
+def _override(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Until then, units of a run are worked on whose inputs are too poor."""
+    key = run_key_of(arguments.run)
+    with wiring.read_home(settings) as reader:
+        if reader is None or reader.states.plan(key) is None:
+            raise UsageError(
+                f"run {key} is not there ({where(settings)}); `tipoff status {key.pipeline} --date "
+                f"{key.date}{home_option(settings)}` lists those that are"
+            )
+    console, spec = screen(arguments), spec_of(key.pipeline)
+    command = f"tipoff batch {arguments.verb}"
+    with working_home(settings, console, command=command, wait_s=arguments.wait) as home:
+        now = home.clock.now()
+        until = now + arguments.until if isinstance(arguments.until, timedelta) else arguments.until
+        if not now < until <= now + OVERRIDE_MAX:
+            raise UsageError(f"--until {show.moment(until)} is not within the next {OVERRIDE_MAX.days} days")
+        act = _act(arguments, now, until)
+        control = Service(home.ports, {spec.name: spec}, starts_missing_runs=False).allow_poor(key, act)
+    if isinstance(control, Refusal):
+        raise UsageError(control.reason)
+    if arguments.json:
+        told = {"actor": act.actor, "reason": act.reason, "at": act.at.isoformat(), "until": until.isoformat()}
+        show.print_json({"run": str(key), "override": told})
+        return OK
+    console.print(
+        Text(
+            f"{key}: until {show.moment(until, now)} its batches work on units whose inputs are too poor ({act.actor}: "
+            f"{act.reason}). A batch that has begun keeps what it refused; another attempt takes those in."
+        ),
+        soft_wrap=True,
     )
+    return OK
+
+
+def _goes_on(record: BatchRecord, states: StateStore, settings: Settings) -> str:
+    """What a person has to type for it to go on."""
+    run = record.batch.start.run
+    plan = states.plan(run)
+    return f"`{run_command(run, plan.labels if plan else {}, states, settings)}` goes on with it."
+
+
+def _delivers(record: BatchRecord, home: Home, settings: Settings) -> str:
+    """Who delivers what was published, of every run: in a home, a command that a person has to type."""
+    if settings.target is not Target.LOCAL:
+        return "What was published is delivered by itself."
+    return _goes_on(record, home.ports.states, settings)
+
+
+Read = Callable[[argparse.Namespace, Settings, ReadHome | None], int]
+Write = Callable[[argparse.Namespace, Settings], int]
+
+READING: dict[str, Read] = {"list": _list, "show": _show}
+WRITING: dict[str, Write] = {
+    "recover": _recover,
+    "seal": lambda arguments, settings: _end(arguments, settings, SealKind.SEALED),
+    "cancel": lambda arguments, settings: _end(arguments, settings, SealKind.CANCELLED),
+    "override": _override,
+}

@@ -13,7 +13,7 @@ from rich.table import Table
 from orchestration.cli import show
 from orchestration.cli.main import OK
 from orchestration.cli.options import settings_of, spec_of
-from shared.config.functions import FUNCTIONS, PREDICTION_START_TOPIC
+from shared.config.functions import PREDICTION_START_TOPIC, functions_of
 from shared.config.orchestration_config import PIPELINES
 from shared.config.prices import PRICES
 from shared.core.cost import (
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 def bills_of(spec: PipelineSpec, days: int) -> Bills:
     """At list prices and with free tiers; `days` of the month are those with runs."""
     rest, running = rest_of(spec), day_of(spec, UNITS, FAN_OUTS)
-    levels = levels_of(spec, UNITS, FAN_OUTS, len(FUNCTIONS))
+    levels = levels_of(spec, UNITS, FAN_OUTS, len(functions_of(spec.name)))
     at_rest, busy = (bill(PRICES, rest=rest, running=running, levels=levels, days=some) for some in (0, days))
     return Bills(spec=spec, days=days, at_rest=at_rest, running=busy)
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from orchestration.cli import show
-from orchestration.cli.batch import BatchStatus, batches_of
+from orchestration.cli.batch import batches_of
 from orchestration.cli.main import OK, UsageError
 from orchestration.cli.options import goes_on_line, run_key_of, settings_of
 from orchestration.cli.status import status_of
 from shared import wiring
+from shared.core.batch_status import BatchStatus
 from shared.core.codec import to_data
 from shared.core.model import END, LedgerEntry
 from shared.core.status import PhaseStatus, RunStatus
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         if phase.opened_at is not None:
             console.print(show.processor_table(phase))
         for batch in batches:
-            if batch.phase == phase.phase:
+            if batch.head.phase == phase.phase:
                 console.print("\n".join(show.batch_lines(batch, show.utc_now())), soft_wrap=True)
     console.print("\n[bold]Decisions[/]")
     for entry in entries:
@@ -87,7 +88,7 @@ def to_json(
         {
             **row,
             "processors": _processors(described[row["phase"]]),
-            "batches": [batch.to_json() for batch in batches if batch.phase == row["phase"]],
+            "batches": [batch.to_json() for batch in batches if batch.head.phase == row["phase"]],
         }
         for row in rows
         if row["phase"] in kept

@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from importlib import import_module
 from pathlib import Path
 
 from shared.config.settings import read_settings
+from shared.core import line
 
 OK, NOT_PUBLISHED, USAGE = 0, 1, 2
 
@@ -22,7 +24,9 @@ GENERATION_MAX = 9_999  # four digits of the fence
 DAYS_MAX = 100_000  # some hours
 PARALLEL_MAX = 16  # they share one warehouse: more only wait for each other
 LETTERS_MAX = 2_000  # dead and quarantined; that `dlq list` shows: all that it looks at
-REASON_MAX = 500  # characters; it stands in a line of every command that shows the run
+BATCHES_MAX = 1_000  # that `batch list` shows; each is read by itself
+
+AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[hm])")
 
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
 """What `bench` measures only when asked: not every machine has emulators."""
@@ -149,6 +153,7 @@ def build_parser() -> argparse.ArgumentParser:
     _target(report)
     _trying(command)
     _working_off(commands, common)
+    _batches(commands, common)
     _showing(command)
     _proving(command)
     return parser
@@ -229,6 +234,56 @@ def _working_off(
     for name in ("list", "redrive", "purge"):
         parsers[name].add_argument("--topic", help="those on this topic alone")
         parsers[name].add_argument("--run", help="those about this run alone")
+
+
+BATCH_EXAMPLE = """\
+example:
+  tipoff batch list nba --date 2024-01-15
+  tipoff batch show nba.2024-01-15.same_day.1/predictions/1
+  tipoff batch recover
+  tipoff batch seal nba.2024-01-15.same_day.1/predictions/1 --reason "publish what there is"
+  tipoff batch override nba.2024-01-15.same_day.1 --reason "feed of minutes is late" --until +2h
+"""
+
+
+def _batches(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """`tipoff batch` with its verbs; the common options are theirs."""
+    text = "batches of predictions: how far they are, and a person's word on them"
+    form = argparse.RawDescriptionHelpFormatter
+    batch = commands.add_parser("batch", help=text, description=text, epilog=BATCH_EXAMPLE, formatter_class=form)
+    batch.set_defaults(module="batch")
+    verbs = batch.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
+    about = {
+        "list": "the newest first",
+        "show": "one of them: its units, why some are not done, what holds it up, what happens next",
+        "recover": "send the orders of one again, or of every one that makes no progress",
+        "seal": "end one now, with what there is",
+        "cancel": "end one now, without anything of it",
+        "override": "work on units of a run whose inputs are too poor, until a time",
+    }
+    parsers = {
+        name: verbs.add_parser(
+            name, help=text, description=text, epilog=BATCH_EXAMPLE, parents=[common], formatter_class=form
+        )
+        for name, text in about.items()
+    }
+    parsers["list"].add_argument("pipeline", nargs="?", help="the only one to show (every declared one)")
+    parsers["list"].add_argument("--date", type=read_date, metavar="YYYY-MM-DD", help="of this date's runs alone")
+    parsers["list"].add_argument("--limit", type=number_to(BATCHES_MAX), default=20, metavar="N", help="at most (20)")
+    for name in ("show", "recover", "seal", "cancel"):
+        some = "?" if name == "recover" else None
+        parsers[name].add_argument("batch", nargs=some, metavar="BATCH", help="as `tipoff batch list` has it")
+    parsers["override"].add_argument("run", metavar="RUN", help="as `tipoff status` names it")
+    parsers["override"].add_argument(
+        "--until", type=time_ahead, required=True, metavar="TIME", help="2024-01-15T18:00:00+00:00, or +2h or +30m"
+    )
+    for name in ("seal", "cancel", "override"):
+        parsers[name].add_argument("--reason", type=said_line, required=True, help="why, for those who read it later")
+        parsers[name].add_argument("--actor", type=said_line, metavar="NAME", help="who says so (this machine's user)")
+    for name in ("recover", "seal", "cancel", "override"):
+        _wait(parsers[name])
+    for parser in parsers.values():
+        _target(parser)
 
 
 def _proving(command: Command) -> None:
@@ -389,11 +444,36 @@ def folder(text: str) -> Path:
 
 
 def one_line(text: str) -> str:
-    """Reads what a person says: kept for good and shown in many places, so nothing in it may move a cursor."""
-    line = " ".join(text.split())
-    if not line.isprintable() or len(line) > REASON_MAX:
-        raise argparse.ArgumentTypeError(f"{line[:40]!r} is not a line of at most {REASON_MAX} printable characters")
-    return line
+    """Reads what a person says."""
+    try:
+        return line.one_line(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def said_line(text: str) -> str:
+    """As one_line, of one who has something to say."""
+    said = one_line(text)
+    if not said:
+        raise argparse.ArgumentTypeError("'' says nothing; say why, or who")
+    return said
+
+
+def time_ahead(text: str) -> datetime | timedelta:
+    """Reads an instant of ISO 8601 with its offset, or +2h, +30m: so long from now."""
+    if ahead := AHEAD.fullmatch(text):
+        return timedelta(**{{"h": "hours", "m": "minutes"}[ahead["unit"]]: int(ahead["count"])})
+    try:
+        instant = datetime.fromisoformat(text)
+        local = instant.tzinfo is None
+        instant = instant.astimezone(timezone.utc)
+    except (ValueError, OverflowError):  # no time at all, or none that all zones can tell
+        local = True
+    if local:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time like 2024-01-15T18:00:00+00:00, with its offset, and not +2h or +30m"
+        )
+    return instant
 
 
 def seconds(text: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 
@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from orchestration.cli.batch import BatchStatus
 from shared.config.settings import Settings
+from shared.core.batch_status import BatchHead, BatchState, BatchStatus
 from shared.core.model import END, LedgerEntry
 from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
 
@@ -35,6 +35,21 @@ STYLE = {
     PhaseState.NOT_NEEDED: "dim",
     PhaseState.WAITING: "dim",
 }
+BATCH_STYLE = {
+    BatchState.OPEN: "cyan",
+    BatchState.CONSOLIDATING: "cyan",
+    BatchState.ENDED: "green",
+    BatchState.EXPIRED: "bold yellow",
+    BatchState.SEALED: "bold yellow",
+    BatchState.CANCELLED: "bold yellow",
+}
+BATCH_SAYS = {
+    BatchState.ENDED: "has ended",
+    BatchState.EXPIRED: "has expired",
+    BatchState.SEALED: "was sealed",
+    BatchState.CANCELLED: "was cancelled",
+}
+ALARM = "bold red"
 MISSING_SHOWN = 4
 PIPE_WIDTH = 160  # a pipe has no width of its own; long enough for a table, short enough to read
 
@@ -72,9 +87,8 @@ def decision_line(entry: LedgerEntry, since: datetime | None = None) -> str:
     )
 
 
-def run_table(status: RunStatus, batches: Sequence[BatchStatus] = ()) -> Table:
-    """Each phase in a line; how far the batch is that a phase waits for."""
-    units = {batch.phase: f" ({batch.ended:,} of {batch.units:,} units)" for batch in batches if not batch.sealed_at}
+def run_table(status: RunStatus, far: Mapping[str, str] | None = None) -> Table:
+    """Each phase in a line; by phase, how far the batch is that it waits for."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("phase", "state", "done", "missing", "took", "gate behind it"):
         table.add_column(name, no_wrap=name in ("phase", "state", "done", "took"))
@@ -82,7 +96,7 @@ def run_table(status: RunStatus, batches: Sequence[BatchStatus] = ()) -> Table:
         table.add_row(
             phase.phase,
             f"[{STYLE.get(phase.state, '')}]{phase.state}[/]" if STYLE.get(phase.state) else phase.state,
-            f"{phase.done} of {phase.expected}{units.get(phase.phase, '')}",
+            f"{phase.done} of {phase.expected}" + (f" ({far[phase.phase]})" if far and phase.phase in far else ""),
             escape(shorten(phase.missing)),
             took(phase.opened_at, phase.passed_at),
             escape(gate_text(phase)),
@@ -114,21 +128,86 @@ def processor_table(phase: PhaseStatus) -> Table:
     return table
 
 
+def batch_headline(batch: BatchStatus, now: datetime) -> str:
+    """A batch as a person would say it."""
+    head = batch.head
+    said = BATCH_SAYS.get(head.state, f"is {head.state}")
+    text = f"[bold]{head.batch}[/] [{BATCH_STYLE[head.state]}]{said}[/]"
+    if head.state is BatchState.OPEN:
+        late = len(batch.stragglers)
+        pace = [rate(head), through(head, now)]
+        text += f": {_ended(head)} units have ended" + "".join(f", {each}" for each in pace if each)
+        return text + (f"; {late} straggler{'s' if late > 1 else ''}" if late else "")
+    there = f"{batch.counts['done'] + batch.counts['skipped']:,} of {head.units:,} units"
+    if head.state is BatchState.CANCELLED:
+        return f"{text} after {spent(head.ended_s or 0)}; {there} were there, and none of it counts"
+    text += f" after {spent(head.ended_s or 0)}: {there} are there; "
+    if head.completion is None:
+        return text + escape(head.reason)
+    told = f"{head.completion.status}: {head.completion.reason}" if head.completion.reason else head.completion.status
+    return text + escape(f"reported {told}")
+
+
+def batch_notes(batch: BatchStatus) -> list[str]:
+    """What a person has said of a batch, what was asked of its units, and what somebody has to look into."""
+    head, notes = batch.head, list[str]()
+    if head.sealed_at:
+        notes.append(f"Ended {moment(head.sealed_at)}: {head.reason}.")
+    if batch.quality_min:
+        notes.append(f"Its units need {batch.quality_min:.0%} of their inputs.")
+    if batch.override:
+        act, until = batch.override, batch.override.until
+        ends = f" until {moment(until)}" if until else ""
+        notes.append(f"Those with less were ordered all the same, by the word of {act.actor}{ends}: {act.reason}.")
+    if batch.healed:
+        notes.append(f"The inputs of {len(batch.healed):,} units were read anew: {shorten(batch.healed)}.")
+    if head.incident:
+        notes.append(f"INCIDENT: {head.incident}")
+    return notes
+
+
 def batch_lines(batch: BatchStatus, now: datetime) -> list[str]:
-    """How far a batch is, and why units are not done."""
-    counts = ", ".join(f"{count:,} {state}" for state, count in batch.counts.items() if count)
-    ended = f"{batch.ended:,} of {batch.units:,} units have ended" + (f": {counts}" if counts else "")
-    if batch.sealed_at:
-        when = f"sealed {moment(batch.sealed_at)}, {batch.reason}"
-    else:
-        when = f"{batch.chunks_ended} of {batch.chunks} chunks, deadline {moment(batch.deadline_at)}"
-        if batch.next_look_at:
-            when += f", next look {moment(batch.next_look_at, now)}"
-    lines = [f"batch [bold]{batch.batch}[/]: {ended}; {escape(when)}"]
-    for cause in batch.causes:
-        told = f"  {len(cause.units):,} {cause.state}: {cause.reason} ({shorten(cause.units)})"
-        lines.append(escape(told))
-    return lines
+    """How far a batch is, why units are not done, and what holds it up."""
+    head = batch.head
+    counts = ", ".join(f"{count:,} {state}" for state, count in batch.counts.items() if count) or "none has ended"
+    lines = [f"batch {batch_headline(batch, now)}", f"  {counts}; {batch.chunks_ended} of {batch.chunks} chunks"]
+    if head.sealed_at is None:
+        lines[-1] += f", deadline {moment(head.deadline_at)} ({head.deadline_from})"
+    if batch.next_look_at:
+        lines[-1] += f", next look {moment(batch.next_look_at, now)}"
+    told = [f"{len(cause.units):,} {cause.state}: {cause.reason} ({shorten(cause.units)})" for cause in batch.causes]
+    for each in batch.stragglers:
+        order, which = each.order, named(each.units, len(each.order.places))
+        told.append(f"straggler: order {order.number} of chunk {order.chunk}, since {moment(order.at)} ({which})")
+    return lines + [escape(f"  {line}") for line in [*told, *batch_notes(batch)]]
+
+
+def batch_far(batch: BatchHead, now: datetime) -> str:
+    """How far a batch is that has not reported, and when it may be through."""
+    when = through(batch, now) if batch.state is BatchState.OPEN else str(batch.state)
+    return f"{_ended(batch)} units" + (f", {when}" if when else "")
+
+
+def _ended(batch: BatchHead) -> str:
+    return f"{batch.ended:,} of {batch.units:,}"
+
+
+def rate(batch: BatchHead) -> str:
+    """How many of its units end in a second or, where that says nothing, in a minute; empty where none has."""
+    if batch.per_s >= 1:
+        return f"{batch.per_s:,.{0 if batch.per_s >= 10 else 1}f}/s"
+    return f"{batch.per_s * 60:.1f} a minute" if batch.per_s else ""
+
+
+def through(batch: BatchHead, now: datetime) -> str:
+    """When an open batch will have ended, if it goes on so. Empty where nothing tells."""
+    if batch.sealed_at or batch.ends_at is None:
+        return ""
+    if now >= batch.deadline_at:
+        return "its deadline is over"
+    if batch.ends_at > batch.deadline_at:
+        return f"too slow for its deadline at {batch.deadline_at:%H:%M:%S} UTC"
+    return f"through at about {batch.ends_at:%H:%M:%S} UTC"
 
 
 def headline(status: RunStatus) -> str:
@@ -169,14 +248,23 @@ def span(seconds: float) -> str:
 def took(first: datetime | None, last: datetime | None) -> str:
     if first is None or last is None:
         return ""
-    seconds = (last - first).total_seconds()
+    return spent((last - first).total_seconds())
+
+
+def spent(seconds: float) -> str:
+    """So long it was, for who compares."""
     return f"{seconds:.2f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def shorten(names: Iterable[str]) -> str:
     names = list(names)
-    more = len(names) - MISSING_SHOWN
-    return ", ".join(names[:MISSING_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return named(names[:MISSING_SHOWN], len(names))
+
+
+def named(first: Sequence[str], total: int) -> str:
+    """The first of so many, by name."""
+    more = total - len(first)
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def utc_now() -> datetime:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from orchestration.cli import show
-from orchestration.cli.batch import batches_of
+from orchestration.cli.batch import heads_of
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import goes_on_line, settings_of, spec_of, where
 from orchestration.stack import running_stack
@@ -42,9 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _print(home: wiring.ReadHome, settings: Settings, statuses: Sequence[RunStatus]) -> None:
     console, now = show.console(settings), show.utc_now()
     for status in statuses:
-        open_batches = [] if status.state.well else batches_of(home, status.run, now)
+        batches = [] if status.state.well else heads_of(home, status.run, now)
+        far = {batch.phase: show.batch_far(batch, now) for batch in batches if not batch.completion}
         console.print(show.headline(status), soft_wrap=True)
-        console.print(show.run_table(status, open_batches))
+        console.print(show.run_table(status, far))
         console.print(show.next_line(status, now))
         if line := goes_on_line(status, home, settings):
             console.print(escape(f"{line}\n"), soft_wrap=True)

@@ -1,56 +1,62 @@
-"""Phase 5's coordinator: fans a start out into chunks, counts what the workers report, and ends the batch.
+"""Phase 5's coordinator: fans a start out into chunks, orders them as they end, and ends the batch.
 
 Its state is the batch store; whatever dies, the next message or the sweep goes on from there. Every verb may be called
-twice, at once, or late.
+twice, at once, or late, and none works on after it has answered.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
 from shared import edge
 from shared.core.batch import (
+    CHUNK_UNITS,
+    IN_FLIGHT_UNITS,
+    SEAL_S,
     SHARED_TEXT_MAX,
     UNIT_ID_MAX,
     UNIT_TEXT_MAX,
     Batch,
     Chunk,
     ChunkOrder,
+    ChunkReady,
     ChunkReport,
     Due,
     Ordered,
     Seal,
     Sealed,
-    Tally,
+    SealKind,
     Unit,
     UnitResult,
     UnitState,
     batch_id,
     chunked,
-    conclude,
-    deadline_of,
     decide_batch,
-    ends,
+    first_orders,
+    follower,
     gives_up_at,
-    rest_after,
-    strange,
-    tally,
+    likeness,
+    stalled,
     under_way,
 )
 from shared.core.messages import UNITS_MAX, Message, completion_message, order_message
-from shared.core.model import Completion, Start
+from shared.core.model import Act, Completion, RunKey, Start
+from shared.core.quality import too_poor
+from shared.core.tally import Tally, Wrote, conclude, incident_of, merges, so_far, tally
+from shared.core.timeouts import BATCH_HISTORY, batch_window
 from shared.ports import NO_TRACE, BatchStore, Bus, Clock, Tracer, Written
 from shared.service import Refusal, publish
 
 log = logging.getLogger("tipoff.coordinator")
 
-SEAL_LEASE_S = 60  # above any consolidation; after it whoever sweeps takes the seal up
+SEAL_LEASE_S = 90  # above a consolidation with the tries of its calls; after it whoever sweeps takes the seal up
 SWEEP_MAX = 100
 ORDERS_PER_PUBLISH = 20  # about a megabyte
+OPEN_WITHIN = timedelta(days=1)  # every open batch is due far earlier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,7 @@ class Inputs:
     shared: str  # JSON that the work on every unit needs
     units: Mapping[str, str]  # per unit that can be done: its own JSON
     skipped: Mapping[str, str]  # per unit that cannot be done by anyone: why
+    completeness: Mapping[str, float | None] = field(default_factory=dict)  # per unit: share of its inputs, 0 to 1
 
 
 class Gather(Protocol):
@@ -68,10 +75,23 @@ class Gather(Protocol):
     def __call__(self, start: Start) -> Inputs: ...
 
 
+class Heal(Protocol):
+    """Reads the inputs of some units from where they are made, as they are by now. Writes nothing."""
+
+    def __call__(self, start: Start, units: Collection[str]) -> Inputs: ...
+
+
 class Consolidate(Protocol):
-    """Writes what the units gave to where it belongs, once in effect: twice, at once or late changes nothing."""
+    """Writes what the units gave to where it belongs, once in effect: twice, at once or late changes nothing.
+
+    Raises where not all of it stands there afterwards.
+    """
 
     def __call__(self, start: Start, outputs: Sequence[str]) -> Written: ...
+
+
+class NothingWritten(Exception):
+    """Units are done, and not a row of them stands: what they gave is no rows, and stays in the batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +107,21 @@ class Coordinator:
     request_topic: str
     completion_topic: str
     trace: Tracer = NO_TRACE
+    check: Callable[[], object] = lambda: None  # raises where what units give could not be written
+    heal: Heal | None = None
+    override: Callable[[RunKey], Act | None] = lambda _: None  # by whose word poor units are worked on, now
+    quality_min: float = 0.0  # share of its inputs that a unit must have
+    in_flight: int = IN_FLIGHT_UNITS
+    chunk_units: int = CHUNK_UNITS
 
     # --- what wakes it ------------------------------------------------------------------------------
 
     def on_start(self, start: Start) -> None:
-        """Begin the batch of a start and order its chunks; the same start again finds the first."""
+        """Begin the batch of a start and order its chunks; the same start again finds the first.
+
+        Of a start that wants `only` some units, what the others gave in the batch before is taken over, where it is
+        there.
+        """
         record = self.batches.load(batch_id(start))
         if record is None:
             self._begin(start)
@@ -104,22 +134,15 @@ class Coordinator:
             self._order(record.batch, under_way(record))
         self.advance(record.batch.id)
 
-    def on_report(self, report: ChunkReport) -> Refusal | None:
-        """Record what a worker says of a chunk; who records the last one ends the batch."""
-        chunk = next(iter(self.batches.chunks(report.batch, [report.chunk])), None)
-        if chunk is None and self.batches.batch(report.batch) is None:
-            return Refusal(f"batch {report.batch} is not known")
-        ordered = self.batches.ordered(report.batch, report.chunk)
-        if refused := strange(report, chunk, ordered):
-            return Refusal(refused)
-        assert chunk is not None
-        rest, now = rest_after(report, chunk, ordered), self.clock.now()
-        said = Ordered(chunk=report.chunk, number=report.number, at=now, reported_at=now, rest=rest)
-        left = self.batches.record(report, rest=rest, ended=ends(said), at=now)
-        if left is None:
-            log.info("%s chunk %d came after the seal", report.batch, report.chunk)
-        if left == 0 or rest or left is None:  # sealed, but perhaps by one who died
-            self.advance(report.batch)
+    def on_ready(self, ready: ChunkReady) -> Refusal | None:
+        """A worker's hint that it has recorded a chunk: order the next one, or look at the whole."""
+        batch = self.batches.batch(ready.batch)
+        if batch is None or ready.chunk >= batch.chunks:
+            return Refusal(f"chunk {ready.chunk} of batch {ready.batch} is not known")
+        if ready.look:
+            self.advance(batch.id)
+        elif next_one := follower(batch, ready.chunk, self.clock.now(), self.in_flight):
+            self._order(batch, self.batches.order(batch.id, [next_one]))
         return None
 
     def unbegun(self, start: Start, reason: str, duration_s: float) -> Message | None:
@@ -132,6 +155,35 @@ class Coordinator:
         """For the timer: the batches to be advanced now, through the same door."""
         return self.batches.due(self.clock.now(), SWEEP_MAX)
 
+    def stalled(self) -> tuple[str, ...]:
+        """The open batches that have made no progress for too long, and those whose end hangs."""
+        now = self.clock.now()
+        records = [self.batches.load(id) for id in self.batches.due(now + OPEN_WITHIN, SWEEP_MAX)]
+        return tuple(record.batch.id for record in records if record and (record.seal or stalled(record, now)))
+
+    def recover(self, batch: str) -> bool:
+        """Send the orders under way again, then look. Workers drop what they have done. False: it is not known."""
+        record = self.batches.load(batch)
+        if record is None:
+            return False
+        if record.seal is None:
+            self._order(record.batch, under_way(record))
+        self.advance(batch)
+        return True
+
+    def end_by(self, batch: str, kind: SealKind, act: Act) -> Seal | Refusal:
+        """End an open batch at a person's word: SEALED with what there is, CANCELLED without anything."""
+        record = self.batches.load(batch)
+        if record is None:
+            return Refusal(f"batch {batch} is not known")
+        if record.seal is None:
+            self._end(record.batch, kind, f"{kind} by {act.actor}: {act.reason}", act)
+            record = self.batches.load(batch)
+        assert record is not None, f"{batch} was just there"
+        seal = record.seal
+        assert seal is not None, f"{batch} was just sealed"
+        return seal if seal.act == act else Refusal(f"batch {batch} has ended already, {seal.kind}: {seal.reason}")
+
     # --- the path of one look -----------------------------------------------------------------------
 
     def advance(self, batch: str) -> None:
@@ -139,85 +191,166 @@ class Coordinator:
         record = self.batches.load(batch)
         assert record is not None, f"{batch} is not known"
         now = self.clock.now()
-        match decide_batch(record, now):
+        match decide_batch(record, now, self.in_flight):
             case Due(orders=orders, next_look_at=next_look_at):
-                mine = self.batches.order(batch, [Ordered(chunk=c, number=n, at=now, rest=r) for c, n, r in orders])
-                self._order(record.batch, [(each.chunk, each.number, each.rest) for each in mine])
+                self._order(record.batch, self.batches.order(batch, orders) if orders else ())
                 self.batches.look_at(batch, next_look_at, now)
-            case Sealed(reason=reason):
-                self._end(record.batch, reason)
+            case Sealed(kind=kind, reason=reason):
+                self._end(record.batch, kind, reason)
 
-    def _begin(self, start: Start) -> None:
-        inputs, now = self.gather(start), self.clock.now()
-        _check(batch_id(start), inputs)
-        units = [Unit(id=unit, inputs=text) for unit, text in sorted(inputs.units.items())]
-        settled = [UnitResult(unit=unit, state=UnitState.SKIPPED, reason=why) for unit, why in inputs.skipped.items()]
-        settled += [_too_long(unit) for unit in units if len(unit.inputs) > UNIT_TEXT_MAX]
-        chunks = chunked([unit for unit in units if len(unit.inputs) <= UNIT_TEXT_MAX])
-        batch = Batch(
-            start=start,
-            created_at=now,
-            deadline_at=deadline_of(start, now),
-            chunks=len(chunks),
-            shared=inputs.shared,
-            settled=tuple(sorted(settled, key=lambda result: result.unit)),
-        )
-        if self.batches.create(batch, chunks):
-            log.info("%s begins: %d units in %d chunks, %d settled", batch.id, len(units), len(chunks), len(settled))
-
-    def _order(self, batch: Batch, orders: Sequence[tuple[int, int, Sequence[str]]]) -> None:
+    def _order(self, batch: Batch, orders: Sequence[Ordered]) -> None:
         """Publish orders, some at a time: a batch of thousands is never whole in memory."""
-        start = replace(batch.start, units=None)
+        start = bare(batch.start)
         for first in range(0, len(orders), ORDERS_PER_PUBLISH):
             some = orders[first : first + ORDERS_PER_PUBLISH]
-            chunks = {chunk.number: chunk for chunk in self.batches.chunks(batch.id, [number for number, _, _ in some])}
+            chunks = {chunk.number: chunk for chunk in self.batches.chunks(batch.id, [each.chunk for each in some])}
             messages = [
                 order_message(
                     ChunkOrder(
-                        start=start, chunk=chunk, number=number, shared=batch.shared, units=_open(chunks[chunk], rest)
+                        start=start,
+                        chunk=each.chunk,
+                        number=each.number,
+                        shared=batch.shared,
+                        units=tuple(chunks[each.chunk].units[place] for place in each.places),
                     ),
                     self.request_topic,
                 )
-                for chunk, number, rest in some
+                for each in some
             ]
             publish(self.bus, self.trace, messages, self.clock.now(), run=batch.start.run)
 
-    def _end(self, batch: Batch, reason: str) -> None:
+    # --- how it begins ------------------------------------------------------------------------------
+
+    def _begin(self, start: Start) -> None:
+        """Read all inputs, weigh them, and write them down with the first orders: before that nothing has begun."""
+        self.check()
+        inputs, healed = self._healed(start, self.gather(start))
+        now = self.clock.now()
+        check_inputs(batch_id(start), inputs)
+        poor = too_poor({unit: inputs.completeness.get(unit) for unit in inputs.units}, self.quality_min)
+        override = self.override(start.run) if poor else None
+        settled = [_failed(unit, why) for unit, why in poor.items()] if override is None else []
+        settled += [UnitResult(unit=unit, state=UnitState.SKIPPED, reason=why) for unit, why in inputs.skipped.items()]
+        settled += [_too_long(unit, text) for unit, text in inputs.units.items() if len(text) > UNIT_TEXT_MAX]
+        ended = {result.unit: result for result in settled}
+        units = [Unit(id=unit, inputs=text) for unit, text in inputs.units.items() if unit not in ended]
+        units.sort(key=lambda unit: (start.only is not None and unit.id not in start.only, unit.id))
+        window = batch_window(self.batches.history(likeness(start), BATCH_HISTORY))
+        allowed = timedelta(seconds=max(1, start.timeout_s - SEAL_S))
+        chunks = chunked(units, self.chunk_units)
+        batch = Batch(
+            start=start,
+            created_at=now,
+            deadline_at=now + min(window.allowed, allowed),
+            deadline_from=window.source if window.allowed <= allowed else "start",
+            chunks=len(chunks),
+            units=len(units),
+            chunk_units=self.chunk_units,
+            shared=inputs.shared,
+            settled=tuple(sorted(ended.values(), key=lambda result: result.unit)),
+            quality_min=self.quality_min,
+            override=override,
+            healed=healed,
+        )
+        if self.batches.create(batch, chunks, first_orders(batch, self.in_flight)):
+            log.info("%s begins: %d units in %d chunks, %d settled", batch.id, len(units), len(chunks), len(settled))
+            if start.only is not None:
+                self._carry_over(batch, chunks, start.only)
+
+    def _healed(self, start: Start, inputs: Inputs) -> tuple[Inputs, tuple[str, ...]]:
+        """The inputs, with those of poor and of skipped units read anew; and the units that this has helped.
+
+        Once for a batch. Where it fails, the units stay what they are: their gate is closed.
+        """
+        heal = self.heal
+        poor = too_poor({unit: inputs.completeness.get(unit) for unit in inputs.units}, self.quality_min)
+        lacking = {*poor, *inputs.skipped}
+        if heal is None or not lacking:
+            return inputs, ()
+        found = edge.attempt(lambda: heal(start, lacking))
+        if isinstance(found, str):
+            log.warning("%s: %d units could not be healed: %s", batch_id(start), len(lacking), found)
+            return inputs, ()
+        still = too_poor({unit: found.completeness.get(unit) for unit in found.units}, self.quality_min)
+        helped = {unit: text for unit, text in found.units.items() if unit in lacking and unit not in still}
+        if not helped:
+            return inputs, ()
+        log.info("%s: of %d units that lacked inputs %d have been healed", batch_id(start), len(lacking), len(helped))
+        healed = Inputs(
+            shared=inputs.shared or found.shared,
+            units={**inputs.units, **helped},
+            skipped={unit: why for unit, why in inputs.skipped.items() if unit not in helped},
+            completeness={**inputs.completeness, **{unit: found.completeness.get(unit) for unit in helped}},
+        )
+        return healed, tuple(sorted(helped))
+
+    def _carry_over(self, batch: Batch, chunks: Sequence[Chunk], only: Collection[str]) -> None:
+        """Record what the batch before had of the units that nobody wants anew; who dies here has them worked on."""
+        before = self._before(batch.start)
+        if before is None:
+            return
+        known, _ = so_far(before, self.batches.reports(before.id))
+        done = {unit: result for unit, result in known.items() if result.state is UnitState.DONE}
+        for chunk in chunks:
+            if not all(unit.id in done and unit.id not in only for unit in chunk.units):
+                continue
+            now = self.clock.now()
+            every = tuple(range(len(chunk.units)))
+            self.batches.order(batch.id, [Ordered(chunk=chunk.number, number=1, tries=1, places=every, at=now)])
+            report = ChunkReport(
+                start=bare(batch.start),
+                chunk=chunk.number,
+                number=1,
+                results=tuple(done[unit.id] for unit in chunk.units),
+            )
+            self.batches.record(report, rest=(), ended=True, at=now)
+
+    def _before(self, start: Start) -> Batch | None:
+        """The batch of the attempt before, or of the one before that."""
+        earlier = (self.batches.batch(batch_id(replace(start, attempt=n))) for n in range(start.attempt - 1, 0, -1))
+        return next((batch for batch in earlier if batch), None)
+
+    # --- how it ends --------------------------------------------------------------------------------
+
+    def _end(self, batch: Batch, kind: SealKind, reason: str, act: Act | None = None) -> None:
         """Seal, consolidate, report. Whoever dies or fails on the way is followed by the sweep, once the lease is over.
 
         What fails for too long is reported as failed: no try may help, and the batch would be taken up for ever.
         """
         now = self.clock.now()
-        seal = self.batches.seal(Seal(batch=batch.id, reason=reason, at=now), now, SEAL_LEASE_S)
+        wanted = Seal(batch=batch.id, kind=kind, reason=reason, at=now, act=act)
+        seal = self.batches.seal(wanted, now, SEAL_LEASE_S)
         if seal is None:
             return
         ended = tally(batch, self.batches.chunks(batch.id), self.batches.reports(batch.id))
-        written = edge.attempt(lambda: self._written(batch.start, ended))
-        duration_s = round((seal.at - batch.created_at) / timedelta(seconds=1), 3)
-        if isinstance(written, str):
-            log.warning("%s could not be consolidated: %s", batch.id, written)
-            if not gives_up_at(batch, seal) <= self.clock.now() < now + timedelta(seconds=SEAL_LEASE_S):
-                return  # to be tried again; or, out of its lease, another's to say
-            lost = f"{len(ended.of(UnitState.DONE))} units are done, but what they gave could not be written: {written}"
-            completion = edge.failure(batch.start, lost, duration_s)
+        wrote = edge.attempt(lambda: self._wrote(batch.start, seal, ended))
+        if isinstance(wrote, str):
+            log.warning("%s could not be consolidated: %s", batch.id, wrote)
+            until = self.clock.now()
+            if until < gives_up_at(batch, seal):
+                return  # to be tried again
+            if until >= now + timedelta(seconds=SEAL_LEASE_S) and not self.batches.seal(wanted, until, SEAL_LEASE_S):
+                return  # out of its lease: another's to say
+            lost = f"{len(ended.of(UnitState.DONE))} units are done, but what they gave could not be written: {wrote}"
+            duration_s = (seal.at - batch.created_at).total_seconds()
+            completion, incident = edge.failure(batch.start, lost, duration_s), f"batch {batch.id}: {lost}"
         else:
-            completion = conclude(
-                batch,
-                ended,
-                rows=written.rows,
-                digest=written.digest,
-                superseded=written.superseded,
-                duration_s=duration_s,
-            )
+            completion = conclude(batch, seal, ended, wrote)
+            incident = incident_of(seal, completion)
+        if incident:
+            log.error("incident: %s", incident)
         self._publish(completion)
-        self.batches.close(replace(seal, completion=completion))
+        self.batches.close(replace(seal, completion=completion, incident=incident))
 
-    def _written(self, start: Start, ended: Tally) -> Written:
-        standing = self.standing(start)
-        if standing is not None:
-            return standing
-        outputs = [result.output for result in ended.of(UnitState.DONE)]
-        return self.consolidate(start, outputs) if outputs else Written(rows=0, units=(), digest="")
+    def _wrote(self, start: Start, seal: Seal, ended: Tally) -> Wrote:
+        if not merges(seal.kind, ended):
+            return Wrote()
+        written = self.standing(start)
+        if written is None:
+            written = self.consolidate(start, [result.output for result in ended.of(UnitState.DONE)])
+        if not written.rows:
+            raise NothingWritten(f"{len(ended.of(UnitState.DONE))} units gave no rows")
+        return Wrote(rows=written.rows, digest=written.digest, superseded=written.superseded)
 
     def _publish(self, completion: Completion) -> None:
         log.info("%s/%s is %s: %s rows", completion.run, completion.id, completion.status, completion.rows)
@@ -225,7 +358,12 @@ class Coordinator:
         publish(self.bus, self.trace, [message], self.clock.now(), run=completion.run)
 
 
-def _check(batch: str, inputs: Inputs) -> None:
+def bare(start: Start) -> Start:
+    """The start as its orders carry it: without the units, which each order has of its own."""
+    return replace(start, units=None, only=None)
+
+
+def check_inputs(batch: str, inputs: Inputs) -> None:
     """Raises ValueError where no message could tell of such a batch."""
     remedy = "check what gathers its inputs"
     units = [*inputs.units, *inputs.skipped]
@@ -239,11 +377,9 @@ def _check(batch: str, inputs: Inputs) -> None:
         )
 
 
-def _too_long(unit: Unit) -> UnitResult:
-    reason = f"its inputs have {len(unit.inputs)} characters, at most {UNIT_TEXT_MAX}"
-    return UnitResult(unit=unit.id, state=UnitState.FAILED, reason=reason)
+def _failed(unit: str, reason: str) -> UnitResult:
+    return UnitResult(unit=unit, state=UnitState.FAILED, reason=reason)
 
 
-def _open(chunk: Chunk, rest: Sequence[str]) -> tuple[Unit, ...]:
-    """The units of a chunk that an order is about; no rest means all."""
-    return tuple(unit for unit in chunk.units if unit.id in rest) if rest else chunk.units
+def _too_long(unit: str, text: str) -> UnitResult:
+    return _failed(unit, f"its inputs have {len(text)} characters, at most {UNIT_TEXT_MAX}")

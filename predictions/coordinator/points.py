@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from predictions.coordinator.coordinator import Coordinator, Inputs
-from predictions.worker.systems import fit, has_history
+from predictions.worker.systems import completeness, fit, has_history
 from shared.config.functions import PREDICTION_REQUEST_TOPIC
 from shared.config.nba_dates import as_of_date, season_first
 from shared.core.batch import NO_HISTORY
 from shared.core.codec import encode
-from shared.core.model import PhaseSpec, Start
-from shared.ports import Partition, Stamp, Warehouse, Written
+from shared.core.model import Act, PhaseSpec, RunKey, Start
+from shared.ports import Partition, Stamp, Warehouse, WarehouseError, Written
 from shared.wiring import Home
 
 TABLE = "nba_predictions.predictions"
 KEYS = ("game_id", "player_id", "system")
 UNIT = "player_id"
+
+COLUMNS: Mapping[str, str] = {
+    "game_date": "DATE",
+    **dict.fromkeys(KEYS, "STRING"),
+    **dict.fromkeys(("value", "low", "high", "completeness"), "FLOAT64"),
+}
+"""What the units give, with its types."""
 
 
 @cache
@@ -40,21 +47,43 @@ class Points:
 
         A player of whom nothing is known is skipped: nobody could predict him.
         """
-        parameters = _dates(start)
-        rows = {str(row[UNIT]): row for row in self.warehouse.query(sql("units.sql"), parameters)}
+        rows = self._rows("units.sql", start)
         wanted = rows if start.units is None else start.units
-        units = {unit: json.dumps(rows[unit]) for unit in wanted if unit in rows and has_history(rows[unit])}
-        examples = self.warehouse.query(sql("training.sql"), parameters) if units else []
+        return self._inputs(start, rows, wanted)
+
+    def heal(self, start: Start, units: Collection[str]) -> Inputs:
+        """The features of these players, made anew of what they are made of."""
+        rows = self._rows("heal.sql", start)
+        return self._inputs(start, rows, units)
+
+    def _rows(self, query: str, start: Start) -> dict[str, dict[str, object]]:
+        return {str(row[UNIT]): row for row in self.warehouse.query(sql(query), _dates(start))}
+
+    def _inputs(self, start: Start, rows: Mapping[str, Mapping[str, object]], wanted: Collection[str]) -> Inputs:
+        known = {unit: rows[unit] for unit in wanted if unit in rows and has_history(rows[unit])}
+        examples = self.warehouse.query(sql("training.sql"), _dates(start)) if known else []
         return Inputs(
-            shared=encode(fit(examples)).decode() if units else "",
-            units=units,
-            skipped=dict.fromkeys(set(wanted).difference(units), NO_HISTORY),
+            shared=encode(fit(examples)).decode() if known else "",
+            units={unit: json.dumps(row) for unit, row in known.items()},
+            skipped=dict.fromkeys(set(wanted).difference(known), NO_HISTORY),
+            completeness={unit: completeness(row) for unit, row in known.items()},
         )
+
+    def check(self) -> None:
+        """Raises WarehouseError where the table could not take what the units give."""
+        there = self.warehouse.columns(TABLE)
+        for column, kind in COLUMNS.items():
+            if there.get(column) != kind:
+                found = f"is {there[column]}" if column in there else "is not there"
+                raise WarehouseError(f"{TABLE}: column {column} {found}, predictions need {kind}; alter the table")
 
     def consolidate(self, start: Start, outputs: Sequence[str]) -> Written:
         """The rows of every unit that is done, in one MERGE; the run's older rows without a successor go."""
         rows = [{"game_date": start.partition, **row} for output in outputs for row in json.loads(output)]
-        return self.warehouse.merge(_target(start), rows, KEYS, _stamp(start), UNIT)
+        written = self.warehouse.merge(_target(start), rows, KEYS, _stamp(start), UNIT)
+        if not written.superseded and written.rows != len(rows):
+            raise WarehouseError(f"{TABLE}: {len(rows)} rows of {start.run} were merged, and {written.rows} stand")
+        return written
 
     def standing(self, start: Start) -> Written | None:
         return self.warehouse.standing(_target(start), _stamp(start), UNIT)
@@ -63,16 +92,27 @@ class Points:
 def points_coordinator(home: Home, phase: PhaseSpec) -> Coordinator:
     """The coordinator of a phase of point predictions, on embedded parts or those of a cloud."""
     points = Points(home.warehouse)
+    ports = home.ports
+    [processor] = phase.processors
+
+    def override(run: RunKey) -> Act | None:
+        return ports.states.load(run).control.allows_poor_at(ports.clock.now())
+
     return Coordinator(
         batches=home.batches,
-        bus=home.ports.bus,
-        clock=home.clock,
+        bus=ports.bus,
+        clock=ports.clock,
         gather=points.gather,
         consolidate=points.consolidate,
         standing=points.standing,
         request_topic=PREDICTION_REQUEST_TOPIC,
         completion_topic=phase.completion_topic,
-        trace=home.ports.trace,
+        trace=ports.trace,
+        check=points.check,
+        heal=points.heal,
+        override=override,
+        quality_min=processor.quality_min,
+        in_flight=home.in_flight,
     )
 
 

@@ -1,4 +1,4 @@
-"""The deployed coordinator: starts of batches, reports of chunks, and the timer's sweep. For its main.py."""
+"""The deployed coordinator: starts of batches, reports of chunks, the timer's sweep, its routes. For its main.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 
+from predictions.coordinator.api import Api
 from predictions.coordinator.coordinator import Coordinator
 from predictions.coordinator.points import points_coordinator
+from predictions.coordinator.routes import ROUTES
 from shared import edge, wiring
 from shared.config.functions import (
     NUDGE_TOPIC,
@@ -17,13 +19,16 @@ from shared.config.functions import (
 )
 from shared.config.orchestration_config import pipeline
 from shared.config.settings import Settings
-from shared.core.messages import read_nudge, read_report, read_start
+from shared.core.messages import read_nudge, read_ready, read_start
 from shared.core.model import PhaseSpec
 from shared.deployed import endpoint
-from shared.endpoint import Endpoint
-from shared.service import Refusal, publish
+from shared.endpoint import Endpoint, Responder
+from shared.service import Refusal, Service, publish
 
 log = logging.getLogger("tipoff.coordinator")
+
+
+CONSOLIDATION_RETRY_S = 30.0  # of each call of the warehouse: the batch itself comes again when its lease has lapsed
 
 
 class BatchUnfinished(Exception):
@@ -32,15 +37,34 @@ class BatchUnfinished(Exception):
 
 def coordinator(name: str) -> Endpoint:
     """The endpoint of the coordinator of this name."""
-    return endpoint(name, handlers, warehouse=True)
+    return endpoint(name, handlers, warehouse=True, routes=ROUTES, responders=responders, retry_s=CONSOLIDATION_RETRY_S)
 
 
-def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Mapping[str, edge.Handler]:  # noqa: ARG001 - as all functions are given
+def responders(spec: FunctionSpec, settings: Settings, home: wiring.Home) -> Mapping[tuple[str, str], Responder]:  # noqa: ARG001 - as all functions are given
+    """What it does at its routes."""
+    phase, ports, declared = phase_of(spec), home.ports, pipeline(spec.pipeline)
+    api = Api(
+        coordinator=points_coordinator(home, phase),
+        service=Service(ports, {declared.name: declared}, starts_missing_runs=False),
+        states=ports.states,
+        spec=declared,
+        phase=phase,
+    )
+    return api.responders()
+
+
+def phase_of(spec: FunctionSpec) -> PhaseSpec:
+    """The phase whose batches it coordinates."""
     [phase] = [phase for phase in pipeline(spec.pipeline).phases if phase.start_topic == PREDICTION_START_TOPIC]
+    return phase
+
+
+def handlers(spec: FunctionSpec, settings: Settings, home: wiring.Home) -> Mapping[str, edge.Handler]:  # noqa: ARG001 - as all functions are given
+    phase = phase_of(spec)
     batches = points_coordinator(home, phase)
     return {
         PREDICTION_START_TOPIC: lambda body: begin(batches, phase, body),
-        PREDICTION_READY_TOPIC: lambda body: batches.on_report(read_report(body)),
+        PREDICTION_READY_TOPIC: lambda body: batches.on_ready(read_ready(body)),
         NUDGE_TOPIC: lambda body: sweep(batches, body),
     }
 
@@ -61,9 +85,12 @@ def begin(batches: Coordinator, phase: PhaseSpec, body: bytes) -> Refusal | None
 
 
 def sweep(batches: Coordinator, body: bytes) -> None:
-    """Each batch that is due; one that fails stays due and keeps none of the others."""
-    if read_nudge(body).act != "sweep":
-        return
-    for batch in batches.due():
-        if failed := edge.attempt(partial(batches.advance, batch)):
-            log.warning("%s could not go on: %s", batch, failed)
+    """Each batch that is due, or stalled where that is asked; one that fails stays so and keeps none of the others."""
+    act = read_nudge(body).act
+    if act == "sweep":
+        for batch in batches.due():
+            edge.apart(partial(batches.advance, batch))
+    if act == "recover":
+        for batch in batches.stalled():
+            log.warning("%s is stalled: its orders are sent again", batch)
+            edge.apart(partial(batches.recover, batch))

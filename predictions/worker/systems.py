@@ -107,9 +107,14 @@ def predict(model: Model, features: Mapping[str, object]) -> tuple[Prediction, .
         "ridge": _bounded(given["pts_last10"] + _correction(model, given)),
     }
     values["ensemble"] = sum(share * values[system] for system, share in SHARES.items())
+    share = round(completeness(features) or 0.0, DIGITS)
+    return tuple(_with_interval(system, values[system], model, share) for system in SYSTEMS)
+
+
+def completeness(features: Mapping[str, object]) -> float | None:
+    """Share of its features that a row has, 0 to 1; None where it does not say."""
     present, total = _number(features.get("features_present")), _number(features.get("features_total"))
-    completeness = min(1.0, max(0.0, present / total)) if total > 0 and present >= 0 else 0.0
-    return tuple(_with_interval(system, values[system], model, round(completeness, DIGITS)) for system in SYSTEMS)
+    return min(1.0, max(0.0, present / total)) if total > 0 and present >= 0 else None
 
 
 def _number(value: object) -> float:

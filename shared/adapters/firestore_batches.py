@@ -6,14 +6,17 @@ docs/08-projects/decisions/0008-firestore.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from uuid import uuid4
 
 from google.api_core.exceptions import Aborted, AlreadyExists
 from google.cloud.firestore import (
     DELETE_FIELD,
     DocumentReference,
     LastUpdateOption,
+    Query,
     Transaction,
 )
 from google.cloud.firestore_v1.base_query import FieldFilter
@@ -34,6 +37,15 @@ from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, S
 from shared.ports import LOOK_WITHIN_S
 
 BATCHES_MAX = 16  # in memory: a model and the skipped units, some 100 KB each
+COMMIT_MAX = 2_500_000  # bytes of chunks; a request holds 10 MiB, the emulator's 4, and the batch and its orders too
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What never changes of a batch."""
+
+    batch: Batch
+    chunks_of: str  # whose part its chunks are: of the batch itself, unless they were too large to go with it
 
 
 class FirestoreBatches:
@@ -42,38 +54,68 @@ class FirestoreBatches:
     def __init__(self, database: FirestoreDatabase) -> None:
         self.database = database
         self._client = database.client
-        self._batches: Recent[Batch] = Recent(BATCHES_MAX)
+        self._batches: Recent[Known] = Recent(BATCHES_MAX)
 
     @explained
-    def create(self, batch: Batch, chunks: Sequence[Chunk]) -> bool:
-        at = to_micros(batch.created_at)
+    def create(self, batch: Batch, chunks: Sequence[Chunk], orders: Sequence[Ordered]) -> bool:
+        """One commit. Chunks that are too large for it are written ahead, where nobody looks before the batch says so.
+
+        Who is killed in between, or is not the first, leaves such chunks behind unread.
+        """
+        reference, at = self._batch(batch.id), to_micros(batch.created_at)
+        bodies = {each.number: body_of(each, f"chunk {each.number} of {batch.id}") for each in chunks}
+        fields: dict[str, object] = {
+            "pipeline": batch.start.run.pipeline,
+            "created_at": at,
+            "due_at": at + LOOK_WITHIN_S * SECOND,
+            "body": body_of(batch, f"batch {batch.id}"),
+        }
+        if sum(map(len, bodies.values())) > COMMIT_MAX:
+            if reference.get(["due_at"]).exists:
+                return False
+            fields["chunks_of"] = self._write_ahead(batch.id, bodies)
+            bodies = {}
         writes = self._client.batch()
-        due_at = at + LOOK_WITHIN_S * SECOND
-        writes.create(self._batch(batch.id), {"due_at": due_at, "body": body_of(batch, f"batch {batch.id}")})
-        for chunk in chunks:
-            body = body_of(chunk, f"chunk {chunk.number} of {batch.id}")
-            writes.create(self._part(batch.id, "chunks", chunk.number), {"body": body})
-            fields = {"chunk": chunk.number, "number": 1, "ordered_at": at}
-            writes.create(self._part(batch.id, "orders", chunk.number, 1), fields)
+        writes.create(reference, fields)
+        for number, body in bodies.items():
+            writes.create(self._part(batch.id, "chunks", number), {"body": body})
+        for each in orders:
+            writes.create(self._part(batch.id, "orders", each.chunk, each.number), fields_of(each))
         return self.database.commit(writes)
+
+    def _write_ahead(self, id: str, bodies: Mapping[int, bytes]) -> str:
+        """As parts of a name that no other creator has: of two, each reads the chunks that go with the batch."""
+        owner, writes, size = f"{id}/{uuid4().hex}", self._client.batch(), 0
+        for number, body in bodies.items():
+            if size + len(body) > COMMIT_MAX:
+                self.database.commit(writes)  # if it finds them there, they are its own: an answer got lost
+                writes, size = self._client.batch(), 0
+            writes.create(self._part(owner, "chunks", number), {"body": body})
+            size += len(body)
+        self.database.commit(writes)
+        return owner
 
     @explained
     def batch(self, id: str) -> Batch | None:
-        return self._known(id)
+        known = self._known(id)
+        return known.batch if known else None
 
-    def _known(self, id: str) -> Batch | None:
-        batch = self._batches.get(id)
-        if batch is None and (found := self._batch(id).get(["body"])).exists:
-            batch = value_of(Batch, found)
-            self._batches.put(id, batch)
-        return batch
+    def _known(self, id: str) -> Known | None:
+        known = self._batches.get(id)
+        if known is None and (found := self._batch(id).get(["body", "chunks_of"])).exists:
+            known = Known(value_of(Batch, found), (found.to_dict() or {}).get("chunks_of", id))
+            self._batches.put(id, known)
+        return known
 
     @explained
     def chunks(self, id: str, numbers: Sequence[int] | None = None) -> tuple[Chunk, ...]:
+        known = self._known(id)
+        if known is None:
+            return ()
         if numbers is None:
-            found = {each.id: each for each in self._batch(id).collection("chunks").stream()}
+            found = {each.id: each for each in self._batch(known.chunks_of).collection("chunks").stream()}
         else:
-            found = self.database.there(self._part(id, "chunks", number) for number in numbers)
+            found = self.database.there(self._part(known.chunks_of, "chunks", number) for number in numbers)
         return tuple(value_of(Chunk, found[name]) for name in sorted(found))
 
     # --- orders and reports -----------------------------------------------------------------------------
@@ -89,8 +131,7 @@ class FirestoreBatches:
         while free:
             writes = self._client.batch()
             for each in free.values():
-                fields = {"chunk": each.chunk, "number": each.number, "ordered_at": to_micros(each.at)}
-                writes.create(self._part(id, "orders", each.chunk, each.number), fields)
+                writes.create(self._part(id, "orders", each.chunk, each.number), fields_of(each))
             if self.database.commit(writes):
                 break
             taken = self.database.there(self._batch(id).collection("orders").document(name) for name in free)
@@ -98,14 +139,15 @@ class FirestoreBatches:
         return tuple(free.values())
 
     @explained
-    def record(self, report: ChunkReport, *, rest: Sequence[str], ended: bool, at: datetime) -> int | None:
+    def record(self, report: ChunkReport, *, rest: Sequence[int], ended: bool, at: datetime) -> int | None:
         """A transaction reads the seal alone, which nobody writes before the end: reports never wait for each other.
 
         Whose marker is the newest of all is the last one, by the commits' own times: exactly one is.
         """
-        batch = self._known(report.batch)
-        if batch is None:
+        known = self._known(report.batch)
+        if known is None:
             return None
+        chunks = known.batch.chunks
         body = body_of(report, f"report {report.number} of chunk {report.chunk} of {report.batch}")
 
         def step(transaction: Transaction) -> bool:
@@ -123,8 +165,8 @@ class FirestoreBatches:
             if not self.database.transact(step):
                 return None
         except AlreadyExists:
-            return batch.chunks - self._ended(report.batch)
-        left = batch.chunks - self._ended(report.batch)
+            return chunks - self._ended(report.batch)
+        left = chunks - self._ended(report.batch)
         return left if left or not ended else self._left_behind(report)
 
     def _ended(self, id: str) -> int:
@@ -143,12 +185,12 @@ class FirestoreBatches:
 
     @explained
     def load(self, id: str) -> BatchRecord | None:
-        batch = self._known(id)
-        if batch is None:
+        known = self._known(id)
+        if known is None:
             return None
         seal = self._seal(id).get(["body"])
         return BatchRecord(
-            batch=batch,
+            batch=known.batch,
             ordered=in_order(self._batch(id).collection("orders").stream()),
             seal=value_of(Seal, seal) if seal.exists else None,
         )
@@ -175,10 +217,17 @@ class FirestoreBatches:
 
     @explained
     def close(self, seal: Seal) -> None:
-        """A document that is created once lets the first alone write, whoever has taken up the lease meanwhile."""
+        """A document that is created once lets the first alone write, whoever has taken up the lease meanwhile.
+
+        That document is also the batch's place in the history.
+        """
+        known = self._known(seal.batch)
+        if known is None:
+            return
         body = body_of(seal, f"seal of {seal.batch}")
         writes = self._client.batch()
-        writes.create(self._client.collection("closed").document(id_of(seal.batch)), {})
+        closed = took(known.batch, seal) if seal.is_usual else {}
+        writes.create(self._client.collection("closed").document(id_of(seal.batch)), closed)
         writes.update(self._seal(seal.batch), {"leased_until": DELETE_FIELD, "body": body})
         writes.update(self._batch(seal.batch), {"due_at": DELETE_FIELD})
         self.database.commit(writes)
@@ -217,6 +266,20 @@ class FirestoreBatches:
         first = self._client.collection("batches").order_by("due_at").limit(1).select(["due_at"]).stream()
         return next((from_micros(each.get("due_at")) for each in first), None)
 
+    # --- looking back -----------------------------------------------------------------------------------
+
+    @explained
+    def history(self, like: str, limit: int) -> tuple[float, ...]:
+        alike = self._client.collection("closed").where(filter=FieldFilter("like", "==", like))
+        newest = alike.order_by("at", direction=Query.DESCENDING).limit(limit).select(["seconds"])
+        return tuple(float(each.get("seconds")) for each in newest.stream())
+
+    @explained
+    def latest(self, pipeline: str, limit: int) -> tuple[str, ...]:
+        of_it = self._client.collection("batches").where(filter=FieldFilter("pipeline", "==", pipeline))
+        newest = of_it.order_by("created_at", direction=Query.DESCENDING).limit(limit).select([])
+        return tuple(text_of(each.id) for each in newest.stream())
+
     # --- where it stands --------------------------------------------------------------------------------
 
     def _batch(self, id: str) -> DocumentReference:
@@ -240,12 +303,30 @@ def in_order(found: Iterable[Found]) -> tuple[Ordered, ...]:
     )
 
 
+def fields_of(order: Ordered) -> dict[str, object]:
+    return {
+        "chunk": order.chunk,
+        "number": order.number,
+        "tries": order.tries,
+        "places": list(order.places),
+        "ordered_at": to_micros(order.at),
+    }
+
+
+def took(batch: Batch, seal: Seal) -> dict[str, object]:
+    """What the history keeps of it."""
+    at = to_micros(seal.at)
+    return {"like": batch.like, "at": at, "seconds": (at - to_micros(batch.created_at)) / SECOND}
+
+
 def to_ordered(found: Found) -> Ordered:
     fields = found.to_dict() or {}
     reported_at = fields.get("reported_at")
     return Ordered(
         chunk=fields["chunk"],
         number=fields["number"],
+        tries=fields["tries"],
+        places=tuple(fields["places"]),
         at=from_micros(fields["ordered_at"]),
         reported_at=None if reported_at is None else from_micros(reported_at),
         rest=tuple(fields.get("rest", ())),

@@ -12,7 +12,11 @@ from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, S
 from shared.core.codec import decode, encode
 from shared.ports import LOOK_WITHIN_S
 
-ORDER = "chunk, number, ordered_at, reported_at, rest"
+ORDER = "chunk, number, tries, places, ordered_at, reported_at, rest"
+NEW_ORDER = (
+    "INSERT INTO batch_orders (batch, chunk, number, tries, places, ordered_at) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING"
+)
 
 
 class SqliteBatches:
@@ -21,21 +25,19 @@ class SqliteBatches:
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
-    def create(self, batch: Batch, chunks: Sequence[Chunk]) -> bool:
+    def create(self, batch: Batch, chunks: Sequence[Chunk], orders: Sequence[Ordered]) -> bool:
         at = to_micros(batch.created_at)
         bodies = [(batch.id, chunk.number, encode(chunk)) for chunk in chunks]
         with self._file.writing() as connection:
             created = connection.execute(
-                "INSERT INTO batches (id, due_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                (batch.id, at + LOOK_WITHIN_S * SECOND),
+                "INSERT INTO batches (id, pipeline, likeness, chunks, created_at, due_at)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (batch.id, batch.start.run.pipeline, batch.like, batch.chunks, at, at + LOOK_WITHIN_S * SECOND),
             ).rowcount
             if created:
                 connection.execute("INSERT INTO batch_bodies (batch, body) VALUES (?, ?)", (batch.id, encode(batch)))
                 connection.executemany("INSERT INTO batch_chunks (batch, chunk, body) VALUES (?, ?, ?)", bodies)
-                connection.executemany(
-                    "INSERT INTO batch_orders (batch, chunk, number, ordered_at) VALUES (?, ?, 1, ?)",
-                    [(batch.id, chunk.number, at) for chunk in chunks],
-                )
+                connection.executemany(NEW_ORDER, [row_of(batch.id, each) for each in orders])
         return bool(created)
 
     def batch(self, id: str) -> Batch | None:
@@ -61,21 +63,13 @@ class SqliteBatches:
 
     def order(self, id: str, orders: Sequence[Ordered]) -> tuple[Ordered, ...]:
         with self._file.writing() as connection:
-            return tuple(
-                each
-                for each in orders
-                if connection.execute(
-                    "INSERT INTO batch_orders (batch, chunk, number, ordered_at) VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT DO NOTHING",
-                    (id, each.chunk, each.number, to_micros(each.at)),
-                ).rowcount
-            )
+            return tuple(each for each in orders if connection.execute(NEW_ORDER, row_of(id, each)).rowcount)
 
-    def record(self, report: ChunkReport, *, rest: Sequence[str], ended: bool, at: datetime) -> int | None:
+    def record(self, report: ChunkReport, *, rest: Sequence[int], ended: bool, at: datetime) -> int | None:
         key = (report.batch, report.chunk, report.number)
         body = encode(report)
         with self._file.writing() as connection:
-            row = connection.execute("SELECT sealed FROM batches WHERE id = ?", (report.batch,)).fetchone()
+            row = connection.execute("SELECT sealed, chunks FROM batches WHERE id = ?", (report.batch,)).fetchone()
             if row is None or row[0]:
                 return None
             new = connection.execute(
@@ -88,12 +82,10 @@ class SqliteBatches:
                     " WHERE batch = ? AND chunk = ? AND number = ?",
                     (to_micros(at), json.dumps(list(rest)), ended, *key),
                 )
-            (left,) = connection.execute(
-                "SELECT count(DISTINCT chunk) - count(DISTINCT CASE WHEN ended THEN chunk END)"
-                " FROM batch_orders WHERE batch = ?",
-                (report.batch,),
+            (over,) = connection.execute(
+                "SELECT count(DISTINCT chunk) FROM batch_orders WHERE batch = ? AND ended", (report.batch,)
             ).fetchone()
-            return int(left)
+            return int(row[1]) - int(over)
 
     def reports(self, id: str) -> tuple[ChunkReport, ...]:
         with self._file.reading() as connection:
@@ -135,10 +127,12 @@ class SqliteBatches:
             return decode(Seal, body)
 
     def close(self, seal: Seal) -> None:
+        ended_at = to_micros(seal.at) if seal.is_usual else None
         with self._file.writing() as connection:
             closed = connection.execute(
-                "UPDATE batches SET leased_until = NULL, due_at = NULL WHERE id = ? AND leased_until IS NOT NULL",
-                (seal.batch,),
+                "UPDATE batches SET leased_until = NULL, due_at = NULL, ended_at = ?"
+                " WHERE id = ? AND leased_until IS NOT NULL",
+                (ended_at, seal.batch),
             ).rowcount
             if closed:
                 connection.execute("UPDATE batch_seals SET body = ? WHERE batch = ?", (encode(seal), seal.batch))
@@ -162,12 +156,37 @@ class SqliteBatches:
             (at,) = connection.execute("SELECT min(due_at) FROM batches WHERE due_at IS NOT NULL").fetchone()
         return None if at is None else from_micros(at)
 
+    def history(self, like: str, limit: int) -> tuple[float, ...]:
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT ended_at - created_at FROM batches WHERE likeness = ? AND ended_at IS NOT NULL"
+                " ORDER BY ended_at DESC, id DESC LIMIT ?",
+                (like, limit),
+            ).fetchall()
+        return tuple(took / SECOND for (took,) in rows)
+
+    def latest(self, pipeline: str, limit: int) -> tuple[str, ...]:
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT id FROM batches WHERE pipeline = ? ORDER BY created_at DESC, id DESC LIMIT ?",
+                (pipeline, limit),
+            ).fetchall()
+        return tuple(id for (id,) in rows)
+
+
+def row_of(batch: str, order: Ordered) -> tuple[str, int, int, int, str, int]:
+    """As NEW_ORDER takes it."""
+    places = json.dumps(order.places, separators=(",", ":"))
+    return (batch, order.chunk, order.number, order.tries, places, to_micros(order.at))
+
 
 def to_ordered(row: Sequence[object]) -> Ordered:
-    chunk, number, ordered_at, reported_at, rest = row
+    chunk, number, tries, places, ordered_at, reported_at, rest = row
     return Ordered(
         chunk=int(str(chunk)),
         number=int(str(number)),
+        tries=int(str(tries)),
+        places=tuple(json.loads(str(places))),
         at=from_micros(int(str(ordered_at))),
         reported_at=None if reported_at is None else from_micros(int(str(reported_at))),
         rest=tuple(json.loads(str(rest))),

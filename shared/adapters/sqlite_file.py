@@ -10,16 +10,17 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
 from shared.core.codec import Malformed
 
 APPLICATION_ID = 0x7190FF01  # stands in the file's header and says: a Tipoff state file
-VERSION = 2  # of the tables below; 2 added the batches
+VERSION = 3  # of the tables below; 2 added the batches, 3 orders by their places and the history of batches
 BUSY_S = 5.0  # writers hold the lock for under a millisecond; who waits this long waits for a process that hangs
 CHECKPOINT_PAGES = 4_000  # 16 MB; a checkpoint is the only fsync of durability "process", so let it come rarely
+MEMORY = ":memory:"
 CACHE_KB = 16_000  # the hot pages of a queue of 50,000 messages
 
 SCHEMA = (
@@ -57,23 +58,33 @@ SCHEMA = (
         id INTEGER PRIMARY KEY, delivery INTEGER NOT NULL, subscription TEXT NOT NULL, attempt INTEGER NOT NULL,
         published_at INTEGER NOT NULL, topic TEXT NOT NULL, attributes TEXT NOT NULL, error TEXT NOT NULL,
         data BLOB NOT NULL)""",
+)
+
+BATCH_SCHEMA = (
     # Apart from their bodies, because an UPDATE rewrites the whole row and a model takes several pages.
     """CREATE TABLE batches (
-        id TEXT PRIMARY KEY, due_at INTEGER, sealed INTEGER NOT NULL DEFAULT 0, leased_until INTEGER) WITHOUT ROWID""",
+        id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, likeness TEXT NOT NULL, chunks INTEGER NOT NULL,
+        created_at INTEGER NOT NULL, due_at INTEGER, sealed INTEGER NOT NULL DEFAULT 0, leased_until INTEGER,
+        ended_at INTEGER) WITHOUT ROWID""",
     "CREATE INDEX batches_by_due ON batches (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX batches_by_age ON batches (pipeline, created_at)",  # every index ends in the id
+    "CREATE INDEX batches_by_likeness ON batches (likeness, ended_at) WHERE ended_at IS NOT NULL",  # the history
     "CREATE TABLE batch_bodies (batch TEXT PRIMARY KEY, body BLOB NOT NULL)",
     "CREATE TABLE batch_seals (batch TEXT PRIMARY KEY, body BLOB NOT NULL)",
     """CREATE TABLE batch_chunks (
         id INTEGER PRIMARY KEY, batch TEXT NOT NULL, chunk INTEGER NOT NULL, body BLOB NOT NULL,
         UNIQUE (batch, chunk))""",
     """CREATE TABLE batch_orders (
-        batch TEXT NOT NULL, chunk INTEGER NOT NULL, number INTEGER NOT NULL, ordered_at INTEGER NOT NULL,
-        reported_at INTEGER, rest TEXT NOT NULL DEFAULT '[]', ended INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (batch, chunk, number)) WITHOUT ROWID""",
+        batch TEXT NOT NULL, chunk INTEGER NOT NULL, number INTEGER NOT NULL, tries INTEGER NOT NULL,
+        places TEXT NOT NULL, ordered_at INTEGER NOT NULL, reported_at INTEGER, rest TEXT NOT NULL DEFAULT '[]',
+        ended INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (batch, chunk, number)) WITHOUT ROWID""",
+    "CREATE INDEX batch_orders_ended ON batch_orders (batch, chunk) WHERE ended",  # counted at every report
     """CREATE TABLE batch_reports (
         id INTEGER PRIMARY KEY, batch TEXT NOT NULL, chunk INTEGER NOT NULL, number INTEGER NOT NULL,
         body BLOB NOT NULL, UNIQUE (batch, chunk, number))""",
 )
+
+BATCH_TABLES_OF_2 = ("batches", "batch_bodies", "batch_seals", "batch_chunks", "batch_orders", "batch_reports")
 
 QUARANTINE_COLUMNS = ("size INTEGER", "attributes TEXT NOT NULL DEFAULT '{}'")
 """Came later, under the same format number: a Tipoff that does not know them neither misses nor breaks them."""
@@ -131,7 +142,7 @@ class SqliteFile:
         try:
             self._connection = self._connect(read_only, busy_s)
             try:
-                self._prepare(durability, read_only)
+                self._prepare(durability, read_only, busy_s)
             except BaseException:
                 self._connection.close()
                 raise
@@ -139,7 +150,7 @@ class SqliteFile:
             raise explain(self.path, error) from error
 
     def _connect(self, read_only: bool, busy_s: float) -> sqlite3.Connection:
-        memory = self.path == ":memory:"
+        memory = self.path == MEMORY
         mode = "ro" if read_only else "rwc"
         return sqlite3.connect(
             self.path if memory else f"{Path(self.path).absolute().as_uri()}?mode={mode}",
@@ -149,7 +160,7 @@ class SqliteFile:
             check_same_thread=False,
         )
 
-    def _prepare(self, durability: Literal["process", "power"], read_only: bool) -> None:
+    def _prepare(self, durability: Literal["process", "power"], read_only: bool, busy_s: float) -> None:
         execute = self._connection.execute
         execute("PRAGMA temp_store = MEMORY")
         execute(f"PRAGMA cache_size = -{CACHE_KB}")
@@ -158,24 +169,54 @@ class SqliteFile:
             return
         with self.writing():  # two processes may be first at the same moment
             if self._is_new():
-                for statement in SCHEMA:
+                for statement in (*SCHEMA, *BATCH_SCHEMA):
                     execute(statement)
                 execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 execute(f"PRAGMA user_version = {VERSION}")
+            elif self._is_of_2():
+                self._bring_up_from_2()
             self._check_format()
             if not self._number("SELECT count(*) FROM pragma_table_info('quarantine') WHERE name = 'size'"):
                 for column in QUARANTINE_COLUMNS:
                     execute(f"ALTER TABLE quarantine ADD COLUMN {column}")
-        if execute("PRAGMA journal_mode").fetchone()[0] != "wal":  # to change it takes the file alone, so only once
-            execute("PRAGMA journal_mode = WAL")
+        if self.path != MEMORY and execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            self._change_to_wal(busy_s)
         # Under NORMAL a commit is with the kernel: kill -9 loses nothing; a power cut may lose the last commits but
         # never damages the file, as OFF would, which is only some microseconds a commit faster.
         execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
         execute(f"PRAGMA fullfsync = {int(durability == 'power')}")  # macOS: fsync alone stops at the drive's cache
         execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
+    def _change_to_wal(self, busy_s: float) -> None:
+        """Once in the life of a file. May be done by several processes at once.
+
+        The change needs the file alone, and finding another writer there, who may be changing it too, it fails at once
+        whatever the time-out. A transaction does wait, so one takes the file, and keeps it beyond its end for the
+        change. On a connection of its own: one that changes to WAL while it keeps the file could never share it again.
+        """
+        with closing(self._connect(read_only=False, busy_s=busy_s)) as alone:
+            alone.execute("BEGIN EXCLUSIVE")
+            alone.execute("PRAGMA locking_mode = EXCLUSIVE")  # before BEGIN, two who wait would wait for each other
+            alone.execute("COMMIT")
+            alone.execute("PRAGMA journal_mode = WAL")
+
     def _is_new(self) -> bool:
         return not self._number("PRAGMA application_id") and not self._number("SELECT count(*) FROM sqlite_master")
+
+    def _is_of_2(self) -> bool:
+        return self._number("PRAGMA application_id") == APPLICATION_ID and self._number("PRAGMA user_version") == 2
+
+    def _bring_up_from_2(self) -> None:
+        """Within the transaction that opens the file. Runs, facts, ledger and messages stay.
+
+        The batches are dropped, not translated: a batch is working state, whose results are in the warehouse and whose
+        end is a fact of its run. One that was under way never reports; then its gate orders it again.
+        """
+        for table in BATCH_TABLES_OF_2:
+            self._connection.execute(f"DROP TABLE {table}")
+        for statement in BATCH_SCHEMA:
+            self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _check_format(self) -> None:
         found, version = self._number("PRAGMA application_id"), self._number("PRAGMA user_version")
@@ -183,6 +224,11 @@ class SqliteFile:
             raise StateFileError(
                 f"state file {self.path}: is a database, but not one of Tipoff (application_id {found:#x}). "
                 "Name another home."
+            )
+        if version == 2:  # opened for writing, it would have been brought up
+            raise StateFileError(
+                f"state file {self.path}: has format 2, this Tipoff knows {VERSION}. "
+                "Any command of this version that writes, such as `tipoff run`, brings it up to date."
             )
         if version != VERSION:
             raise StateFileError(

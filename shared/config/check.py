@@ -20,7 +20,7 @@ from shared.core.timeouts import WORK_S_MAX
 
 FUNCTIONS_FILE = "shared/config/functions.py"
 READINGS: tuple[str, ...] = ()  # those that a phase may name; a gate that asks for one without a reader never opens
-ACTS = ("start", "nudge", "sweep")
+ACTS = ("start", "nudge", "sweep", "recover")
 
 JOB_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")  # a schedule's: people know them with dashes
 CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -209,6 +209,8 @@ def _unknown(key: str, name: str, what: str, known: Sequence[str]) -> Iterator[F
 
 
 def _amounts(key: str, processor: ProcessorSpec, timeout_s_max: int) -> Iterator[Fault]:
+    if not 0 <= processor.quality_min <= 1:
+        yield f"{key}.quality_min", processor.quality_min, "is out of range", "use a share, from 0 (nothing asked) to 1"
     if not 0 < processor.weight <= WEIGHT_MAX:
         yield f"{key}.weight", processor.weight, "is out of range", f"use more than 0, at most {WEIGHT_MAX:g}"
     for field, amount, low, high in (
@@ -310,7 +312,7 @@ def _schedules(spec: PipelineSpec) -> Iterator[Fault]:
         if reason := _cron_fault(schedule.cron):
             yield f"{key}.cron", schedule.cron, f"is not a cron line: {reason}", "use five fields, like 30 10 * * *"
         yield from _unknown(f"{key}.act", schedule.act, "an act", ACTS)
-        sweeps = schedule.act == "sweep"  # it walks every run and names none
+        sweeps = schedule.act in ("sweep", "recover")  # they walk every run or batch, and name none
         if schedule.mode or not sweeps:
             yield from _unknown(f"{key}.mode", schedule.mode, "a mode", modes)
         if schedule.date or not sweeps:

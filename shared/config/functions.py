@@ -31,7 +31,13 @@ PREDICTION_REQUEST_TOPIC = "nba-prediction-request"
 """Where the coordinator orders chunks."""
 
 PREDICTION_READY_TOPIC = "nba-prediction-ready"
-"""Where the workers report them."""
+"""Where the workers say that they have recorded them."""
+
+
+def ready_topic(pipeline: str) -> str:
+    """Where the workers of a pipeline say that they have recorded a chunk."""
+    return PREDICTION_READY_TOPIC.replace("nba", pipeline, 1)
+
 
 FUNCTIONS = (
     FunctionSpec("phase1_to_phase2", ("nba-phase1-scrapers-complete",), FunctionKind.GATE),
@@ -49,6 +55,8 @@ FUNCTIONS = (
         "prediction_coordinator", (PREDICTION_START_TOPIC, PREDICTION_READY_TOPIC, NUDGE_TOPIC), FunctionKind.SERVICE
     ),
     FunctionSpec("prediction_worker", (PREDICTION_REQUEST_TOPIC,), FunctionKind.SERVICE),
+    # The same worker under a second pipeline's name; its coordinator stands elsewhere.
+    FunctionSpec("mlb_prediction_worker", ("mlb-prediction-request",), FunctionKind.SERVICE, pipeline="mlb"),
     FunctionSpec("grading_processor", ("nba-grading-start",), FunctionKind.SERVICE),
     FunctionSpec("export_processor", ("nba-export-start",), FunctionKind.SERVICE),
 )
@@ -63,3 +71,8 @@ def function(name: str) -> FunctionSpec:
         if spec.name == name:
             return spec
     raise UnknownFunction(f"function {name[:80]!r}: declared are {', '.join(spec.name for spec in FUNCTIONS)}")
+
+
+def functions_of(pipeline: str) -> tuple[FunctionSpec, ...]:
+    """Those that a pipeline needs."""
+    return tuple(spec for spec in FUNCTIONS if spec.pipeline == pipeline)

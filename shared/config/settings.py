@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from shared.core.batch import IN_FLIGHT_UNITS
+from shared.core.messages import UNITS_MAX
+
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 COMMIT = re.compile(r"[0-9a-f]{7,64}|unknown")
 PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
@@ -19,6 +22,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 LOCAL_PROJECT = "tipoff-local"
 """Of the emulators, where nothing else is named: they take any."""
+
+EMERGENCY = 10
+"""How many times the units in flight there are in an emergency: what a few dozen workers hold."""
 
 HOSTS = ("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST")
 """What says where the emulators are, by the names that Google's libraries read; `make emulators` prints them."""
@@ -58,6 +64,7 @@ class Settings:
     data: str = ""  # the league's data, for those who are given no --data; a folder or a URL
     starts_missing_runs: bool = True  # whether the sweep begins what the calendar expects
     traces: str = ""  # where spans go by OTLP over HTTP; empty: nowhere
+    in_flight: int = IN_FLIGHT_UNITS  # units of a batch that are ordered and not reported
 
 
 class SettingsError(ValueError):
@@ -100,6 +107,7 @@ def read_settings(
     traces = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if traces and not COLLECTOR.fullmatch(traces):  # not said: it may hold a password
         problems.append("OTEL_EXPORTER_OTLP_ENDPOINT is not a URL without user and password; set http(s)://host:port")
+    in_flight = _in_flight(environ, problems)
     cloud = _cloud(environ, named, problems) if named in (Target.EMULATORS, Target.GCP) else None
     problems += [f"{name} is not set; this function needs it" for name in needs if not environ.get(name)]
 
@@ -115,7 +123,18 @@ def read_settings(
         data=environ.get("TIPOFF_DATA", ""),
         starts_missing_runs=calendar == "on",
         traces=traces,
+        in_flight=in_flight,
     )
+
+
+def _in_flight(environ: Mapping[str, str], problems: list[str]) -> int:
+    units, emergency = environ.get("TIPOFF_IN_FLIGHT", str(IN_FLIGHT_UNITS)), environ.get("TIPOFF_EMERGENCY", "off")
+    if not (units.isascii() and units.isdecimal() and len(units) < 9 and 1 <= int(units) <= UNITS_MAX):
+        problems.append(f"TIPOFF_IN_FLIGHT={units!r}: set a number of units from 1 to {UNITS_MAX}, or unset it")
+        units = str(IN_FLIGHT_UNITS)
+    if emergency not in ("on", "off"):
+        problems.append(f"TIPOFF_EMERGENCY={emergency!r}: set on, where a late batch shall have all workers, or off")
+    return int(units) * (EMERGENCY if emergency == "on" else 1)
 
 
 def _cloud(environ: Mapping[str, str], target: str, problems: list[str]) -> Cloud:

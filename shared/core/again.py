@@ -1,4 +1,4 @@
-"""What a person may ask of a run that has been: to be replayed, or to look again at its sources. Pure."""
+"""What a person may ask of a run that has been: a replay, a look again at its sources, another attempt. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from shared.core.fold import View
 from shared.core.gate import NOTHING_EXPECTED
-from shared.core.model import END, OutcomeKind, Start
+from shared.core.model import END, Act, OutcomeKind, Start
 from shared.core.plan import Given
 from shared.core.standing import Standing, next_attempt, order_start, stand, under_way_until
 
@@ -50,12 +50,11 @@ def order_looks(view: View, names: Sequence[str] = ()) -> tuple[tuple[Start, ...
         first = replace(plan.run, generation=1)
         why = f"{plan.run} begins with {phase.name}: it has no sources; a replay of {first} takes in what was corrected"
         return (), (why,)
-    if act := view.control.cancel or view.control.held_at(view.now):
-        return (), (f"{plan.run} is {'cancelled' if view.control.cancel else 'held'} by {act.actor}: {act.reason}",)
-    ended = [o for o in view.outcomes.values() if o.kind in (OutcomeKind.FAIL, OutcomeKind.BLOCK)]
     opened = view.outcomes.get(phase.name)
-    if ended or opened is None:
-        return (), (f"{plan.run} has failed: {ended[0].reason}" if ended else f"{plan.run} has not begun",)
+    if why := _stopped(view):
+        return (), (why,)
+    if opened is None:
+        return (), (f"{plan.run} has not begun",)
     standings, starts, refused = stand(view, phase, opened), [], []
     for name in names or sources:
         if why := _why_not_look(view, name, sources, standings):
@@ -64,6 +63,34 @@ def order_looks(view: View, names: Sequence[str] = ()) -> tuple[tuple[Start, ...
         due = {**standings, name: replace(standings[name], due=next_attempt(view, name))}
         starts.append(replace(order_start(view, phase, opened, due, name), look=True))
     return tuple(starts), tuple(refused)
+
+
+def order_again(view: View, phase: str, processor: str, act: Act, only: tuple[str, ...] | None = None) -> Start | str:
+    """Another attempt of a processor of a phase that has opened, at a person's word; or why not.
+
+    Of one whose result is whole it is a look: it counts only if it is whole too. `only`: see Start.
+    """
+    plan = view.plan
+    planned = plan.phase_by_name.get(phase)
+    if planned is None or processor not in planned.by_name:
+        return f"{phase}/{processor} is not planned in {plan.run}"
+    if why := _stopped(view):
+        return why
+    opened = view.outcomes.get(phase)
+    if opened is None or opened.kind is not OutcomeKind.OPEN:
+        return f"{plan.run} has not opened {phase}"
+    standings = stand(view, planned, opened)
+    due = {**standings, processor: replace(standings[processor], due=next_attempt(view, processor))}
+    start = order_start(view, planned, opened, due, processor)
+    return replace(start, look=standings[processor].whole, by=act, only=only)
+
+
+def _stopped(view: View) -> str:
+    """Why nothing may be ordered in a run any more, or now; empty where it may."""
+    if act := view.control.cancel or view.control.held_at(view.now):
+        return f"{view.plan.run} is {'cancelled' if view.control.cancel else 'held'} by {act.actor}: {act.reason}"
+    ended = [o for o in view.outcomes.values() if o.kind in (OutcomeKind.FAIL, OutcomeKind.BLOCK)]
+    return f"{view.plan.run} has failed: {ended[0].reason}" if ended else ""
 
 
 def _why_not_look(view: View, name: str, sources: Sequence[str], standings: Mapping[str, Standing]) -> str:

@@ -1,24 +1,29 @@
 """A batch: the units of one start, fanned out in chunks, each unit to exactly one terminal state. Pure.
 
 What a unit's work reads and writes is text that only its worker understands; the batch counts states. `decide_batch`
-says what is due: chunks to be ordered (again), or the seal, after which nothing is counted any more.
+says what is due: orders to be sent (again), or the seal, after which nothing is counted any more. How a batch then ends
+is shared/core/tally.py. Past 400 lines because the values of a batch and what is due in it are read together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.core.model import Completion, Start, Status
+from shared.core.model import Act, Completion, Start
 
 CHUNK_UNITS = 50  # a message of some 50 kB, and seconds of work: little is lost with one
-TRIES_MAX = 3  # orders of one chunk; what fails three times fails for a reason
+IN_FLIGHT_UNITS = 1_000  # ordered and not reported: what a few workers hold; a day's batch goes out at once
+TRIES_MAX = 3  # orders of one unit; what fails three times fails for a reason
+PARTS = 8  # into which the units of a silent order go: one of them may have killed its worker
 CHUNK_TIMEOUT_S = 120  # far above what 50 units take
-MUTE_MARGIN_S = 30  # what a report may need on the bus: one lease
-RETRY_S = 5  # pause before the second order of a chunk; doubles
-BATCH_S_MAX = 1_800  # a batch that has not ended by then is sealed with what it has
+MUTE_MARGIN_S = 30  # what a report may need to be seen: one lease
+RETRY_S = 5  # pause before the second order of what failed; doubles, with jitter
+LOOK_S = 60  # an open batch is looked at so often, whatever messages get lost
+STALLED_S = 300  # without a report: both a silent order and the one after it have had their time
 SEAL_S = 120  # left of the start's own time limit for the consolidation
 CONSOLIDATE_S = (
     600  # tries to consolidate: longer than a warehouse is usually away; then the next attempt is better off
@@ -74,16 +79,40 @@ class Batch:
     created_at: datetime
     deadline_at: datetime
     chunks: int
+    units: int  # in chunks; the last chunk may be smaller than the others
     shared: str  # JSON that the work on every unit needs: the model
     settled: tuple[UnitResult, ...] = ()  # units whose end was known before anything was ordered
+    chunk_units: int = CHUNK_UNITS
+    deadline_from: str = "fallback"  # or history, floor, cap: what decided it
+    quality_min: float = 0.0  # share of its inputs that a unit had to have
+    override: Act | None = None  # by whose word units below that were ordered all the same
+    healed: tuple[str, ...] = ()  # units whose inputs had to be read anew, and then were enough
 
     @property
     def id(self) -> str:
         return batch_id(self.start)
 
+    @property
+    def like(self) -> str:
+        return likeness(self.start)
+
+    @property
+    def total(self) -> int:
+        """All its units, those settled before anything was ordered too."""
+        return self.units + len(self.settled)
+
+    def size(self, chunk: int) -> int:
+        """How many units a chunk has."""
+        return min(self.chunk_units, self.units - chunk * self.chunk_units)
+
 
 def batch_id(start: Start) -> str:
     return f"{start.run}/{start.phase}/{start.attempt}"
+
+
+def likeness(start: Start) -> str:
+    """What batches are compared by: how long one takes says how long the next one may."""
+    return f"{start.run.pipeline}.{start.run.mode}.{start.phase}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +121,7 @@ class ChunkOrder:
 
     start: Start  # of the batch, without its units
     chunk: int
-    number: int  # of the try, from 1
+    number: int  # of the order within its chunk, from 1
     shared: str
     units: tuple[Unit, ...]
 
@@ -103,7 +132,7 @@ class ChunkOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkReport:
-    """What a worker says of one order, one per try."""
+    """What a worker records of one order, once."""
 
     start: Start
     chunk: int
@@ -116,14 +145,39 @@ class ChunkReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ordered:
-    """That a try of a chunk was ordered, and what came of it."""
+class ChunkReady:
+    """What a worker says once it has recorded a report: a hint to look, which may be lost, doubled or late."""
 
+    start: Start
     chunk: int
     number: int
+    look: bool = True  # whether the batch is to be looked at; else the chunk has ended, and another may go out
+
+    @property
+    def batch(self) -> str:
+        return batch_id(self.start)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """That units of a chunk, by their places in it, were ordered, and what came of it."""
+
+    chunk: int
+    number: int  # within the chunk, from 1
+    tries: int  # which try of its units this is, from 1
+    places: tuple[int, ...]
     at: datetime
     reported_at: datetime | None = None
-    rest: tuple[str, ...] = ()  # units of the chunk that had not ended when it was reported
+    rest: tuple[int, ...] = ()  # places that its report has not ended
+
+
+class SealKind(StrEnum):
+    """Why a batch ends."""
+
+    ENDED = "ended"  # every unit has
+    EXPIRED = "expired"  # nobody reported all of them: the deadline, or the last try of the silent ones
+    SEALED = "sealed"  # a person's word: with what there is
+    CANCELLED = "cancelled"  # a person's word: without anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +185,17 @@ class Seal:
     """The end of a batch; the first stands. Until it has been published, whoever finds its lease lapsed takes it up."""
 
     batch: str
+    kind: SealKind
     reason: str
     at: datetime
+    act: Act | None = None  # the person's, where it was one
     completion: Completion | None = None  # once consolidated
+    incident: str = ""  # what somebody has to look into; empty where nobody has
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether how long it took says something of the batches to come."""
+        return self.kind is SealKind.ENDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +212,9 @@ class BatchRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """Chunks to be ordered now: number of the chunk, number of the try, the units that are open (empty: all)."""
+    """What is to be ordered now."""
 
-    orders: tuple[tuple[int, int, tuple[str, ...]], ...]
+    orders: tuple[Ordered, ...]
     next_look_at: datetime
 
 
@@ -160,82 +222,184 @@ class Due:
 class Sealed:
     """The batch is to end now, or has ended."""
 
+    kind: SealKind
     reason: str
 
 
-def decide_batch(record: BatchRecord, now: datetime) -> Due | Sealed:
-    """What a batch needs now. Every unit reported, or the deadline: the end."""
-    batch = record.batch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """Units of a chunk that have not ended, by the last order that they were in."""
+
+    order: Ordered
+    places: tuple[int, ...]
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.order.reported_at is None
+
+
+def decide_batch(record: BatchRecord, now: datetime, in_flight: int = IN_FLIGHT_UNITS) -> Due | Sealed:
+    """What a batch needs now. Every unit ended, or the deadline: the end.
+
+    About `in_flight` units are ordered and not reported, never twice as many: what failed or stayed silent goes first,
+    then chunks that were never ordered, in their order.
+    """
     if record.seal:
-        return Sealed(reason=record.seal.reason)
-    open_chunks = {each: rest for each, rest in _open_chunks(record) if not _silent_to_the_end(each, now)}
-    if not open_chunks:
-        return Sealed(reason="every chunk has ended")
+        return Sealed(kind=record.seal.kind, reason=record.seal.reason)
+    batch = record.batch
+    open_ = open_orders(record)
+    still = [each for each in open_ if not _silent_to_the_end(each, batch, now)]
+    waiting = sorted(set(range(batch.chunks)) - {each.chunk for each in record.ordered})
+    if not still and not waiting:
+        if silent := sum(len(each.places) for each in open_):
+            return Sealed(kind=SealKind.EXPIRED, reason=f"{silent} of {batch.total} units stayed silent at every try")
+        return Sealed(kind=SealKind.ENDED, reason="every unit has ended")
     if now >= batch.deadline_at:
-        return Sealed(reason=f"the deadline, with {len(open_chunks)} of {batch.chunks} chunks open")
-    looks, orders = [batch.deadline_at], []
-    for ordered, rest in open_chunks.items():
-        again_at = _again_at(ordered)
-        if now < again_at or ordered.number >= TRIES_MAX:
-            looks.append(again_at)
-            continue
-        orders.append((ordered.chunk, ordered.number + 1, rest))
-        looks.append(now + timedelta(seconds=CHUNK_TIMEOUT_S + MUTE_MARGIN_S))
+        left = sum(len(each.places) for each in still) + sum(map(batch.size, waiting))
+        return Sealed(kind=SealKind.EXPIRED, reason=f"the deadline, with {left} of {batch.total} units open")
+    later = [each for each in still if now < _again_at(each, batch)]
+    room = in_flight - sum(len(each.places) for each in later if each.is_under_way)
+    looks = [batch.deadline_at, now + timedelta(seconds=LOOK_S), *(_again_at(each, batch) for each in later)]
+    orders: list[Ordered] = []
+    for order in _wanted(record, [each for each in still if now >= _again_at(each, batch)], waiting, now):
+        if room <= 0:
+            if order.tries > 1:  # followers keep the window full, and bring no look
+                looks.append(now + timedelta(seconds=RETRY_S))
+            break
+        orders.append(order)
+        room -= len(order.places)
     return Due(orders=tuple(orders), next_look_at=min(looks))
 
 
-def under_way(record: BatchRecord) -> tuple[tuple[int, int, tuple[str, ...]], ...]:
-    """The orders, as in Due, that somebody should be at: who sent them may have died before."""
-    return tuple((each.chunk, each.number, rest) for each, rest in _open_chunks(record) if each.reported_at is None)
+def first_orders(batch: Batch, in_flight: int = IN_FLIGHT_UNITS) -> tuple[Ordered, ...]:
+    """What is ordered with the batch itself."""
+    due = decide_batch(BatchRecord(batch=batch, ordered=(), seal=None), batch.created_at, in_flight)
+    return due.orders if isinstance(due, Due) else ()
 
 
-def _open_chunks(record: BatchRecord) -> list[tuple[Ordered, tuple[str, ...]]]:
-    """The last try of each chunk that has not ended, and the units that no report has ended (empty: all)."""
-    last: dict[int, Ordered] = {}
-    rests: dict[int, tuple[str, ...]] = {}
-    ended: set[int] = set()
-    for each in sorted(record.ordered, key=lambda each: (each.chunk, each.number)):
-        last[each.chunk] = each
-        if each.reported_at:  # reports that were weighed at the same time do not know of each other
-            both = tuple(unit for unit in each.rest if unit in rests.get(each.chunk, each.rest))
-            rests[each.chunk] = both or each.rest
-        if ends(each):
-            ended.add(each.chunk)
-    return [(each, rests.get(chunk, ())) for chunk, each in last.items() if chunk not in ended]
+def follower(batch: Batch, chunk: int, now: datetime, in_flight: int = IN_FLIGHT_UNITS) -> Ordered | None:
+    """The first order of the chunk whose turn comes when this one has ended: nobody need look at the whole batch.
 
-
-def _silent_to_the_end(latest: Ordered, now: datetime) -> bool:
-    """Whether the last try of a chunk has had its time: nothing more will come."""
-    return latest.number >= TRIES_MAX and now >= _again_at(latest)
-
-
-def ends(ordered: Ordered) -> bool:
-    """Whether this report ends its chunk."""
-    return ordered.reported_at is not None and (not ordered.rest or ordered.number >= TRIES_MAX)
-
-
-def rest_after(report: ChunkReport, chunk: Chunk, ordered: Iterable[Ordered]) -> tuple[str, ...]:
-    """The units of a chunk that have not ended with this report and those before it, in the chunk's order.
-
-    What a report does not mention has not ended: a worker may acknowledge an order and stay silent on a unit.
+    Each chunk makes room for the one that stands a window behind it. What this leaves out, a look orders.
     """
-    left = {unit.id for unit in chunk.units}
-    for each in ordered:
-        if each.chunk == chunk.number and each.reported_at:
-            left &= set(each.rest)
-    left -= {result.unit for result in report.results if not result.again}
-    return tuple(unit.id for unit in chunk.units if unit.id in left)
+    next_one = chunk + max(1, in_flight // batch.chunk_units)
+    return _first_order(batch, next_one, now) if next_one < batch.chunks else None
 
 
-def _again_at(ordered: Ordered) -> datetime:
-    if ordered.reported_at:
-        return ordered.reported_at + timedelta(seconds=RETRY_S * 2 ** (ordered.number - 1))
-    return ordered.at + timedelta(seconds=CHUNK_TIMEOUT_S + MUTE_MARGIN_S)
+def under_way(record: BatchRecord) -> tuple[Ordered, ...]:
+    """The orders that somebody should be at: who sent them may have died before."""
+    return tuple(each.order for each in open_orders(record) if each.is_under_way)
 
 
-def deadline_of(start: Start, now: datetime) -> datetime:
-    """Early enough for the consolidation to end within what the start allows."""
-    return now + timedelta(seconds=max(1, min(BATCH_S_MAX, start.timeout_s - SEAL_S)))
+def stalled(record: BatchRecord, now: datetime) -> bool:
+    """Whether an open batch has made no progress for too long."""
+    last = max((each.reported_at for each in record.ordered if each.reported_at), default=record.batch.created_at)
+    return record.seal is None and now >= last + timedelta(seconds=STALLED_S)
+
+
+def open_orders(record: BatchRecord) -> tuple[Open, ...]:
+    """What has been ordered and has not ended, in order of chunk and number."""
+    by_chunk: dict[int, list[Ordered]] = {}
+    for each in record.ordered:
+        by_chunk.setdefault(each.chunk, []).append(each)
+    return tuple(each for chunk in sorted(by_chunk) for each in open_in(by_chunk[chunk]))
+
+
+def open_in(orders: Iterable[Ordered]) -> tuple[Open, ...]:
+    """Of one chunk. A report ends what it names; that of the last try ends all that it was asked."""
+    last: dict[int, Ordered] = {}
+    ended: set[int] = set()
+    for each in sorted(orders, key=lambda each: each.number):
+        last.update(dict.fromkeys(each.places, each))
+        if each.reported_at:
+            ended.update(each.places if each.tries >= TRIES_MAX else set(each.places) - set(each.rest))
+    places: dict[int, list[int]] = {}
+    for place, order in sorted(last.items()):
+        if place not in ended:
+            places.setdefault(order.number, []).append(place)
+    orders_by_number = {order.number: order for order in last.values()}
+    return tuple(Open(order=orders_by_number[n], places=tuple(places[n])) for n in sorted(places))
+
+
+def _wanted(record: BatchRecord, due: Sequence[Open], waiting: Sequence[int], now: datetime) -> Iterable[Ordered]:
+    """What may be ordered now, the most urgent first."""
+    numbers: dict[int, int] = {}
+    for each in record.ordered:
+        numbers[each.chunk] = max(numbers.get(each.chunk, 0), each.number)
+    for still in due:
+        chunk = still.order.chunk
+        for places in _parted(still):
+            numbers[chunk] += 1
+            yield Ordered(chunk=chunk, number=numbers[chunk], tries=still.order.tries + 1, places=places, at=now)
+    for chunk in waiting:
+        yield _first_order(record.batch, chunk, now)
+
+
+def _first_order(batch: Batch, chunk: int, now: datetime) -> Ordered:
+    return Ordered(chunk=chunk, number=1, tries=1, places=tuple(range(batch.size(chunk))), at=now)
+
+
+def _parted(each: Open) -> list[tuple[int, ...]]:
+    """What failed goes together again; what stayed silent goes in parts, at the last try each unit by itself.
+
+    One unit may kill whoever works on it, and silence its neighbours: alone it harms nobody.
+    """
+    if not each.is_under_way:
+        return [each.places]
+    alone = each.order.tries + 1 >= TRIES_MAX
+    size = 1 if alone else -(-len(each.places) // PARTS)
+    return [each.places[first : first + size] for first in range(0, len(each.places), size)]
+
+
+def _silent_to_the_end(each: Open, batch: Batch, now: datetime) -> bool:
+    """Whether the last try has had its time: nothing more will come."""
+    return each.order.tries >= TRIES_MAX and now >= _again_at(each, batch)
+
+
+def _again_at(each: Open, batch: Batch) -> datetime:
+    order = each.order
+    if order.reported_at is None:
+        return order.at + timedelta(seconds=CHUNK_TIMEOUT_S + MUTE_MARGIN_S)
+    pause_s = RETRY_S * 2 ** (order.tries - 1) * (0.5 + _chance(f"{batch.id}/{order.chunk}/{order.number}"))
+    return order.reported_at + timedelta(seconds=pause_s)
+
+
+def _chance(text: str) -> float:
+    """0 to 1, evenly, and the same at every look: a decision can be made again from what it saw."""
+    spread = zlib.crc32(text.encode()) * 0x9E3779B1  # the sums of like texts lie close together: Fibonacci hashing
+    return spread % 2**32 / 2**32
+
+
+def rest_after(report: ChunkReport, chunk: Chunk, order: Ordered) -> tuple[int, ...]:
+    """The places of an order whose units have not ended with its report.
+
+    What a report does not mention has not ended: a worker may stay silent on a unit.
+    """
+    ended = {result.unit for result in report.results if not result.again}
+    return tuple(place for place in order.places if chunk.units[place].id not in ended)
+
+
+def strange(report: ChunkReport, chunk: Chunk | None, order: Ordered | None) -> str:
+    """Why a report can never count; empty where it may. Checked before anything of it is recorded."""
+    if chunk is None:
+        return f"{report.batch} has no chunk {report.chunk}"
+    about = f"{report.batch} chunk {report.chunk}"
+    if order is None:
+        return f"{about}: order {report.number} was never given"
+    asked = {chunk.units[place].id for place in order.places}
+    units = [result.unit for result in report.results]
+    if foreign := sorted(set(units) - asked):
+        return f"{about}: unit {foreign[0][:40]!r} is not in order {report.number}"
+    if len(set(units)) < len(units):
+        return f"{about}: a unit is there twice"
+    for result in report.results:
+        if result.state is UnitState.EXPIRED:
+            return f"{about}: that {result.unit} has expired is the coordinator's word, not a worker's"
+        if result.state is UnitState.SKIPPED and not result.reason:
+            return f"{about}: {result.unit} is skipped and does not say why"
+        if result.again and result.state is not UnitState.FAILED:
+            return f"{about}: {result.unit} is to be tried again but has not failed"
+    return ""
 
 
 def gives_up_at(batch: Batch, seal: Seal) -> datetime:
@@ -252,121 +416,47 @@ def chunked(units: Sequence[Unit], size: int = CHUNK_UNITS) -> tuple[Chunk, ...]
     )
 
 
-# --- how it ends ------------------------------------------------------------------------------------
+# --- how far it is ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """Every unit of a batch in exactly one terminal state."""
+class Progress:
+    """How far an open batch is, and how long it may take; guesses from what it has done so far."""
 
-    results: Mapping[str, UnitResult] = field(default_factory=dict)
-
-    def of(self, *states: UnitState) -> list[UnitResult]:
-        return [result for result in self.results.values() if result.state in states]
-
-
-def so_far(batch: Batch, reports: Iterable[ChunkReport]) -> tuple[dict[str, UnitResult], dict[str, UnitResult]]:
-    """The units that have ended, and the last word on those that are to be tried again.
-
-    The first terminal result of each unit stands, by number of the try, whatever the order of arrival.
-    """
-    ended = {result.unit: result for result in batch.settled}
-    again: dict[str, UnitResult] = {}
-    for report in sorted(reports, key=lambda each: (each.chunk, each.number)):
-        for result in report.results:
-            if result.again:
-                again[result.unit] = result
-            else:
-                ended.setdefault(result.unit, result)
-    return ended, {unit: result for unit, result in again.items() if unit not in ended}
+    ended: int
+    under_way: int
+    to_try_again: int
+    never_ordered: int
+    per_s: float  # units that ended in a second, since it began
+    ends_at: datetime | None  # if it goes on so; None where nobody can say, or it has ended
+    stragglers: tuple[Ordered, ...]  # orders that take far longer than the others did
 
 
-def tally(batch: Batch, chunks: Iterable[Chunk], reports: Iterable[ChunkReport]) -> Tally:
-    """How each unit ended, now that the batch has: what was to be tried again failed, what nobody reported expired."""
-    results, again = so_far(batch, reports)
-    for chunk in chunks:
-        for unit in chunk.units:
-            last = again.get(unit.id)
-            reason = last.reason if last else "nobody reported it in time"
-            state = UnitState.FAILED if last else UnitState.EXPIRED
-            results.setdefault(unit.id, UnitResult(unit=unit.id, state=state, reason=reason))
-    return Tally(results=dict(sorted(results.items())))
+STRAGGLES = 3  # times the median of the reports so far
+STRAGGLES_S = 10  # and at least: a message may wait that long
+GUESS_S_MAX = 86_400  # further ahead than any deadline, nobody is helped by a guess
 
 
-def conclude(batch: Batch, ended: Tally, *, rows: int, digest: str, superseded: bool, duration_s: float) -> Completion:
-    """What the batch reports of itself, once what its units gave is where it belongs.
-
-    Nobody could have done a skipped unit: it is named, and counts as there.
-    """
-    done, skipped = ended.of(UnitState.DONE), ended.of(UnitState.SKIPPED)
-    lost = ended.of(UnitState.FAILED, UnitState.EXPIRED)
-    expected = len(ended.results)
-    reason = _reason(lost, expected) or _skips(skipped)
-    if superseded:
-        status, reason = Status.SKIPPED, "superseded"
-    elif lost:
-        status = Status.PARTIAL if done else Status.FAILED
-    elif done:
-        status = Status.SUCCESS
-    else:
-        status, reason = Status.SKIPPED, skipped[0].reason if skipped else NO_HISTORY
-    start = batch.start
-    return Completion(
-        run=start.run,
-        phase=start.phase,
-        processor=start.processor,
-        attempt=start.attempt,
-        report=1,
-        status=status,
-        reason=reason,
-        units_expected=expected,
-        units_actual=expected - len(lost),
-        missing=tuple(result.unit for result in lost),
-        rows=rows,
-        duration_s=duration_s,
-        digest=digest,
+def progress(record: BatchRecord, now: datetime) -> Progress:
+    """How far a batch is. Of its deadline it says nothing."""
+    batch, open_ = record.batch, open_orders(record)
+    never = batch.units - sum(batch.size(chunk) for chunk in {each.chunk for each in record.ordered})
+    flying = sum(len(each.places) for each in open_ if each.is_under_way)
+    again = sum(len(each.places) for each in open_) - flying
+    ended = batch.units - never - flying - again
+    took = sorted((each.reported_at - each.at).total_seconds() for each in record.ordered if each.reported_at)
+    took = [seconds for seconds in took if seconds]  # what was taken over from the batch before took none
+    until = record.seal.at if record.seal else now
+    per_s = ended / max(1e-3, (until - batch.created_at).total_seconds())
+    left_s = (batch.units - ended) / per_s if per_s and not record.seal else None
+    slow_s = max(STRAGGLES_S, STRAGGLES * took[len(took) // 2]) if took else CHUNK_TIMEOUT_S
+    late = (each.order for each in open_ if each.is_under_way)
+    return Progress(
+        ended=ended + len(batch.settled),
+        under_way=flying,
+        to_try_again=again,
+        never_ordered=never,
+        per_s=per_s,
+        ends_at=now + timedelta(seconds=left_s) if left_s is not None and left_s < GUESS_S_MAX else None,
+        stragglers=tuple(order for order in late if (until - order.at).total_seconds() >= slow_s),
     )
-
-
-REASONS_TOLD = 5
-UNITS_NAMED = 5
-
-
-def _reason(lost: Sequence[UnitResult], expected: int) -> str:
-    """The reasons, the most frequent first, each with how many units it cost."""
-    if not lost:
-        return ""
-    counts: dict[str, int] = {}
-    for result in lost:
-        text = f"{result.state}: {result.reason[:150]}"
-        counts[text] = counts.get(text, 0) + 1
-    told = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:REASONS_TOLD]
-    return f"{len(lost)} of {expected} units are not there: " + "; ".join(f"{count} {text}" for text, count in told)
-
-
-def _skips(skipped: Sequence[UnitResult]) -> str:
-    named = ", ".join(f"{result.unit[:40]} ({result.reason[:40]})" for result in skipped[:UNITS_NAMED])
-    more = f" and {len(skipped) - UNITS_NAMED} more" if skipped[UNITS_NAMED:] else ""
-    return f"skipped: {named}{more}" if named else ""
-
-
-def strange(report: ChunkReport, chunk: Chunk | None, ordered: Iterable[Ordered]) -> str:
-    """Why a report can never count; empty where it may. Checked before anything of it is recorded."""
-    if chunk is None:
-        return f"{report.batch} has no chunk {report.chunk}"
-    about = f"{report.batch} chunk {report.chunk}"
-    if report.number not in [each.number for each in ordered]:
-        return f"{about}: try {report.number} was never ordered"
-    units = [result.unit for result in report.results]
-    if foreign := sorted(set(units) - {unit.id for unit in chunk.units}):
-        return f"{about}: unit {foreign[0][:40]!r} is not in it"
-    if len(set(units)) < len(units):
-        return f"{about}: a unit is there twice"
-    for result in report.results:
-        if result.state is UnitState.EXPIRED:
-            return f"{about}: that {result.unit} has expired is the coordinator's word, not a worker's"
-        if result.state is UnitState.SKIPPED and not result.reason:
-            return f"{about}: {result.unit} is skipped and does not say why"
-        if result.again and result.state is not UnitState.FAILED:
-            return f"{about}: {result.unit} is to be tried again but has not failed"
-    return ""

@@ -15,6 +15,7 @@ from enum import StrEnum
 from shared.core.batch import CHUNK_UNITS
 from shared.core.model import ModeSpec, PipelineSpec, ProcessorSpec, ScheduleSpec
 from shared.core.plan import planned
+from shared.core.timeouts import BATCH_HISTORY
 
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
 MONTH_DAYS = 30
@@ -78,7 +79,7 @@ class Price:
 
 CPUS = 1.0  # of every function; less would throttle a start
 MEMORY_GIB = 0.5  # a gate takes some 150 MiB, a processor is a client that waits
-SWEEP_S = 0.3  # three queries of some 30 ms, rounded up to the next 0.1 s, and a cold start now and then
+SWEEP_S = 0.3  # of both that hear it: three queries of some 30 ms, rounded up to 0.1 s, a cold start now and then
 GATE_S = 0.5  # one look: some six round trips to the state, and a publish
 PROCESSOR_S = 20.0  # waits for a script of six child jobs and two queries, some 2 s each
 BEGIN_S = 20.0  # two queries of a batch, and the fit
@@ -90,8 +91,8 @@ MESSAGE_BYTES_MIN = 1_000  # charged for each publish and each delivery
 MESSAGE_BYTES = 700  # of a start or completion beside its units; measured: 250 to 530 in a night of nba
 UNIT_ID_BYTES = 12  # measured: 11 for each player in the starts of `tomorrow`
 ORDER_UNIT_BYTES = 450  # measured: 431, the model included
-REPORT_UNIT_BYTES = 750  # measured: 693
 
+NUDGE_LISTENERS = 2  # what sweeps the runs, and what sweeps the batches
 SWEEP_READS = 3  # lapsed latches, due runs, due batches: a query that finds nothing is paid as one
 STARTS_A_DAY = 24  # new instances for the sweep; each asks once for the plans that the calendar expects
 LOOK_BACK_DAYS = 3  # of which runs are expected then
@@ -124,7 +125,7 @@ ASSUMPTIONS: tuple[str, ...] = (
     f"a sweep that finds nothing reads {SWEEP_READS} documents; a run's reads and writes follow from its plan "
     "(a night of nba was counted on the emulator: 99 reads, 78 writes), with one process for each gate",
     f"every message is published and delivered once, each at least {MESSAGE_BYTES_MIN:,} bytes; "
-    f"a chunk has {CHUNK_UNITS} units of {ORDER_UNIT_BYTES} bytes out and {REPORT_UNIT_BYTES} back",
+    f"a chunk has {CHUNK_UNITS} units of {ORDER_UNIT_BYTES} bytes, and a word back",
     f"a processor asks BigQuery {STANDING_TABLES + SCRIPT_TABLES + QUERY_TABLES * (1 + QUERIES)} times for a table, "
     f"each {CHARGED_BYTES_MIN // MIB} MiB, the smallest amount that is charged; loads are free",
     f"state, tables and documents are those of {KEPT_DAYS} days of every mode; images of {IMAGE_VERSIONS} versions",
@@ -206,7 +207,7 @@ def state_operations(shape: Shape) -> tuple[int, int]:
 
 def batch_operations(chunks: int) -> tuple[int, int]:
     """Documents read and written for one batch whose chunks each end at the first try. Of decision 0008."""
-    begin, advance, report = 1 + (chunks + 1) + chunks, chunks + 2, 4
+    begin, advance, report = 1 + (chunks + 1) + chunks, chunks + 2, 5
     end = chunks + (chunks + 1) + 2 * chunks  # who is the last, the batch, and its chunks with their reports
     writes = (1 + 2 * chunks) + 1 + 3 * chunks + 2 + 3  # created, looked at, reported, sealed, closed
     return begin + advance + report * chunks + end, writes
@@ -241,7 +242,7 @@ def operations_of(spec: PipelineSpec, mode: str, units: int, fan_outs: Collectio
         Meter.MESSAGES: 2 * _message_bytes(shape),
         Meter.READS: state[0]
         + _reads_of_processes(shape)
-        + sum(reads for reads, _ in batch)
+        + sum(reads + BATCH_HISTORY for reads, _ in batch)
         + shape.processors * SWEEP_LOOK_READS,
         Meter.WRITES: state[1] + sum(writes for _, writes in batch) + shape.processors * SWEEP_LOOK_WRITES,
         Meter.SCANNED: shape.processors * tables * CHARGED_BYTES_MIN,
@@ -265,7 +266,7 @@ def _message_bytes(shape: Shape) -> float:
     plain = max(MESSAGE_BYTES_MIN, MESSAGE_BYTES)
     named = max(MESSAGE_BYTES_MIN, MESSAGE_BYTES + shape.units * UNIT_ID_BYTES)
     pairs = (shape.processors - shape.with_units) * plain + shape.with_units * named
-    per_chunk = 2 * MESSAGE_BYTES_MIN + CHUNK_UNITS * (ORDER_UNIT_BYTES + REPORT_UNIT_BYTES)
+    per_chunk = 2 * MESSAGE_BYTES_MIN + CHUNK_UNITS * ORDER_UNIT_BYTES
     return 2 * pairs + sum(shape.chunks) * per_chunk
 
 
@@ -274,11 +275,12 @@ def _message_bytes(shape: Shape) -> float:
 
 def rest_of(spec: PipelineSpec) -> Amounts:
     """What a day uses on which no run has anything to do: the schedules speak, the sweep finds nothing."""
-    sweeps = sum(firings(schedule) for schedule in spec.schedules if schedule.act == "sweep")
-    nudges = sum(firings(schedule) for schedule in spec.schedules if schedule.act != "sweep")
+    sweeps = sum(firings(schedule) for schedule in spec.schedules if not schedule.mode)
+    nudges = sum(firings(schedule) for schedule in spec.schedules if schedule.mode)
     plans = STARTS_A_DAY * LOOK_BACK_DAYS * len(spec.modes)
-    return _functions(sweeps * SWEEP_S + nudges * (GATE_S + COLD_S), sweeps + nudges) | {
-        Meter.MESSAGES: 2.0 * (sweeps + nudges) * MESSAGE_BYTES_MIN,
+    words = sweeps + nudges
+    return _functions(sweeps * SWEEP_S + nudges * (GATE_S + COLD_S), words * NUDGE_LISTENERS) | {
+        Meter.MESSAGES: float((1 + NUDGE_LISTENERS) * words * MESSAGE_BYTES_MIN),
         Meter.READS: float(sweeps * SWEEP_READS + nudges * NUDGE_READS + plans),
         Meter.SECRET_READS: float(STARTS_A_DAY),
     }

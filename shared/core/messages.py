@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.core.batch import ChunkOrder, ChunkReport
+from shared.core.batch import ChunkOrder, ChunkReady
 from shared.core.codec import Malformed, decode, encode
 from shared.core.model import NAME, Completion, RunKey, Start, Status
 
@@ -51,11 +51,11 @@ def order_message(order: ChunkOrder, topic: str) -> Message:
     return Message(topic=topic, data=encode(order), attributes=_chunk_attributes(order))
 
 
-def report_message(report: ChunkReport, topic: str) -> Message:
-    return Message(topic=topic, data=encode(report), attributes=_chunk_attributes(report))
+def ready_message(ready: ChunkReady, topic: str) -> Message:
+    return Message(topic=topic, data=encode(ready), attributes=_chunk_attributes(ready))
 
 
-def _chunk_attributes(body: ChunkOrder | ChunkReport) -> dict[str, str]:
+def _chunk_attributes(body: ChunkOrder | ChunkReady) -> dict[str, str]:
     return {**_attributes(body.start), "chunk": str(body.chunk)}
 
 
@@ -83,19 +83,13 @@ def read_order(body: bytes) -> ChunkOrder:
     return order
 
 
-def read_report(body: bytes) -> ChunkReport:
-    """Raises Malformed for what could never be a report; whether its units are known is the batch's to say."""
+def read_ready(body: bytes) -> ChunkReady:
+    """Raises Malformed for what could never be a worker's word; whether its batch is known is the store's to say."""
     _bound(body)
-    report = decode(ChunkReport, body)
-    _check_start(report.start)
-    _between(
-        chunk=(report.chunk, 0, UNITS_MAX),
-        number=(report.number, 1, ATTEMPT_MAX),
-        results=(len(report.results), 0, UNITS_MAX),
-    )
-    _short(**{f"results[{i}].unit": result.unit for i, result in enumerate(report.results)})
-    _short(**{f"results[{i}].reason": result.reason for i, result in enumerate(report.results)})
-    return report
+    ready = decode(ChunkReady, body)
+    _check_start(ready.start)
+    _between(chunk=(ready.chunk, 0, UNITS_MAX), number=(ready.number, 1, ATTEMPT_MAX))
+    return ready
 
 
 def _check_start(start: Start) -> None:
@@ -134,8 +128,8 @@ def read_nudge(body: bytes) -> Nudge:
     nudge = decode(Nudge, body)
     _names(pipeline=nudge.pipeline)
     _between(scheduled_at=(nudge.scheduled_at.year, 2000, 9000))  # years whose neighbours every time zone can tell
-    _one_of("act", nudge.act, ("start", "nudge", "sweep"))
-    if nudge.act != "sweep":  # a sweep walks every run and names none
+    _one_of("act", nudge.act, ("start", "nudge", "sweep", "recover"))
+    if nudge.act in ("start", "nudge"):  # the others walk every run or batch, and name none
         _names(mode=nudge.mode)
         _one_of("date", nudge.date, ("YESTERDAY", "TODAY", "TOMORROW"))
     return nudge

@@ -88,6 +88,7 @@ class ProcessorSpec:
     look_again_s: int = 300  # pause after partial or not_ready
     late: LatePolicy = LatePolicy.REFRESH
     late_days: int = 0  # refresh until the run's deadline plus this
+    quality_min: float = 0.0  # share of its inputs that each unit must have, where its work is fanned out
     whole_skips: tuple[str, ...] = ("superseded",)  # reasons for which skipped(reason) is complete, not degraded
 
 
@@ -186,6 +187,8 @@ class Start:
     missing: tuple[Missing, ...] = ()  # upstream, and so not in it
     config_hash: str = ""  # of the plan it belongs to
     look: bool = False  # again, at what stands: it counts, and writes, only what is whole
+    by: Act | None = None  # at whose word, where it was a person's
+    only: tuple[str, ...] | None = None  # units to be worked on; the others are taken over from the attempt before
 
     @property
     def id(self) -> str:
@@ -282,10 +285,15 @@ class Control:
     version: int = 0
     hold: Act | None = None
     cancel: Act | None = None
+    quality: Act | None = None  # units whose inputs are too poor are worked on all the same, until it ends
 
     def held_at(self, now: datetime) -> Act | None:
         hold = self.hold
         return hold if hold and (hold.until is None or now < hold.until) else None
+
+    def allows_poor_at(self, now: datetime) -> Act | None:
+        act = self.quality
+        return act if act and act.until is not None and now < act.until else None
 
 
 class ReadingVerdict(StrEnum):

@@ -14,6 +14,14 @@ report. Answered later, the start comes again and is done over."""
 CAP = timedelta(hours=4)  # the longest that one phase may hold up the rest; also the fallback
 
 
+BATCH_FLOOR = timedelta(minutes=10)  # the three tries of a unit fit in
+BATCH_CAP = timedelta(hours=1)
+BATCH_FALLBACK = timedelta(minutes=30)
+BATCH_HISTORY = 20  # batches looked back at: those of three weeks
+BATCH_HISTORY_MIN = 5  # with fewer, chance decides
+BATCH_MARGIN = 3  # times what nearly all of them took
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
     at: datetime
@@ -42,3 +50,26 @@ def phase_deadlines(usual_s: Sequence[int | None], *, started_at: datetime, dead
         deadlines.append(Deadline(at, source, round(window.total_seconds())))
         earliest = at
     return deadlines
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How long a batch may take, and what decided it: history; floor or cap where a bound did; or fallback."""
+
+    allowed: timedelta
+    source: str
+
+
+def batch_window(history_s: Sequence[float]) -> Window:
+    """How long a batch may take, by how long like ones took until every unit had ended.
+
+    BATCH_MARGIN times their 95th percentile (nearest rank), between BATCH_FLOOR and BATCH_CAP; BATCH_FALLBACK where
+    fewer than BATCH_HISTORY_MIN are known.
+    """
+    if len(history_s) < BATCH_HISTORY_MIN:
+        return Window(BATCH_FALLBACK, "fallback")
+    ranked = sorted(history_s)
+    allowed = BATCH_MARGIN * timedelta(seconds=ranked[-(-95 * len(ranked) // 100) - 1])
+    if allowed < BATCH_FLOOR:
+        return Window(BATCH_FLOOR, "floor")
+    return Window(BATCH_CAP, "cap") if allowed > BATCH_CAP else Window(allowed, "history")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,8 +12,21 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.sqlite import Sqlite
-from shared.core.batch import Batch, Chunk, ChunkReport, Ordered, Seal, Unit, UnitResult, UnitState, chunked
-from shared.core.model import Completion, RunKey, Start, Status
+from shared.core.batch import (
+    CHUNK_UNITS,
+    Batch,
+    Chunk,
+    ChunkReport,
+    Ordered,
+    Seal,
+    SealKind,
+    Unit,
+    UnitResult,
+    UnitState,
+    chunked,
+    first_orders,
+)
+from shared.core.model import Act, Completion, RunKey, Start, Status
 from shared.ports import LOOK_WITHIN_S, BatchStore
 from tests.contract.firestore_calls import new_project, opened
 
@@ -30,7 +43,16 @@ START = Start(
     issued_at=NOW,
 )
 CHUNKS = chunked([Unit(id=f"u{number}", inputs='{"points": 20.5}') for number in range(6)], 2)
-BATCH = Batch(start=START, created_at=NOW, deadline_at=NOW + timedelta(seconds=1_800), chunks=len(CHUNKS), shared="{}")
+BATCH = Batch(
+    start=START,
+    created_at=NOW,
+    deadline_at=NOW + timedelta(seconds=1_800),
+    chunks=len(CHUNKS),
+    units=6,
+    chunk_units=2,
+    shared="{}",
+)
+ORDERS = first_orders(BATCH)
 OTHER = replace(BATCH, start=replace(START, attempt=2))
 COMPLETION = Completion(
     run=START.run, phase=START.phase, processor=START.processor, attempt=1, report=1, status=Status.SUCCESS, rows=6
@@ -46,22 +68,32 @@ def report(chunk: int, number: int = 1, *, value: str = "1", of: Batch = BATCH) 
     return ChunkReport(start=of.start, chunk=chunk, number=number, results=tuple(results))
 
 
-def record(batches: BatchStore, said: ChunkReport, rest: tuple[str, ...] = ()) -> int | None:
+def begin(batches: BatchStore, batch: Batch = BATCH) -> bool:
+    """With the chunks that all batches here have, all of them ordered at once."""
+    return batches.create(batch, CHUNKS, ORDERS)
+
+
+def again(chunk: int, *places: int, number: int = 2, tries: int = 2) -> Ordered:
+    return Ordered(chunk=chunk, number=number, tries=tries, places=places, at=later(5))
+
+
+def record(batches: BatchStore, said: ChunkReport, rest: tuple[int, ...] = ()) -> int | None:
     return batches.record(said, rest=rest, ended=not rest, at=later(9))
 
 
-SEAL = Seal(batch=BATCH.id, reason="every chunk has ended", at=later(9))
+SEAL = Seal(batch=BATCH.id, kind=SealKind.ENDED, reason="every unit has ended", at=later(9))
+ACT = Act(actor="anna", reason="the feed is dead", at=NOW)
 
 
 @pytest.fixture(params=["sqlite-file", "sqlite-memory", "firestore-emulator"])
 def batches(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BatchStore]:
     if request.param == "firestore-emulator":
         with opened(request.getfixturevalue("firestore_emulator"), new_project()) as firestore:
-            firestore.batches.create(BATCH, CHUNKS)
+            begin(firestore.batches)
             yield firestore.batches
         return
     store = Sqlite(tmp_path / "state.sqlite" if request.param == "sqlite-file" else ":memory:")
-    store.batches.create(BATCH, CHUNKS)
+    begin(store.batches)
     yield store.batches
     store.close()
 
@@ -87,16 +119,26 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
 
 
 def test_a_batch_is_created_once_and_the_first_stands(batches: BatchStore) -> None:
-    assert not batches.create(replace(BATCH, shared='{"other": 1}'), CHUNKS[:1])
+    assert not batches.create(replace(BATCH, shared='{"other": 1}'), CHUNKS[:1], ())
     assert batches.batch(BATCH.id) == BATCH
     assert batches.chunks(BATCH.id) == CHUNKS
 
 
-def test_with_a_batch_the_first_order_of_each_chunk_stands(batches: BatchStore) -> None:
+def test_with_a_batch_its_first_orders_stand_and_no_others(batches: BatchStore) -> None:
     seen = batches.load(BATCH.id)
     assert seen is not None
-    assert seen.ordered == tuple(Ordered(chunk=chunk.number, number=1, at=NOW) for chunk in CHUNKS)
+    assert (
+        seen.ordered
+        == ORDERS
+        == tuple(Ordered(chunk=number, number=1, tries=1, places=(0, 1), at=NOW) for number in range(3))
+    )
     assert (seen.batch, seen.seal) == (BATCH, None)
+    assert batches.create(OTHER, CHUNKS, ORDERS[:1])
+    assert not batches.create(OTHER, CHUNKS, ORDERS), "who is not the first orders nothing either"
+    seen = batches.load(OTHER.id)
+    assert seen is not None
+    assert seen.ordered == ORDERS[:1]
+    assert batches.chunks(OTHER.id) == CHUNKS
 
 
 def test_a_new_batch_is_due_though_its_creator_died(batches: BatchStore) -> None:
@@ -109,6 +151,7 @@ def test_of_an_unknown_batch_nothing_is_known(batches: BatchStore) -> None:
     assert batches.load(OTHER.id) is None
     assert batches.chunks(OTHER.id) == ()
     assert batches.reports(OTHER.id) == ()
+    assert batches.ordered(OTHER.id, 0) == ()
     assert record(batches, report(0, of=OTHER)) is None
 
 
@@ -118,7 +161,7 @@ def test_some_chunks_come_in_order_and_unknown_ones_are_left_out(batches: BatchS
 
 
 def test_a_batch_may_have_no_chunk_at_all(batches: BatchStore) -> None:
-    assert batches.create(replace(OTHER, chunks=0), ())
+    assert batches.create(replace(OTHER, chunks=0, units=0), (), ())
     seen = batches.load(OTHER.id)
     assert seen is not None
     assert seen.ordered == ()
@@ -128,75 +171,141 @@ def test_a_batch_may_have_no_chunk_at_all(batches: BatchStore) -> None:
 
 
 def test_an_order_is_recorded_once(batches: BatchStore) -> None:
-    second = [Ordered(chunk=chunk, number=2, at=later(5)) for chunk in (0, 1)]
-    assert batches.order(BATCH.id, second[:1]) == tuple(second[:1])
-    assert batches.order(BATCH.id, second) == (second[1],)
-    assert batches.ordered(BATCH.id, 0) == (Ordered(chunk=0, number=1, at=NOW), second[0])
+    first, other = again(0, 1), again(1, 0, 1)
+    assert batches.order(BATCH.id, [first]) == (first,)
+    assert batches.order(BATCH.id, [replace(first, places=(0,)), other]) == (other,)
+    assert batches.ordered(BATCH.id, 0) == (ORDERS[0], first)
+    assert batches.order(BATCH.id, []) == ()
+
+
+def test_the_orders_of_a_chunk_come_by_number_however_many(batches: BatchStore) -> None:
+    parts = [again(0, number % 2, number=number, tries=3) for number in range(2, 13)]
+    assert batches.order(BATCH.id, parts[::-1]) == tuple(parts[::-1])
+    assert batches.ordered(BATCH.id, 0) == (ORDERS[0], *parts)
+    seen = batches.load(BATCH.id)
+    assert seen is not None
+    assert seen.ordered == (ORDERS[0], *parts, *ORDERS[1:])
 
 
 def test_a_report_counts_down_what_has_not_ended(batches: BatchStore) -> None:
     assert record(batches, report(0)) == 2
-    assert record(batches, report(1), rest=("u2",)) == 2
+    assert record(batches, report(1), rest=(0,)) == 2
     assert record(batches, report(2)) == 1
-    batches.order(BATCH.id, [Ordered(chunk=1, number=2, at=later(9))])
+    batches.order(BATCH.id, [again(1, 0)])
     assert record(batches, report(1, 2)) == 0
     assert batches.reports(BATCH.id) == (report(0), report(1), report(1, 2), report(2))
 
 
+def test_chunks_that_were_never_ordered_have_not_ended(batches: BatchStore) -> None:
+    assert batches.create(OTHER, CHUNKS, ORDERS[:1])
+    assert record(batches, report(0, of=OTHER)) == 2
+    batches.order(OTHER.id, ORDERS[1:2])
+    assert record(batches, report(1, of=OTHER)) == 1
+    batches.order(OTHER.id, ORDERS[2:])
+    assert record(batches, report(2, of=OTHER)) == 0
+
+
+def test_a_chunk_whose_units_were_ordered_in_parts_ends_once(batches: BatchStore) -> None:
+    batches.order(BATCH.id, [again(0, 0), again(0, 1, number=3)])
+    assert batches.record(report(0, 2), rest=(), ended=False, at=later(9)) == 3
+    assert batches.record(report(0, 3), rest=(), ended=True, at=later(9)) == 2
+    assert batches.record(report(0), rest=(), ended=True, at=later(9)) == 2, "the silent one, after all"
+
+
 def test_a_report_that_is_there_stays_as_it_was(batches: BatchStore) -> None:
     record(batches, report(0))
-    assert record(batches, report(0, value="2"), rest=("u0",)) == 2
+    assert record(batches, report(0, value="2"), rest=(0,)) == 2
     assert batches.reports(BATCH.id) == (report(0),)
-    assert batches.ordered(BATCH.id, 0) == (Ordered(chunk=0, number=1, at=NOW, reported_at=later(9)),)
+    assert batches.ordered(BATCH.id, 0) == (replace(ORDERS[0], reported_at=later(9)),)
 
 
 def test_what_a_report_left_open_is_seen(batches: BatchStore) -> None:
-    record(batches, report(0), rest=("u1",))
-    assert batches.ordered(BATCH.id, 0)[0].rest == ("u1",)
+    record(batches, report(0), rest=(1,))
+    assert batches.ordered(BATCH.id, 0) == (replace(ORDERS[0], reported_at=later(9), rest=(1,)),)
     seen = batches.load(BATCH.id)
     assert seen is not None
-    assert seen.ordered[0].rest == ("u1",)
+    assert seen.ordered[0].rest == (1,)
 
 
 def test_batches_do_not_count_each_others_reports(batches: BatchStore) -> None:
-    batches.create(OTHER, CHUNKS)
+    begin(batches, OTHER)
     assert record(batches, report(0)) == 2
     assert record(batches, report(1, of=OTHER)) == 2
 
 
-def test_of_concurrent_reports_exactly_one_is_the_last(connect: Callable[[], BatchStore]) -> None:
-    many = chunked([Unit(id=f"u{number}", inputs="{}") for number in range(21)], 1)
-    connect().create(replace(BATCH, chunks=21), many)
+MANY = chunked([Unit(id=f"u{number}", inputs="{}") for number in range(21)], 1)
+OF_MANY = replace(BATCH, chunks=21, units=21, chunk_units=1)
+
+
+def told_at_once(connect: Callable[[], BatchStore], chunks: Sequence[Chunk]) -> list[int | None]:
+    """What each of their workers is told."""
 
     def tell(chunk: Chunk) -> int | None:
         results = (UnitResult(unit=chunk.units[0].id, state=UnitState.DONE),)
-        said = ChunkReport(start=START, chunk=chunk.number, number=1, results=results)
-        return record(connect(), said)
+        return record(connect(), ChunkReport(start=START, chunk=chunk.number, number=1, results=results))
 
-    with ThreadPoolExecutor(21) as pool:
-        left = list(pool.map(tell, many))
+    with ThreadPoolExecutor(len(chunks)) as pool:
+        return list(pool.map(tell, chunks))
+
+
+def test_of_concurrent_reports_exactly_one_is_the_last(connect: Callable[[], BatchStore]) -> None:
+    connect().create(OF_MANY, MANY, first_orders(OF_MANY))
+    left = told_at_once(connect, MANY)
     assert left.count(0) == 1
     assert all(each is not None and 0 <= each < 21 for each in left)
 
 
+def test_of_concurrent_reports_none_is_the_last_while_chunks_are_not_ordered(connect: Callable[[], BatchStore]) -> None:
+    store, orders = connect(), first_orders(OF_MANY)
+    store.create(OF_MANY, MANY, orders[:10])
+    left = told_at_once(connect, MANY[:10])
+    assert all(each is not None and 11 <= each < 21 for each in left)
+    assert store.order(BATCH.id, orders[10:]) == orders[10:]
+    assert told_at_once(connect, MANY[10:]).count(0) == 1
+
+
 def test_of_concurrent_callers_one_gets_each_order(connect: Callable[[], BatchStore]) -> None:
     stores = [connect() for _ in range(5)]
-    stores[0].create(BATCH, CHUNKS)
-    orders = [Ordered(chunk=chunk.number, number=2, at=later(5)) for chunk in CHUNKS]
+    stores[0].create(BATCH, CHUNKS, ORDERS[:1])
+    orders = [again(0, 0), again(0, 1, number=3), *ORDERS[1:]]
     with ThreadPoolExecutor(5) as pool:
-        mine = list(pool.map(lambda index: stores[index].order(BATCH.id, orders[index % 2 :]), range(5)))
-    assert sorted(each.chunk for some in mine for each in some) == [0, 1, 2]
+        mine = list(pool.map(lambda index: stores[index].order(BATCH.id, orders[index % 3 :]), range(5)))
+    assert sorted((each.chunk, each.number) for some in mine for each in some) == [(0, 2), (0, 3), (1, 1), (2, 1)]
+    assert stores[0].ordered(BATCH.id, 0) == (ORDERS[0], *orders[:2])
 
 
 def test_a_batch_of_a_great_day_is_kept_whole(connect: Callable[[], BatchStore]) -> None:
     inputs = '{"points": [' + ", ".join(["20.5"] * 300) + "]}"
-    units = [Unit(id=f"u{number:04d}", inputs=inputs) for number in range(500)]
+    units = [Unit(id=f"u{number:04d}", inputs=inputs) for number in range(6_000)]  # 11 MB: more than a request holds
     model, whole = '{"weights": [' + ", ".join(["0.123456789"] * 8_000) + "]}", chunked(units)
     settled = tuple(UnitResult(unit=f"s{n}", state=UnitState.SKIPPED, reason="no_history") for n in range(500))
-    great = replace(BATCH, chunks=len(whole), shared=model, settled=settled)
-    assert connect().create(great, whole)
-    assert connect().batch(BATCH.id) == great
+    great = replace(
+        BATCH, chunks=len(whole), units=len(units), chunk_units=CHUNK_UNITS, shared=model, settled=settled, override=ACT
+    )
+    assert connect().create(great, whole, first_orders(great))
+    assert not connect().create(great, whole, first_orders(great))
+    seen = connect().load(BATCH.id)
+    assert seen is not None
+    assert seen.batch == great
+    assert [(each.chunk, len(each.places)) for each in seen.ordered] == [(chunk, 50) for chunk in range(20)]
     assert connect().chunks(BATCH.id) == whole
+    assert connect().chunks(BATCH.id, [119, 7]) == (whole[7], whole[119])
+
+
+def test_of_two_who_create_a_great_batch_one_stands_whole(connect: Callable[[], BatchStore]) -> None:
+    whole = [
+        chunked([Unit(id=f"u{number:04d}", inputs=str(creator) * 8_000) for number in range(1_000)], 50)
+        for creator in range(2)
+    ]
+    stores = [connect() for _ in range(2)]
+    great = [replace(BATCH, chunks=20, units=1_000, chunk_units=50, shared=str(creator)) for creator in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        created = list(pool.map(lambda creator: stores[creator].create(great[creator], whole[creator], ()), range(2)))
+    assert sorted(created) == [False, True]
+    first = created.index(True)
+    for store in stores:
+        assert store.batch(BATCH.id) == great[first]
+        assert store.chunks(BATCH.id) == whole[first]
 
 
 # --- the seal -----------------------------------------------------------------------------------------
@@ -251,7 +360,7 @@ def test_a_report_is_counted_before_the_seal_or_not_at_all(connect: Callable[[],
     for attempt in range(1, 11):
         batch = replace(BATCH, start=replace(START, attempt=attempt))
         seal = replace(SEAL, batch=batch.id)
-        stores[0].create(batch, CHUNKS)
+        begin(stores[0], batch)
 
         def end(batch: Batch = batch, seal: Seal = seal) -> tuple[ChunkReport, ...]:
             assert stores[0].seal(seal, later(9), LEASE_S) == seal
@@ -265,18 +374,103 @@ def test_a_report_is_counted_before_the_seal_or_not_at_all(connect: Callable[[],
 
 
 def test_exactly_one_of_many_takes_the_seal_and_exactly_one_takes_it_up(connect: Callable[[], BatchStore]) -> None:
-    connect().create(BATCH, CHUNKS)
+    begin(connect())
     for at in (later(9), later(9 + LEASE_S)):
         with ThreadPoolExecutor(21) as pool:
             taken = list(pool.map(lambda _, at=at: connect().seal(SEAL, at, LEASE_S), range(21)))
         assert [each for each in taken if each] == [SEAL]
 
 
+@pytest.mark.parametrize("kind", list(SealKind))
+def test_a_seal_keeps_its_kind_the_act_and_the_incident(batches: BatchStore, kind: SealKind) -> None:
+    seal = replace(SEAL, kind=kind, act=ACT)
+    assert batches.seal(seal, later(9), LEASE_S) == seal
+    assert batches.seal(SEAL, later(9 + LEASE_S), LEASE_S) == seal
+    whole = replace(seal, completion=COMPLETION, incident="look at it")
+    batches.close(whole)
+    seen = batches.load(BATCH.id)
+    assert seen is not None
+    assert seen.seal == whole
+
+
+# --- looking back -------------------------------------------------------------------------------------
+
+
+def ended(batches: BatchStore, batch: Batch, after_s: float, *, kind: SealKind = SealKind.ENDED) -> Seal:
+    """Begun, sealed so long after its creation, and closed."""
+    begin(batches, batch)
+    at = batch.created_at + timedelta(seconds=after_s)
+    seal = replace(SEAL, batch=batch.id, kind=kind, at=at)
+    assert batches.seal(seal, at, LEASE_S) == seal
+    batches.close(seal)
+    return seal
+
+
+def nth(attempt: int, *, mode: str = "same_day", phase: str = "predictions", pipeline: str = "nba") -> Batch:
+    """One of many batches, each created a minute after the one before."""
+    start = replace(START, run=RunKey(pipeline, START.run.date, mode), phase=phase, attempt=attempt)
+    return replace(BATCH, start=start, created_at=later(60 * attempt))
+
+
+def test_the_history_tells_how_long_like_batches_took_the_newest_first(batches: BatchStore) -> None:
+    assert batches.history(BATCH.like, 10) == ()
+    for attempt, after_s in ((3, 30.5), (2, 200.25), (4, 7.000001)):  # sealed in the order 3, 4, 2
+        ended(batches, nth(attempt), after_s)
+    assert batches.history(BATCH.like, 10) == (200.25, 7.000001, 30.5)
+    assert batches.history(BATCH.like, 2) == (200.25, 7.000001)
+
+
+def test_the_history_is_of_one_pipeline_mode_and_phase(batches: BatchStore) -> None:
+    others = (nth(2, mode="overnight"), nth(2, phase="grading"), nth(2, pipeline="mlb"))
+    for seconds, batch in enumerate((nth(2), *others), start=1):
+        ended(batches, batch, seconds)
+    assert batches.history(BATCH.like, 10) == (1.0,)
+    assert [batches.history(each.like, 10) for each in others] == [(2.0,), (3.0,), (4.0,)]
+
+
+def test_what_ended_otherwise_than_by_its_units_is_no_history(batches: BatchStore) -> None:
+    for attempt, kind in enumerate(SealKind, start=2):
+        ended(batches, nth(attempt), 60, kind=kind)
+    assert batches.history(BATCH.like, 10) == (60.0,)
+
+
+def test_a_batch_joins_the_history_when_it_is_closed_and_once(batches: BatchStore) -> None:
+    batches.seal(SEAL, later(9), LEASE_S)
+    assert batches.history(BATCH.like, 10) == ()
+    for _ in range(2):
+        batches.close(SEAL)
+    batches.close(replace(SEAL, at=later(500)))
+    assert batches.history(BATCH.like, 10) == (9.0,)
+
+
+def test_of_those_who_close_a_batch_at_once_one_makes_its_history(connect: Callable[[], BatchStore]) -> None:
+    stores = [connect() for _ in range(5)]
+    begin(stores[0])
+    stores[0].seal(SEAL, later(9), LEASE_S)
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda index: stores[index].close(replace(SEAL, at=later(index))), range(5)))
+    seen = stores[0].load(BATCH.id)
+    assert seen is not None
+    assert seen.seal is not None
+    assert stores[0].history(BATCH.like, 10) == ((seen.seal.at - NOW).total_seconds(),)
+
+
+def test_the_latest_batches_of_a_pipeline_come_whatever_became_of_them(batches: BatchStore) -> None:
+    for attempt in (4, 2):
+        begin(batches, nth(attempt))
+    ended(batches, nth(3, mode="overnight"), 60, kind=SealKind.CANCELLED)
+    begin(batches, nth(5, pipeline="mlb"))
+    assert batches.latest("nba", 10) == (nth(4).id, nth(3, mode="overnight").id, nth(2).id, BATCH.id)
+    assert batches.latest("nba", 2) == (nth(4).id, nth(3, mode="overnight").id)
+    assert batches.latest("mlb", 10) == (nth(5, pipeline="mlb").id,)
+    assert batches.latest("nfl", 10) == ()
+
+
 # --- the timer ----------------------------------------------------------------------------------------
 
 
 def test_a_look_is_brought_forward_and_set_anew_once_it_is_over(batches: BatchStore) -> None:
-    batches.create(OTHER, CHUNKS)
+    begin(batches, OTHER)
     batches.look_at(BATCH.id, later(50), NOW)
     batches.look_at(BATCH.id, later(500), NOW)
     assert batches.next_at() == later(50), "of two who look at once, the earlier look stands"
@@ -296,9 +490,24 @@ def test_after_the_seal_its_lease_alone_says_when_to_look(batches: BatchStore) -
     assert batches.next_at() is None
 
 
+def test_a_batch_that_is_not_closed_is_due_some_time_whatever_was_done_to_it(batches: BatchStore) -> None:
+    far = later(100_000)
+    assert batches.due(far, 10) == (BATCH.id,)
+    batches.look_at(BATCH.id, later(50), NOW)
+    for chunk in range(3):
+        record(batches, report(chunk))
+    assert batches.due(far, 10) == (BATCH.id,), "all is reported, nobody has sealed it"
+    batches.seal(SEAL, later(9), LEASE_S)
+    assert batches.due(far, 10) == (BATCH.id,), "whoever sealed it may die"
+    batches.seal(SEAL, later(9 + LEASE_S), LEASE_S)
+    assert batches.due(far, 10) == (BATCH.id,)
+    batches.close(SEAL)
+    assert batches.due(far, 10) == ()
+
+
 def test_of_concurrent_looks_the_earliest_stands(connect: Callable[[], BatchStore]) -> None:
     stores = [connect() for _ in range(5)]
-    stores[0].create(BATCH, CHUNKS)
+    begin(stores[0])
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(lambda index: stores[index].look_at(BATCH.id, later(50 - index), NOW), range(5)))
     assert stores[0].next_at() == later(46)
@@ -315,7 +524,7 @@ def test_a_look_at_an_unknown_batch_and_a_close_before_the_seal_do_nothing(batch
 
 def test_a_lease_that_is_released_is_due_at_once(tmp_path: Path) -> None:
     store = Sqlite(tmp_path / "state.sqlite")
-    store.batches.create(BATCH, CHUNKS)
+    begin(store.batches)
     store.batches.seal(SEAL, later(9), LEASE_S)
     store.release_leases(later(10))
     assert store.batches.due(later(10), 10) == (BATCH.id,)
@@ -325,7 +534,7 @@ def test_a_lease_that_is_released_is_due_at_once(tmp_path: Path) -> None:
 
 def test_what_one_process_wrote_another_sees(connect: Callable[[], BatchStore]) -> None:
     one, other = connect(), connect()
-    one.create(BATCH, CHUNKS)
+    begin(one)
     record(other, report(0))
     one.seal(SEAL, later(9), LEASE_S)
     seen = other.load(BATCH.id)

@@ -22,8 +22,9 @@ from shared import edge
 from shared.adapters.sqlite import Sqlite
 from shared.core.messages import Message, read_completion
 from shared.core.model import Completion, RunKey, Start, Status
+from shared.core.openapi import Answer, Refused, Route
 from shared.deployed import once
-from shared.endpoint import Endpoint, Identity, Parts
+from shared.endpoint import Endpoint, Identity, Parts, Reply, Responder
 from shared.ports import QUARANTINE_BODY_MAX, Delivery, Ports
 from shared.push import REQUEST_BYTES_MAX, subscription_of
 from shared.service import Refusal
@@ -72,6 +73,7 @@ class World:
     handle: Callable[[bytes], Refusal | None] = lambda _: None
     checks: dict[str, Callable[[], object]] = field(default_factory=dict)
     build: Callable[[], None] = lambda: None
+    routes: dict[tuple[str, str], Responder] = field(default_factory=dict)
     heard: list[bytes] = field(default_factory=list)
     built: int = 0
 
@@ -83,7 +85,10 @@ class World:
         self.build()
         bus: Any = Pushed(self.store.bus)
         return Parts(
-            ports=Ports(states=self.store.states, bus=bus, clock=self), handlers={"done": self.hear}, checks=self.checks
+            ports=Ports(states=self.store.states, bus=bus, clock=self),
+            handlers={"done": self.hear},
+            checks=self.checks,
+            routes=self.routes,
         )
 
     def hear(self, body: bytes) -> Refusal | None:
@@ -272,6 +277,106 @@ def test_any_other_request_is_told_what_is_possible(world: World, method: str, p
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
     assert answer.json == {"error": f"{method}: messages come by POST; GET knows /health and /ready"}
     assert world.built == 0
+
+
+def test_whatever_can_be_got_has_a_head_and_says_what_is_possible(world: World) -> None:
+    answer = world.client.head("/health")
+    assert (answer.status_code, answer.data) == (200, b"")
+    for path in ("/", "/health"):
+        answer = world.client.options(path)
+        assert (answer.status_code, answer.headers["Allow"], answer.data) == (204, "GET, POST", b"")
+    assert world.client.get("/openapi.json").status_code == 405, "it has no routes to tell of"
+    assert world.built == 0
+
+
+# --- routes ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ring:
+    """How often."""
+
+    times: int
+    who: str = ""
+
+
+ROUTES = (
+    Route(method="POST", path="/ring", does="Ring.", asks=Ring, answers={200: Answer(why="Rung.", of=Ring)}),
+    Route(method="GET", path="/bell", does="Look.", answers={200: Answer(why="It hangs.", of=Ring)}),
+    Route(method="POST", path="/done", does="Hear.", hears="done", answers={204: Answer(why="Heard.")}),
+)
+
+
+@pytest.fixture
+def bell(world: World) -> World:
+    """The same, with routes of its own."""
+
+    def ring(asked: Ring, who: str) -> Reply:
+        return Reply(status=200, value=replace(asked, who=who), headers={"Retry-After": "7"})
+
+    world.endpoint.routes = ROUTES
+    world.routes |= {("POST", "/ring"): ring, ("GET", "/bell"): lambda _, who: Reply(status=200, value=Ring(times=0))}
+    return world
+
+
+def test_a_route_does_what_it_declares(bell: World) -> None:
+    answer = bell.client.post("/ring", json={"times": 3})
+    assert (answer.status_code, answer.json, answer.headers["Retry-After"]) == (200, {"times": 3, "who": "http"}, "7")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert bell.client.get("/bell/").json == {"times": 0}
+
+
+def test_what_no_route_can_read_builds_nothing(bell: World) -> None:
+    wrong = [
+        (bell.client.post("/ring", json={"times": "3"}), 400),
+        (bell.client.post("/ring", data=b"{}", content_type="text/plain"), 415),
+        (bell.client.post("/ring", data=b" " * 65_537, content_type="application/json"), 413),
+        (bell.client.get("/bell?loud=yes"), 400),
+        (bell.client.get("/ring"), 405),
+        (bell.client.get("/"), 404),
+        (bell.client.get("/rings"), 404),
+        (bell.client.post("/rings", json={"times": 3}), 404),
+    ]
+    assert [(answer.status_code, set(answer.json or {})) for answer, _ in wrong] == [(s, {"error"}) for _, s in wrong]
+    assert bell.client.get("/openapi.json").status_code == 200
+    assert bell.built == 0
+
+
+def test_a_body_that_ends_before_it_says_is_not_read(bell: World) -> None:
+    sent = {"wsgi.input": io.BytesIO(b'{"times": 3}'), "CONTENT_LENGTH": "13"}
+    answer = bell.client.post("/ring", environ_overrides=sent, content_type="application/json")
+    assert (answer.status_code, answer.json) == (400, {"error": "the body ends before it says; send it whole"})
+
+
+def broken(_: object, who: str) -> Reply:
+    raise OSError("password=secret")
+
+
+@pytest.mark.parametrize(
+    "respond",
+    [
+        broken,
+        lambda _, who: Reply(status=201, value=Ring(times=1)),
+        lambda _, who: Reply(status=200, value=Refused("no")),
+    ],
+    ids=["it raises", "a status that is not declared", "a value that is not declared"],
+)
+def test_what_breaks_behind_a_route_is_told_without_its_cause(bell: World, respond: Responder) -> None:
+    bell.routes["POST", "/ring"] = respond
+    answer = bell.client.post("/ring", json={"times": 3})
+    assert (answer.status_code, answer.json) == (500, {"error": "not done; it may be asked again"})
+
+
+def test_messages_come_as_before_to_a_function_with_routes(bell: World) -> None:
+    assert bell.client.post("/", json=pushed(b"one", "1")).status_code == 204
+    assert bell.client.post("/projects/p/topics/t", json=pushed(b"two", "2")).status_code == 204
+    assert bell.client.post("/done", json=pushed(b"3" * 100_000, "3", subscription="mine")).status_code == 204
+    assert bell.heard == [b"one", b"two", b"3" * 100_000]
+
+
+def test_a_message_may_be_larger_than_a_request_but_has_its_bound(bell: World) -> None:
+    sent = {"wsgi.input": Counted(), "CONTENT_LENGTH": str(REQUEST_BYTES_MAX + 1)}
+    assert bell.client.post("/done", environ_overrides=sent).status_code == 413
 
 
 # --- parts ----------------------------------------------------------------------------------------------

@@ -11,16 +11,18 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from shared.adapters.firestore import Firestore
+from shared.adapters.firestore_batches import COMMIT_MAX
 from shared.adapters.firestore_database import BODY_MAX, FirestoreRecordError, FirestoreUnavailable
 from shared.adapters.sqlite import Sqlite
 from shared.config.nba import NBA
+from shared.core.batch import Unit, chunked, first_orders
 from shared.core.messages import read_start
 from shared.core.model import Completion, Control, Latch, LedgerEntry, Status
 from shared.ports import Ports
 from shared.readings import readers
 from shared.service import Service
 from tests.contract.firestore_calls import Calls, new_project, opened
-from tests.contract.test_batch_store import BATCH, CHUNKS, LEASE_S, SEAL, later, record, report
+from tests.contract.test_batch_store import BATCH, CHUNKS, LEASE_S, ORDERS, SEAL, begin, later, record, report
 from tests.contract.test_state_store import ACT, NOW, RUN, claim, entry, fact, latch, outcome, plan
 from tests.flow.test_path_of_a_completion import HandClock
 
@@ -133,8 +135,8 @@ def test_a_verb_of_state_costs_what_the_decision_record_says(watched: Watched) -
 
 def test_a_verb_of_batches_costs_what_the_decision_record_says(watched: Watched) -> None:
     batches, cost = watched.store.batches, watched.cost
-    batches.create(BATCH, CHUNKS)
-    assert cost() == (1, 0, 1 + 2 * len(CHUNKS))
+    begin(batches)
+    assert cost() == (1, 0, 1 + len(CHUNKS) + len(ORDERS))
     batches.batch(BATCH.id)
     cost()
     batches.chunks(BATCH.id, [1])
@@ -157,6 +159,10 @@ def test_a_verb_of_batches_costs_what_the_decision_record_says(watched: Watched)
     assert cost() == (1, 0, 2)
     batches.close(SEAL)
     assert cost() == (1, 0, 3)
+    batches.history(BATCH.like, 20)
+    assert cost() == (1, 1, 0)
+    batches.latest("nba", 20)
+    assert cost() == (1, 1, 0)
 
 
 # --- an answer that gets lost ---------------------------------------------------------------------------
@@ -183,7 +189,7 @@ def test_a_fact_whose_answer_got_lost_is_there_once(watched: Watched) -> None:
 
 
 def test_the_last_report_whose_answer_got_lost_is_still_the_last(watched: Watched) -> None:
-    watched.store.batches.create(BATCH, CHUNKS)
+    begin(watched.store.batches)
     record(watched.store.batches, report(0))
     record(watched.store.batches, report(1))
     watched.calls.lose_next_answer = True
@@ -191,21 +197,21 @@ def test_the_last_report_whose_answer_got_lost_is_still_the_last(watched: Watche
 
 
 def test_a_seal_whose_answer_got_lost_is_taken_up_when_its_lease_lapses(watched: Watched) -> None:
-    watched.store.batches.create(BATCH, CHUNKS)
+    begin(watched.store.batches)
     watched.calls.lose_next_answer = True
     assert watched.store.batches.seal(SEAL, later(9), LEASE_S) is None
     assert watched.store.batches.seal(SEAL, later(9 + LEASE_S), LEASE_S) == SEAL
 
 
 def test_a_look_whose_answer_got_lost_is_set(watched: Watched) -> None:
-    watched.store.batches.create(BATCH, CHUNKS)
+    begin(watched.store.batches)
     watched.calls.lose_next_answer = True
     watched.store.batches.look_at(BATCH.id, later(50), later(0))
     assert watched.store.batches.next_at() == later(50)
 
 
 def test_a_close_whose_answer_got_lost_stands(watched: Watched) -> None:
-    watched.store.batches.create(BATCH, CHUNKS)
+    begin(watched.store.batches)
     watched.store.batches.seal(SEAL, later(9), LEASE_S)
     watched.calls.lose_next_answer = True
     watched.store.batches.close(SEAL)
@@ -225,7 +231,7 @@ def test_a_hold_that_was_answered_before_a_claim_commits_wins(watched: Watched, 
 
 
 def test_a_seal_that_was_answered_before_a_report_commits_wins(watched: Watched, other: Firestore) -> None:
-    watched.store.batches.create(BATCH, CHUNKS)
+    begin(watched.store.batches)
     answered = meanwhile(watched, lambda: other.batches.seal(SEAL, later(9), LEASE_S))
     left = record(watched.store.batches, report(0))
     assert left is None or not answered.before
@@ -234,7 +240,7 @@ def test_a_seal_that_was_answered_before_a_report_commits_wins(watched: Watched,
 
 
 def test_a_seal_that_comes_between_a_look_leaves_its_lease(watched: Watched, other: Firestore) -> None:
-    watched.store.batches.create(BATCH, CHUNKS)
+    begin(watched.store.batches)
     watched.calls.before_commit = lambda: other.batches.seal(SEAL, later(9), LEASE_S)
     watched.store.batches.look_at(BATCH.id, later(10), later(9))
     assert watched.store.batches.next_at() == later(9 + LEASE_S)
@@ -244,7 +250,7 @@ def test_a_seal_that_comes_between_a_look_leaves_its_lease(watched: Watched, oth
 def test_of_two_looks_that_meet_the_earlier_stands(
     watched: Watched, other: Firestore, first_s: int, second_s: int
 ) -> None:
-    watched.store.batches.create(BATCH, CHUNKS)
+    begin(watched.store.batches)
     watched.calls.before_commit = lambda: other.batches.look_at(BATCH.id, later(second_s), later(0))
     watched.store.batches.look_at(BATCH.id, later(first_s), later(0))
     assert watched.store.batches.next_at() == later(40)
@@ -253,7 +259,7 @@ def test_of_two_looks_that_meet_the_earlier_stands(
 def test_the_close_that_comes_between_stands_though_another_had_taken_up_the_lease(
     watched: Watched, other: Firestore
 ) -> None:
-    watched.store.batches.create(BATCH, CHUNKS)
+    begin(watched.store.batches)
     watched.store.batches.seal(SEAL, later(9), LEASE_S)
     assert other.batches.seal(SEAL, later(9 + LEASE_S), LEASE_S) == SEAL
     first = replace(SEAL, reason="the first")
@@ -284,13 +290,13 @@ def meanwhile(watched: Watched, act: Callable[[], object]) -> Answer:
     """Another begins when the next commit is about to be sent, and gets the time to end unless he has to wait."""
     answer = Answer()
 
-    def begin() -> None:
+    def act_now() -> None:
         thread = threading.Thread(target=lambda: answer.by.set_result(act()))
         thread.start()
         thread.join(UNHINDERED_S)
         answer.before = answer.by.done()
 
-    watched.calls.before_commit = begin
+    watched.calls.before_commit = act_now
     return answer
 
 
@@ -316,13 +322,36 @@ def test_a_fact_that_appears_behind_a_newer_one_is_not_missed(watched: Watched) 
 def test_what_no_document_can_hold_is_refused_in_words_and_nothing_is_written(watched: Watched) -> None:
     large = replace(BATCH, shared="x" * BODY_MAX)
     with pytest.raises(FirestoreRecordError, match=rf"batch {BATCH.id}: has \d+ bytes.*holds {BODY_MAX}"):
-        watched.store.batches.create(large, CHUNKS)
-    assert watched.store.batches.create(BATCH, CHUNKS)
+        begin(watched.store.batches, large)
+    assert begin(watched.store.batches)
 
 
 def test_the_largest_body_fits_into_a_document(watched: Watched) -> None:
     room = BODY_MAX - 1_000
-    assert watched.store.batches.create(replace(BATCH, shared="x" * room), CHUNKS)
+    assert begin(watched.store.batches, replace(BATCH, shared="x" * room))
+
+
+def test_a_batch_of_twenty_thousand_units_goes_out_in_commits_that_a_request_holds(watched: Watched) -> None:
+    inputs = '{"points": [' + ", ".join(["20.5"] * 100) + "]}"
+    chunks = chunked([Unit(id=f"u{number:05d}", inputs=inputs) for number in range(20_000)])
+    great = replace(BATCH, chunks=400, units=20_000, chunk_units=50, shared="x" * 90_000)
+    orders = first_orders(great)
+    assert watched.store.batches.create(great, chunks, orders)
+    assert sum(watched.calls.sizes) > 4 * COMMIT_MAX
+    assert max(watched.calls.sizes) < 4 * 1024 * 1024
+    assert len(set(watched.calls.written)) == 1 + 400 + 20
+    assert watched.cost() == (8, 1, 1 + 400 + 20)
+    assert watched.store.batches.chunks(BATCH.id) == chunks
+    watched.calls.clear()
+    assert not watched.store.batches.create(great, chunks, orders)
+    assert watched.cost() == (1, 1, 0), "who finds it there writes no chunk ahead"
+
+
+def test_chunks_written_ahead_stand_though_an_answer_got_lost(watched: Watched) -> None:
+    chunks = chunked([Unit(id=f"u{number:03d}", inputs="x" * 8_000) for number in range(400)])
+    watched.calls.lose_next_answer = True
+    assert watched.store.batches.create(replace(BATCH, chunks=8, units=400, chunk_units=50), chunks, ())
+    assert watched.store.batches.chunks(BATCH.id) == chunks
 
 
 def test_a_record_of_another_version_is_named_and_blames_no_message(watched: Watched) -> None:

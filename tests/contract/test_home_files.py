@@ -7,6 +7,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,16 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from shared.adapters import sqlite_file
 from shared.adapters.sqlite import Sqlite
 from shared.adapters.sqlite_file import StateFileError, StoreUnavailable
+from shared.core.batch import Batch, batch_id
 from shared.core.messages import Message
-from shared.core.model import Completion, Control, Fact, Latch, LedgerEntry, RunKey, Status
+from shared.core.model import Completion, Control, Fact, Latch, LedgerEntry, RunKey, Start, Status
 from shared.ports import Quarantined
 
 ROOT = Path(__file__).parents[2]
@@ -128,6 +131,39 @@ def test_processes_that_open_a_new_home_at_the_same_moment_all_get_it(tmp_path: 
     store.close()
 
 
+def test_two_who_change_the_journal_of_a_file_at_the_same_moment_both_get_it(tmp_path: Path) -> None:
+    """To meet is rare: of a hundred times some seven."""
+    path = home(tmp_path)
+    together = Barrier(2)
+
+    def open_at_once(_: int) -> None:
+        together.wait(60)
+        Sqlite(path).close()
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(150):
+            assert edit(path, "PRAGMA journal_mode = DELETE") == ("delete",)
+            list(pool.map(open_at_once, range(2)))
+            assert edit(path, "PRAGMA journal_mode") == ("wal",)
+
+
+def test_who_changes_the_journal_waits_for_a_reader_and_shares_the_file_afterwards(tmp_path: Path) -> None:
+    path = home(tmp_path)
+    edit(path, "PRAGMA journal_mode = DELETE")
+    reading = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    reading.execute("BEGIN")
+    reading.execute("SELECT count(*) FROM facts").fetchone()
+    with pytest.raises(StoreUnavailable, match=r"state\.sqlite: locked by another process"):
+        Sqlite(path, busy_s=0.05)
+    threading.Timer(0.2, reading.close).start()
+    one, other = Sqlite(path), Sqlite(path)
+    write(one, 1_001)
+    write(other, 1_002)
+    assert len(one.states.load(RUN).facts) == len(other.states.load(RUN).facts) == 202
+    one.close()
+    other.close()
+
+
 def test_a_name_with_odd_characters_is_just_a_name(tmp_path: Path) -> None:
     path = tmp_path / "a ?mode=memory#%41 é.sqlite"
     store = Sqlite(path)
@@ -166,7 +202,109 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path, rea
     path = home(tmp_path)
     edit(path, f"PRAGMA user_version = {sqlite_file.VERSION + 1}")
     before = path.read_bytes()
-    with pytest.raises(StateFileError, match=r"state\.sqlite: has format 3, this Tipoff knows 2\. Use the version"):
+    with pytest.raises(StateFileError, match=r"state\.sqlite: has format 4, this Tipoff knows 3\. Use the version"):
+        Sqlite(path, read_only=read_only)
+    assert path.read_bytes() == before
+
+
+BATCH = "nba.2024-01-15.same_day.1/predictions/1"
+BATCHES_OF_2 = f"""
+DROP TABLE batches; DROP TABLE batch_bodies; DROP TABLE batch_seals; DROP TABLE batch_chunks; DROP TABLE batch_orders;
+DROP TABLE batch_reports;
+CREATE TABLE batches (
+    id TEXT PRIMARY KEY, due_at INTEGER, sealed INTEGER NOT NULL DEFAULT 0, leased_until INTEGER) WITHOUT ROWID;
+CREATE INDEX batches_by_due ON batches (due_at) WHERE due_at IS NOT NULL;
+CREATE TABLE batch_bodies (batch TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE batch_seals (batch TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE batch_chunks (
+    id INTEGER PRIMARY KEY, batch TEXT NOT NULL, chunk INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (batch, chunk));
+CREATE TABLE batch_orders (
+    batch TEXT NOT NULL, chunk INTEGER NOT NULL, number INTEGER NOT NULL, ordered_at INTEGER NOT NULL,
+    reported_at INTEGER, rest TEXT NOT NULL DEFAULT '[]', ended INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (batch, chunk, number)) WITHOUT ROWID;
+CREATE TABLE batch_reports (
+    id INTEGER PRIMARY KEY, batch TEXT NOT NULL, chunk INTEGER NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL,
+    UNIQUE (batch, chunk, number));
+INSERT INTO batches (id, due_at) VALUES ('{BATCH}', 1);
+INSERT INTO batch_bodies VALUES ('{BATCH}', '{{"written": "by 2"}}');
+INSERT INTO batch_orders VALUES ('{BATCH}', 0, 1, 1, NULL, '["u1"]', 0);
+PRAGMA user_version = 2;
+"""
+
+
+def begin(store: Sqlite, attempt: int) -> bool:
+    """A batch of nothing."""
+    start = Start(
+        run=replace(RUN, mode="same_day"),
+        phase="predictions",
+        processor="predictions",
+        attempt=attempt,
+        fence=1,
+        partition=RUN.date,
+        timeout_s=60,
+        issued_at=NOW,
+    )
+    assert attempt > 1 or batch_id(start) == BATCH
+    batch = Batch(start=start, created_at=NOW, deadline_at=NOW, chunks=0, units=0, shared="{}")
+    return store.batches.create(batch, (), ())
+
+
+def home_of_2(tmp_path: Path) -> Path:
+    """As the version before this one left it, with a batch under way."""
+    path = home(tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(BATCHES_OF_2)
+    return path
+
+
+def test_a_file_of_the_version_before_is_brought_up_to_date_and_loses_its_batches_alone(tmp_path: Path) -> None:
+    path = home_of_2(tmp_path)
+    for _ in range(2):
+        with closing(Sqlite(path)) as store:
+            assert len(store.states.load(RUN).facts) == 200
+            assert len(store.states.ledger(RUN)) == 200
+            assert len(store.states.load(RUN).latches) == 200 * LATCHES
+            assert len(store.bus.pull([SUB], limit=1_000, now=NOW, lease_s=0)) == 400
+            assert store.batches.next_at() is None
+            assert store.batches.load(BATCH) is None
+    with closing(Sqlite(path)) as store:
+        assert begin(store, attempt=1)
+        assert store.batches.latest("nba", 9) == (BATCH,)
+    assert tables(path) == tables(home(tmp_path / "new"))
+
+
+def test_a_reader_of_a_file_of_the_version_before_is_told_what_brings_it_up_to_date(tmp_path: Path) -> None:
+    path = home_of_2(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(
+        StateFileError, match=r"state\.sqlite: has format 2, this Tipoff knows 3\. Any command .* writes"
+    ):
+        Sqlite(path, read_only=True)
+    assert path.read_bytes() == before
+    Sqlite(path).close()
+    with closing(Sqlite(path, read_only=True)) as reader:
+        assert len(reader.states.load(RUN).facts) == 200
+
+
+def test_of_those_who_bring_a_file_up_to_date_at_the_same_moment_all_get_it(tmp_path: Path) -> None:
+    path = home_of_2(tmp_path)
+
+    def open_and_begin(attempt: int) -> None:
+        with closing(Sqlite(path)) as store:
+            assert begin(store, attempt)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(open_and_begin, range(1, 9)))
+    with closing(Sqlite(path)) as store:
+        assert len(store.batches.latest("nba", 99)) == 8, "nobody dropped what another had begun"
+
+
+@pytest.mark.parametrize("read_only", [False, True], ids=["to write", "to read"])
+def test_a_file_from_before_there_were_batches_is_refused_and_left_alone(tmp_path: Path, read_only: bool) -> None:
+    path = home(tmp_path)
+    edit(path, "PRAGMA user_version = 1")
+    before = path.read_bytes()
+    with pytest.raises(StateFileError, match=r"state\.sqlite: has format 1, this Tipoff knows 3\. Use the version"):
         Sqlite(path, read_only=read_only)
     assert path.read_bytes() == before
 
@@ -358,6 +496,7 @@ def assert_whole(path: Path, acknowledged: int) -> None:
 
 def home(tmp_path: Path) -> Path:
     """A state file with something in it, closed."""
+    tmp_path.mkdir(exist_ok=True)
     path = tmp_path / "state.sqlite"
     store = Sqlite(path)
     for number in range(1, 201):
@@ -366,11 +505,19 @@ def home(tmp_path: Path) -> Path:
     return path
 
 
-def edit(path: Path, statement: str) -> None:
+def edit(path: Path, statement: str) -> object:
+    """What it answers, if it does."""
     connection = sqlite3.connect(path)
-    connection.execute(statement)
+    answer = connection.execute(statement).fetchone()
     connection.commit()
     connection.close()
+    return answer
+
+
+def tables(path: Path) -> dict[str, str]:
+    """How each table and index was made."""
+    with closing(sqlite3.connect(path)) as connection:
+        return dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall())
 
 
 def fact(number: int, digest: str = "") -> Fact:

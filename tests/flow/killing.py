@@ -82,7 +82,7 @@ class Doomed:
         return call
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DoomedHome(wiring.LocalHome):
     """An open home with its ports watched."""
 
@@ -126,7 +126,7 @@ class Night:
         feed = wiring.open_feed(self.season)
         with wiring.write_home(settings, command="test", wait_s=0, waiting=print) as home:
             if fate is not None:
-                home = DoomedHome(home.path, home.store, home.clock, home, fate)
+                home = DoomedHome(home.path, home.store, home.clock, whole=home, fate=fate)
             runs = Runs(home, PIPELINES["nba"], feed, "unknown")
             create_tables(home.warehouse)
             bootstrap(runs.work, self.day, lambda _: None)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,16 @@ from shared.adapters.sqlite import Sqlite
 from shared.core.batch import (
     Batch,
     ChunkReport,
+    Ordered,
     Seal,
+    SealKind,
     Unit,
     UnitResult,
     UnitState,
     chunked,
-    deadline_of,
 )
 from shared.core.messages import completion_message
-from shared.core.model import Completion, RunKey, Status
+from shared.core.model import Completion, RunKey, Start, Status
 from tests.flow import seasons
 from tests.flow.cli import (
     command,
@@ -42,7 +44,7 @@ from tests.flow.cli import (
     tipoff_json,
     until,
 )
-from tests.flow.days import NOON, Days, succeed
+from tests.flow.days import ANN, NOON, Days, succeed
 from tests.flow.snapshot import faults, snapshot
 from tests.house.tree import ROOT
 
@@ -57,7 +59,21 @@ PROCESSOR |= dict.fromkeys(("critical", "done", "whole", "ended"), "bool")
 DECISION: dict[str, Any] = {"attempt": "int", "missing": [], "completeness": "float"}
 DECISION |= dict.fromkeys(("at", "gate", "decision", "reason", "next_look_at"), "str")
 COMMANDS = (
-    *("run", "backfill", "replay", "report", "up", "demo", "dlq", "status", "explain", "simulate", "cost", "config"),
+    *(
+        "run",
+        "backfill",
+        "replay",
+        "report",
+        "up",
+        "demo",
+        "dlq",
+        "batch",
+        "status",
+        "explain",
+        "simulate",
+        "cost",
+        "config",
+    ),
     "bench",
 )
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
@@ -534,17 +550,19 @@ def fanned_out(tmp_path: Path) -> Iterator[tuple[Sqlite, Batch]]:
     batch = Batch(
         start=start,
         created_at=NOON,
-        deadline_at=deadline_of(start, NOON),
+        deadline_at=NOON + timedelta(minutes=30),
         chunks=len(chunks),
+        units=len(UNITS),
         shared="{}",
         settled=settled,
     )
-    assert store.batches.create(batch, chunks)
+    orders = [Ordered(chunk=c.number, number=1, tries=1, places=tuple(range(len(c.units))), at=NOON) for c in chunks]
+    assert store.batches.create(batch, chunks, orders)
     passing = UnitResult(unit="p00", state=UnitState.FAILED, reason="out of memory", again=True)
     hopeless = UnitResult(unit="p01", state=UnitState.FAILED, reason="no [minutes]")
     done = [UnitResult(unit=unit.id, state=UnitState.DONE) for unit in chunks[0].units[2:]]
     report = ChunkReport(start=start, chunk=0, number=1, results=(passing, hopeless, *done))
-    assert store.batches.record(report, rest=["p00"], ended=False, at=NOON) == 2
+    assert store.batches.record(report, rest=[0], ended=False, at=NOON) == 2
     yield store, batch
     store.close()
 
@@ -555,7 +573,8 @@ def test_explain_says_how_far_a_batch_is_and_why_units_are_not_done(
     _, batch = fanned_out
     arguments = ("explain", PREDICTED, "--phase", "predictions", "--home", tmp_path)
     said = tipoff(*arguments).stdout
-    assert f"batch {batch.id}: 50 of 71 units have ended: 48 done, 1 skipped, 1 failed; 0 of 2 chunks" in said
+    assert f"batch {batch.id} is open: 50 of 71 units have ended, " in said
+    assert "48 done, 1 skipped, 1 failed; 0 of 2 chunks, deadline 2031-11-01 12:30:00 UTC (fallback), next look" in said
     assert "1 skipped: no_history (new)" in said
     assert "1 failed: no [minutes] (p01)" in said
     assert "1 to be tried again: out of memory (p00)" in said
@@ -568,17 +587,43 @@ def test_explain_says_how_far_a_batch_is_and_why_units_are_not_done(
 
 def test_status_says_how_far_the_batch_of_an_open_phase_is(fanned_out: tuple[Sqlite, Batch], tmp_path: Path) -> None:
     said = tipoff("status", "nba", "--date", PREDICTED.date, "--home", tmp_path).stdout
-    assert re.search(r"^predictions +running +0 of 1 \(50 of 71 units\)", said, re.MULTILINE)
+    assert re.search(
+        r"^predictions +running +0 of 1 \(50 of 71 units, through at about \d\d:\d\d:\d\d UTC\)", said, re.MULTILINE
+    )
 
 
 def test_what_nobody_reported_has_expired_once_the_batch_is_sealed(
     fanned_out: tuple[Sqlite, Batch], tmp_path: Path
 ) -> None:
     store, batch = fanned_out
-    store.batches.seal(Seal(batch=batch.id, reason="the deadline", at=NOON), NOON, 60)
+    seal = Seal(batch=batch.id, kind=SealKind.EXPIRED, reason="the deadline", at=NOON)
+    assert store.batches.seal(seal, NOON, 60)
     said = tipoff("explain", PREDICTED, "--home", tmp_path).stdout
-    assert "71 of 71 units have ended: 48 done, 1 skipped, 2 failed, 20 expired; sealed 2031-11-01 12:00:00 UTC" in said
+    assert f"batch {batch.id} is consolidating after 0.00 s: 49 of 71 units are there; the deadline" in said
+    assert "48 done, 1 skipped, 2 failed, 20 expired; 2 of 2 chunks" in said
+    assert "Ended 2031-11-01 12:00:00 UTC: the deadline." in said
     assert "20 expired: nobody reported it in time (p50, p51, p52, p53 and 16 more)" in said
+
+
+def test_explain_shows_what_held_a_batch_up_and_what_somebody_has_to_look_into(
+    fanned_out: tuple[Sqlite, Batch], tmp_path: Path
+) -> None:
+    store, batch = fanned_out
+    again = Days(store).service.again(PREDICTED, "predictions", "predictions", ANN)
+    assert isinstance(again, Start)
+    silent = replace(batch, start=again, created_at=NOON - timedelta(days=9_000))  # the machine's clock is before NOON
+    poor = UnitResult(unit="p99", state=UnitState.FAILED, reason="quality: 20% of its inputs are there, 50% are needed")
+    order = Ordered(chunk=0, number=1, tries=1, places=tuple(range(50)), at=silent.created_at)
+    assert store.batches.create(replace(silent, settled=(poor,)), chunked(UNITS), [order])
+    seal = Seal(batch=batch.id, kind=SealKind.EXPIRED, reason="the deadline", at=NOON)
+    assert store.batches.seal(seal, NOON, 60)
+    store.batches.close(replace(seal, completion=succeed(batch.start), incident="batch is stalled"))
+    said = tipoff("explain", PREDICTED, "--phase", "predictions", "--home", tmp_path).stdout
+    assert f"batch {batch.id} has expired after 0.00 s" in said
+    assert "INCIDENT: batch is stalled" in said
+    assert "1 failed: quality: 20% of its inputs are there, 50% are needed (p99)" in said
+    assert "straggler: order 1 of chunk 0, since" in said
+    assert "(p00, p01, p02, p03, p04 and 45 more)" in said
 
 
 def test_a_day_without_games_is_explained_without_a_gate_that_nobody_asked(tmp_path: Path) -> None:

@@ -5,21 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from predictions.coordinator.coordinator import Inputs
-from predictions.coordinator.service import BatchUnfinished, begin, sweep
+from predictions.coordinator.routes import ROUTES
+from predictions.coordinator.service import BatchUnfinished, begin, handlers, responders, sweep
+from shared import wiring
+from shared.config.functions import function
 from shared.config.nba import NBA
-from shared.core.batch import batch_id
+from shared.config.settings import read_settings
+from shared.core.batch import STALLED_S, batch_id
 from shared.core.codec import encode
 from shared.core.messages import Nudge, read_completion
 from shared.core.model import Start, Status
-from tests.flow.test_coordinator import START, World, double
+from tests.flow.batches import START, World, double
 
 [PHASE] = [phase for phase in NBA.phases if phase.name == "predictions"]
-SWEEP = encode(Nudge(pipeline="nba", mode="", date="", scheduled_at=START.issued_at, act="sweep"))
+SWEEP, RECOVER = (
+    encode(Nudge(pipeline="nba", mode="", date="", scheduled_at=START.issued_at, act=act))
+    for act in ("sweep", "recover")
+)
 
 
 class Away:
@@ -42,12 +50,7 @@ class Away:
 def world() -> Iterator[World]:
     world = World(double)
     yield world
-    world.store.close()
-    world.warehouse.close()
-
-
-def waiting(world: World, topic: str) -> list[bytes]:
-    return [each.data for each in world.store.bus.pull([topic], limit=100, now=world.now(), lease_s=60)]
+    world.parts.close()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,7 @@ def test_a_start_that_is_not_for_the_coordinator_is_refused_and_begins_nothing(w
 
 def test_a_start_begins_its_batch(world: World) -> None:
     assert begin(world.coordinator, PHASE, encode(START)) is None
-    assert len(waiting(world, "request")) == 3
+    assert len(world.taken("request")) == 3
 
 
 def test_before_there_is_a_batch_a_failure_is_reported(world: World) -> None:
@@ -76,7 +79,7 @@ def test_before_there_is_a_batch_a_failure_is_reported(world: World) -> None:
         raise OSError("the warehouse is away")
 
     assert begin(replace(world.coordinator, gather=away), PHASE, encode(START)) is None
-    [body] = waiting(world, "complete")
+    [body] = world.taken("complete")
     report = read_completion(body)
     assert (report.processor, report.status, report.reason) == (
         "predictions",
@@ -87,10 +90,10 @@ def test_before_there_is_a_batch_a_failure_is_reported(world: World) -> None:
 
 def test_once_there_is_a_batch_a_failure_brings_the_start_again(world: World) -> None:
     begin(world.coordinator, PHASE, encode(START))
-    failing = replace(world.coordinator, batches=Away(world.store.batches, batch_id(START)))
+    failing = replace(world.coordinator, batches=Away(world.batches, batch_id(START)))
     with pytest.raises(BatchUnfinished, match="OSError: the store is away"):
         begin(failing, PHASE, encode(START))
-    assert waiting(world, "complete") == []
+    assert world.taken("complete") == []
 
 
 def test_a_batch_that_cannot_go_on_is_told_of_and_keeps_no_other(
@@ -100,17 +103,43 @@ def test_a_batch_that_cannot_go_on_is_told_of_and_keeps_no_other(
     for start in starts:
         begin(world.coordinator, PHASE, encode(start))
     world.pass_by(3_600)
-    stuck = Away(world.store.batches, batch_id(starts[0]))
-    with caplog.at_level(logging.WARNING, "tipoff.coordinator"):
-        sweep(replace(world.coordinator, batches=stuck), SWEEP)
+    stuck = Away(world.batches, batch_id(starts[0]))
+    sweep(replace(world.coordinator, batches=stuck), SWEEP)
     assert set(stuck.asked) == {batch_id(start) for start in starts}
+    assert [record.getMessage() for record in caplog.records if record.name == "tipoff.edge"] == [
+        "one part of a sweep failed, and comes again with the next: OSError: the store is away"
+    ]
+
+
+def test_the_stalled_batch_job_has_their_orders_sent_again_and_says_which(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    starts = [replace(START, attempt=attempt) for attempt in (1, 2)]
+    begin(world.coordinator, PHASE, encode(starts[0]))
+    first = world.orders()
+    sweep(world.coordinator, RECOVER)
+    assert world.orders() == [], "it has had no time"
+    world.pass_by(STALLED_S - 1)
+    begin(world.coordinator, PHASE, encode(starts[1]))
+    world.orders()
+    world.pass_by(1)
+    with caplog.at_level(logging.WARNING, "tipoff.coordinator"):
+        sweep(world.coordinator, RECOVER)
+    assert {order.batch for order in world.orders()} == {order.batch for order in first}
     assert [record.getMessage() for record in caplog.records] == [
-        f"{batch_id(starts[0])} could not go on: OSError: the store is away"
+        f"{batch_id(starts[0])} is stalled: its orders are sent again"
     ]
 
 
 def test_a_schedule_that_begins_runs_is_not_the_coordinators(world: World) -> None:
     word = Nudge(pipeline="nba", mode="overnight", date="TODAY", scheduled_at=START.issued_at)
-    stuck = Away(world.store.batches)
+    stuck = Away(world.batches)
     sweep(replace(world.coordinator, batches=stuck), encode(word))
     assert stuck.asked == []
+
+
+def test_each_route_and_each_topic_of_the_deployed_coordinator_has_who_does_it(tmp_path: Path) -> None:
+    spec, settings = function("prediction_coordinator"), read_settings({"TIPOFF_HOME": str(tmp_path)})
+    with wiring.write_home(settings, command="test", wait_s=0.0, waiting=lambda _: None) as home:
+        assert set(handlers(spec, settings, home)) == set(spec.listens)
+        assert set(responders(spec, settings, home)) == {(each.method, each.path) for each in ROUTES if each.asks}

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from shared.core.again import given_by, order_looks
-from shared.core.model import Missing
+from shared.core.again import given_by, order_again, order_looks
+from shared.core.gate import start_latch
+from shared.core.model import Act, Missing, Start
 from shared.core.plan import Given, Plan, PlannedRunBefore
 from shared.core.status import PhaseState, RunState, summarise
 from tests.unit.plans import RUN, Day, critical, minute, optional, phase, plan
@@ -172,6 +173,94 @@ def test_what_a_look_brings_counts_from_then_on() -> None:
     day = Day(SOURCES).play(f"{PUBLISHED}; +200 again x; {script}", until=400)
     assert len(day.story) == len(ROUND_1) + 3
     assert summarise(day.view(minute(400))).phases[0].standings["x"].mark == "new#1"
+
+
+# --- another attempt -------------------------------------------------------------------------------------
+
+BEN = Act(actor="ben", reason="the feed was wrong", at=minute(50))
+
+
+def again(script: str, at: float, phase: str, processor: str, only: tuple[str, ...] | None = None) -> Start | str:
+    return order_again(Day(SOURCES).play(script, until=at).view(minute(at)), phase, processor, BEN, only)
+
+
+@pytest.mark.parametrize(
+    ("script", "at", "phase", "processor", "said"),
+    [
+        pytest.param(PUBLISHED, 50, "nowhere", "a", f"nowhere/a is not planned in {RUN}", id="no phase"),
+        pytest.param(PUBLISHED, 50, "raw", "z", f"raw/z is not planned in {RUN}", id="a processor of another phase"),
+        pytest.param(SCRAPED, 2, "out", "z", f"{RUN} has not opened out", id="a phase that has not begun"),
+        pytest.param(f"{PUBLISHED}; +40 hold", 50, "raw", "a", f"{RUN} is held by ann: storm", id="a held run"),
+        pytest.param("+1 cancel", 2, "scrape", "s", f"{RUN} is cancelled by ann: wrong day", id="a cancelled run"),
+        pytest.param(
+            "",
+            130,
+            "scrape",
+            "s",
+            f"{RUN} has failed: s, x not done by 2024-01-16 13:00 UTC, the time to give up",
+            id="a failed run",
+        ),
+    ],
+)
+def test_another_attempt_that_cannot_be_is_refused_and_says_why(
+    script: str, at: float, phase: str, processor: str, said: str
+) -> None:
+    assert again(script, at, phase, processor) == said
+
+
+@pytest.mark.parametrize(
+    ("script", "at", "phase", "processor", "attempt", "look"),
+    [
+        pytest.param(PUBLISHED, 50, "raw", "a", 2, True, id="of a whole result: a look"),
+        pytest.param(PUBLISHED, 700, "out", "z", 2, True, id="also when the time for corrections is over"),
+        pytest.param(f"{SCRAPED}; +3 a failed", 3.5, "raw", "a", 2, False, id="of one that has failed"),
+        pytest.param(f"{SCRAPED}; +3 a partial has=1", 3.5, "raw", "a", 2, False, id="of one that is not whole"),
+        pytest.param(SCRAPED, 3, "raw", "a", 2, False, id="of one that is under way: whoever asks has looked"),
+        pytest.param("", 1, "scrape", "x", 1, False, id="of one whose turn has not come"),
+        pytest.param(f"{PUBLISHED}; +40 hold until=+45", 50, "raw", "a", 2, True, id="of a run that was held"),
+    ],
+)
+def test_another_attempt_is_ordered_at_a_persons_word(
+    script: str, at: float, phase: str, processor: str, attempt: int, look: bool
+) -> None:
+    start = again(script, at, phase, processor)
+    assert isinstance(start, Start)
+    assert (start.id, start.issued_at) == (f"{RUN}/{phase}/{processor}/{attempt}", minute(at))
+    assert (start.look, start.by, start.only) == (look, BEN, None)
+
+
+def test_another_attempt_sees_what_the_first_one_saw_and_writes_over_it() -> None:
+    day = Day(SOURCES).play(PUBLISHED, until=50)
+    start = order_again(day.view(minute(50)), "raw", "a", BEN, ("g2",))
+    assert isinstance(start, Start)
+    (first,) = day.starts("a")
+    assert start.only == ("g2",), "and works on these units alone"
+    assert start.fence > first.fence
+    same = replace(start, attempt=1, fence=first.fence, issued_at=first.issued_at, look=False, by=None, only=None)
+    assert same == first
+
+
+@pytest.mark.parametrize(
+    ("script", "story"),
+    [
+        pytest.param(
+            "+61 a done has=2 digest=new; +62 z done digest=new",
+            ["open out/2 at +61", "done end/2 at +62"],
+            id="what it changes goes on to the end",
+        ),
+        pytest.param("+61 a done has=2 digest=a", [], id="the same again changes nothing"),
+        pytest.param("+61 a failed", [], id="where it fails, what stood stands"),
+        pytest.param("+61 a partial has=1 digest=half", [], id="nor does less than what stood count"),
+        pytest.param("", [], id="nor silence"),
+    ],
+)
+def test_what_another_attempt_of_a_whole_result_brings(script: str, story: list[str]) -> None:
+    day = Day(SOURCES).play(PUBLISHED, until=60)
+    start = order_again(day.view(minute(60)), "raw", "a", BEN)
+    assert isinstance(start, Start)
+    latch = start_latch(start)
+    day.latches[latch.key] = latch
+    assert day.play(script, until=400).story == ROUND_1 + story
 
 
 # --- replays ---------------------------------------------------------------------------------------------

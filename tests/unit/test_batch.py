@@ -1,413 +1,782 @@
-"""A batch ends, and every unit of it in exactly one state: the decision, the count, and what a report may say."""
+"""A batch ends, whatever stays silent: what is ordered when, what a report leaves, and how far it all is."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.batch import (
-    BATCH_S_MAX,
     CHUNK_TIMEOUT_S,
     CHUNK_UNITS,
     CONSOLIDATE_S,
-    MUTE_MARGIN_S,
+    IN_FLIGHT_UNITS,
+    LOOK_S,
+    PARTS,
     RETRY_S,
+    STALLED_S,
+    STRAGGLES,
+    STRAGGLES_S,
     TRIES_MAX,
     Batch,
     BatchRecord,
     Chunk,
     ChunkOrder,
+    ChunkReady,
     ChunkReport,
     Due,
     Ordered,
     Seal,
     Sealed,
-    Unit,
-    UnitResult,
+    SealKind,
     UnitState,
     chunked,
-    conclude,
-    deadline_of,
     decide_batch,
-    ends,
+    first_orders,
+    follower,
     gives_up_at,
+    open_in,
+    open_orders,
+    progress,
     rest_after,
+    stalled,
     strange,
-    tally,
     under_way,
 )
 from shared.core.codec import decode, encode
-from shared.core.model import RunKey, Start, Status
-
-T0 = datetime(2024, 1, 15, 15, 30, tzinfo=timezone.utc)
-MUTE_S = CHUNK_TIMEOUT_S + MUTE_MARGIN_S
-START = Start(
-    run=RunKey("nba", date(2024, 1, 15), "same_day"),
-    phase="predictions",
-    processor="predictions",
-    attempt=1,
-    fence=200010001,
-    partition=date(2024, 1, 15),
-    timeout_s=2_400,
-    issued_at=T0,
+from shared.core.model import Act
+from tests.unit.batches import (
+    DEADLINE_S,
+    MUTE_S,
+    START,
+    T0,
+    after,
+    batch_of,
+    chunks_of,
+    failed,
+    heard,
+    passing,
+    record,
+    report,
+    result,
+    seal_of,
+    sent,
+    skipped,
+    units_of,
 )
 
-
-def after(seconds: float) -> datetime:
-    return T0 + timedelta(seconds=seconds)
-
-
-def batch(chunks: int = 2, settled: tuple[UnitResult, ...] = ()) -> Batch:
-    return Batch(
-        start=START, created_at=T0, deadline_at=after(BATCH_S_MAX), chunks=chunks, shared="{}", settled=settled
-    )
+A_MOMENT_S = 0.001
+PAUSE_MAX_S = RETRY_S * 1.5
+ANN = Act(actor="ann", reason="the night is over", at=after(8))
 
 
-def record(*ordered: Ordered, seal: Seal | None = None) -> BatchRecord:
-    return BatchRecord(batch=batch(len({each.chunk for each in ordered})), ordered=ordered, seal=seal)
+def orders(decided: Due | Sealed) -> list[tuple[int, int, int, tuple[int, ...]]]:
+    """Chunk, number, try, places."""
+    assert isinstance(decided, Due)
+    return [(each.chunk, each.number, each.tries, each.places) for each in decided.orders]
 
 
-def sent(chunk: int, number: int = 1, at_s: float = 0) -> Ordered:
-    return Ordered(chunk=chunk, number=number, at=after(at_s))
-
-
-def reported(chunk: int, number: int = 1, at_s: float = 1, rest: tuple[str, ...] = ()) -> Ordered:
-    return Ordered(chunk=chunk, number=number, at=T0, reported_at=after(at_s), rest=rest)
-
-
-SEAL = Seal(batch=batch().id, reason="every chunk has ended", at=after(9))
-FIRST_RETRY_S, SECOND_RETRY_S = RETRY_S, 2 * RETRY_S
+# --- what is due: waiting ----------------------------------------------------------------------------------
 
 WAITS = [
-    pytest.param(record(sent(0), sent(1)), 5, (), MUTE_S, id="both are under way"),
-    pytest.param(record(reported(0), sent(1)), 5, (), MUTE_S, id="one has ended, the other is under way"),
+    pytest.param(record(6, sent(0), sent(1)), 5, 5 + LOOK_S, id="all are under way: a look a minute, whatever is lost"),
+    pytest.param(record(6, sent(0), sent(1)), MUTE_S - 20, MUTE_S, id="an order has its time, and then somebody looks"),
+    pytest.param(record(6, heard(sent(0)), sent(1)), 5, 5 + LOOK_S, id="one chunk has ended, the other is under way"),
     pytest.param(
-        record(reported(0, rest=("u1",))), 2, (), 1 + FIRST_RETRY_S, id="a rest is ordered again after a pause"
+        record(3, sent(0), sent(0, (0, 1, 2), MUTE_S, number=2, tries=2)),
+        2 * MUTE_S - 10,
+        2 * MUTE_S,
+        id="the time of a unit is that of the last order that it is in",
     ),
     pytest.param(
-        record(sent(0), sent(0, 2, 100)), MUTE_S + 5, (), 100 + MUTE_S, id="the last order of a chunk is what counts"
+        record(3, sent(0, (1,), 500, number=9, tries=TRIES_MAX)),
+        500 + MUTE_S - A_MOMENT_S,
+        500 + MUTE_S,
+        id="the last try is waited for as long as any",
     ),
-    pytest.param(record(sent(0, 3, 1_600)), 1_700, (), 1_600 + MUTE_S, id="the last try is waited for as long as any"),
-    pytest.param(record(sent(0, 1, 1_700)), 1_750, (), BATCH_S_MAX, id="no look is later than the deadline"),
+    pytest.param(
+        record(3, sent(0, at_s=DEADLINE_S - 60)), DEADLINE_S - 30, DEADLINE_S, id="no look is later than the deadline"
+    ),
+    pytest.param(
+        record(3, sent(0), sent(0, (0, 1), MUTE_S, number=2, tries=2), heard(sent(0, (2,), MUTE_S, number=3, tries=2))),
+        2 * MUTE_S - 50,
+        2 * MUTE_S,
+        id="parts of a silent order are waited for one by one",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("seen", "now_s", "orders", "next_look_s"), WAITS)
-def test_a_batch_waits(seen: BatchRecord, now_s: float, orders: tuple[object, ...], next_look_s: float) -> None:
+@pytest.mark.parametrize(("seen", "now_s", "next_look_s"), WAITS)
+def test_a_batch_waits(seen: BatchRecord, now_s: float, next_look_s: float) -> None:
     assert decide_batch(seen, after(now_s)) == Due(orders=(), next_look_at=after(next_look_s))
 
 
-ORDERS = [
+# --- what is due: the window -------------------------------------------------------------------------------
+
+WINDOWS = [
+    pytest.param(record(9), 100, [0, 1, 2], id="what fits goes out at once, in order"),
+    pytest.param(record(9), 6, [0, 1], id="no more than are allowed in flight"),
+    pytest.param(record(9), 7, [0, 1, 2], id="a chunk goes whole: at most one of them over"),
+    pytest.param(record(9), 1, [0], id="one always goes, or nothing ever would"),
+    pytest.param(record(9, sent(0)), 6, [1], id="what is under way takes room"),
+    pytest.param(record(9, sent(0), sent(1)), 6, [], id="a full window lets nothing out"),
+    pytest.param(record(9, heard(sent(0)), sent(1)), 6, [2], id="a chunk that has ended makes room"),
+    pytest.param(record(9, heard(sent(0), 4, rest=(1,)), sent(1)), 4, [2], id="what pauses takes no room"),
+    pytest.param(record(9, sent(0), sent(2)), 7, [1], id="a gap is closed before the end is reached"),
+    pytest.param(record(8), 100, [0, 1, 2], id="the last chunk may be smaller"),
     pytest.param(
-        record(reported(0, rest=("u1", "u2"))), 1 + FIRST_RETRY_S, (0, 2, ("u1", "u2")), id="what failed, after a pause"
-    ),
-    pytest.param(
-        record(reported(0, rest=("u1", "u2")), reported(0, 2, 10, rest=("u2",))),
-        10 + SECOND_RETRY_S,
-        (0, 3, ("u2",)),
-        id="what failed twice, after twice the pause",
-    ),
-    pytest.param(record(sent(0)), MUTE_S, (0, 2, ()), id="a mute chunk whole"),
-    pytest.param(
-        record(reported(0, rest=("u2",)), sent(0, 2, 10)),
-        10 + MUTE_S,
-        (0, 3, ("u2",)),
-        id="after a mute second try, what the first had left",
-    ),
-    pytest.param(
-        record(reported(0, 1, 12, rest=("u3", "u2")), reported(0, 2, 10, rest=("u1", "u2"))),
-        10 + SECOND_RETRY_S,
-        (0, 3, ("u2",)),
-        id="what neither of two reports ended that did not know of each other",
-    ),
-    pytest.param(
-        record(reported(0, rest=("u1",)), reported(0, 2, 10, rest=("u2",))),
-        10 + SECOND_RETRY_S,
-        (0, 3, ("u2",)),
-        id="where two such reports ended all, what the later one left: only a report without a rest ends a chunk",
+        record(9, sent(0), heard(sent(0, (0, 1), 1, number=2, tries=2)), sent(1)),
+        5,
+        [2],
+        id="of an order that another has in part made up for, the rest alone takes room",
     ),
 ]
 
 
-@pytest.mark.parametrize(("seen", "now_s", "order"), ORDERS)
-def test_a_batch_orders_a_chunk_again(seen: BatchRecord, now_s: float, order: tuple[object, ...]) -> None:
-    due = decide_batch(seen, after(now_s))
+@pytest.mark.parametrize(("seen", "in_flight", "chunks"), WINDOWS)
+def test_only_so_many_units_are_in_flight(seen: BatchRecord, in_flight: int, chunks: list[int]) -> None:
+    due = decide_batch(seen, after(5), in_flight)
     assert isinstance(due, Due)
-    assert due.orders == (order,)
-    assert due.next_look_at == after(now_s + MUTE_S)
-    assert decide_batch(seen, after(now_s - 0.001)) != due, "not a moment earlier"
+    every = [tuple(range(seen.batch.size(chunk))) for chunk in chunks]
+    assert orders(due) == [(chunk, 1, 1, places) for chunk, places in zip(chunks, every, strict=True)]
+    assert all(order.at == after(5) and order.reported_at is None for order in due.orders)
 
 
-SEALS = [
-    pytest.param(record(), 0, "every chunk has ended", id="nothing was to be ordered"),
-    pytest.param(record(reported(0), reported(1)), 5, "every chunk has ended", id="everything is reported"),
+def test_a_days_batch_goes_out_at_once() -> None:
+    batch = batch_of(450, CHUNK_UNITS)
+    due = decide_batch(BatchRecord(batch=batch, ordered=(), seal=None), T0)
+    assert isinstance(due, Due)
+    assert due.orders == first_orders(batch)
+    assert [order.chunk for order in due.orders] == list(range(9))
+    assert len(first_orders(batch_of(10_000, CHUNK_UNITS))) == IN_FLIGHT_UNITS // CHUNK_UNITS
+    assert first_orders(batch_of(0)) == (), "nothing is to be ordered where all was settled before"
+
+
+@pytest.mark.parametrize(
+    ("units", "chunk_units", "in_flight"),
+    [
+        pytest.param(9, 3, 3, id="one chunk at a time"),
+        pytest.param(9, 3, 6, id="two at a time"),
+        pytest.param(20, 3, 7, id="a window that is no whole number of chunks"),
+        pytest.param(20, 3, 1, id="a window smaller than a chunk"),
+        pytest.param(20, 3, 1_000, id="a window larger than the batch"),
+        pytest.param(3, 3, 3, id="a batch of one chunk"),
+    ],
+)
+def test_the_first_orders_and_their_followers_fill_the_batch(units: int, chunk_units: int, in_flight: int) -> None:
+    """Each chunk that ends brings the one behind the window: nobody need look at the whole."""
+    batch, now = batch_of(units, chunk_units), after(7)
+    first = first_orders(batch, in_flight)
+    behind = [order for chunk in range(batch.chunks) if (order := follower(batch, chunk, now, in_flight))]
+    window = max(1, in_flight // chunk_units)
+    assert [order.chunk for order in behind] == list(range(window, batch.chunks))
+    assert len(first) in (min(window, batch.chunks), min(window + 1, batch.chunks))
+    assert {order.chunk for order in (*first, *behind)} == set(range(batch.chunks))
+    for order in behind:
+        assert order == sent(order.chunk, range(batch.size(order.chunk)), 7), "as a look would have ordered it"
+
+
+# --- what is due: again -----------------------------------------------------------------------------------
+
+EIGHTEEN = tuple(range(18))
+SIX_PARTS = tuple(
+    sent(0, EIGHTEEN[first : first + 3], MUTE_S, number=number, tries=2)
+    for number, first in enumerate(range(0, 18, 3), start=2)
+)
+AGAIN = [
     pytest.param(
-        record(sent(0), reported(0, 2)), 5, "every chunk has ended", id="a later try made up for a silent one"
-    ),
-    pytest.param(record(reported(0, 3, rest=("u1",))), 5, "every chunk has ended", id="a unit failed on the last try"),
-    pytest.param(
-        record(sent(0, 3)), MUTE_S, "every chunk has ended", id="the last try stayed silent: nothing more will come"
+        record(3, heard(sent(0), 1, rest=(1, 2))), 1 + PAUSE_MAX_S, [(0, 2, 2, (1, 2))], id="what failed goes together"
     ),
     pytest.param(
-        record(sent(0, 2, 1_750), reported(1)),
-        BATCH_S_MAX,
-        "the deadline, with 1 of 2 chunks open",
-        id="the deadline, at any percentage",
+        record(
+            18,
+            heard(sent(0, EIGHTEEN), 1, rest=EIGHTEEN),
+            heard(sent(0, EIGHTEEN, 9, number=2, tries=2), 10, EIGHTEEN),
+            chunk_units=18,
+        ),
+        10 + 2 * PAUSE_MAX_S,
+        [(0, 3, TRIES_MAX, EIGHTEEN)],
+        id="and together at the last try too",
     ),
     pytest.param(
-        record(sent(0), sent(1)), BATCH_S_MAX, "the deadline, with 2 of 2 chunks open", id="stuck at nothing at all"
+        record(18, sent(0, EIGHTEEN), chunk_units=18),
+        MUTE_S,
+        [(0, number, 2, EIGHTEEN[first : first + 3]) for number, first in enumerate(range(0, 18, 3), start=2)],
+        id="a silent order goes in parts, at most eight",
     ),
-    pytest.param(record(sent(0), seal=SEAL), 5, SEAL.reason, id="sealed is sealed"),
+    pytest.param(
+        record(3, sent(0)), MUTE_S, [(0, 2, 2, (0,)), (0, 3, 2, (1,)), (0, 4, 2, (2,))], id="a small one unit by unit"
+    ),
+    pytest.param(
+        record(18, sent(0, EIGHTEEN), *map(heard, SIX_PARTS[:5]), SIX_PARTS[5], chunk_units=18),
+        2 * MUTE_S,
+        [(0, 8, 3, (15,)), (0, 9, 3, (16,)), (0, 10, 3, (17,))],
+        id="a silent part, at the last try, unit by unit",
+    ),
+    pytest.param(
+        record(
+            18,
+            heard(sent(0, EIGHTEEN), 1, rest=EIGHTEEN[1:]),
+            sent(0, EIGHTEEN[1:], 10, number=2, tries=2),
+            chunk_units=18,
+        ),
+        10 + MUTE_S,
+        [(0, place + 2, 3, (place,)) for place in EIGHTEEN[1:]],
+        id="silent after it had failed: unit by unit",
+    ),
+    pytest.param(
+        record(3, sent(0), heard(sent(0, number=2, tries=2), 200, rest=(1,))),
+        200 + 2 * PAUSE_MAX_S,
+        [(0, 3, 3, (1,))],
+        id="failed after it had been silent: together",
+    ),
+    pytest.param(
+        record(3, heard(sent(0), 205, rest=(2,)), sent(0, (0, 1, 2), 150, number=2, tries=2)),
+        150 + MUTE_S,
+        [(0, 3, 3, (2,))],
+        id="what a late report has ended is ordered no more",
+    ),
+    pytest.param(
+        record(3, heard(sent(0), 12, rest=(1, 2)), heard(sent(0, (0, 1, 2), 1, number=2, tries=2), 12, rest=(0, 2))),
+        12 + 2 * PAUSE_MAX_S,
+        [(0, 3, 3, (2,))],
+        id="of two reports that did not know of each other, what neither ended",
+    ),
+    pytest.param(
+        record(6, heard(sent(0), 1, rest=(0,)), heard(sent(1), 1, rest=(2,))),
+        1 + PAUSE_MAX_S,
+        [(0, 2, 2, (0,)), (1, 2, 2, (2,))],
+        id="chunk by chunk, each with its own numbers",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("seen", "now_s", "reason"), SEALS)
-def test_a_batch_is_sealed(seen: BatchRecord, now_s: float, reason: str) -> None:
-    assert decide_batch(seen, after(now_s)) == Sealed(reason=reason)
+@pytest.mark.parametrize(("seen", "now_s", "wanted"), AGAIN)
+def test_units_are_ordered_again(
+    seen: BatchRecord, now_s: float, wanted: list[tuple[int, int, int, tuple[int, ...]]]
+) -> None:
+    assert orders(decide_batch(seen, after(now_s))) == wanted
 
 
-UNDER_WAY = [
-    pytest.param(record(sent(1), sent(0)), ((0, 1, ()), (1, 1, ())), id="what nobody has reported"),
-    pytest.param(record(reported(0), reported(1, rest=("u1",))), (), id="not what has ended or pauses"),
-    pytest.param(record(sent(0), sent(0, 2)), ((0, 2, ()),), id="the last try alone"),
-    pytest.param(record(sent(0), reported(0, 2)), (), id="not a silent try that a later one made up for"),
-    pytest.param(record(reported(0, rest=("u2",)), sent(0, 2)), ((0, 2, ("u2",)),), id="what the first try had left"),
+def test_a_chunk_of_usual_size_goes_in_parts_of_seven_when_it_was_silent() -> None:
+    seen = record(CHUNK_UNITS, sent(0, range(CHUNK_UNITS)), chunk_units=CHUNK_UNITS)
+    parts = [places for _, _, tries, places in orders(decide_batch(seen, after(MUTE_S))) if tries == 2]
+    assert [len(places) for places in parts] == [7] * 7 + [1]
+    assert len(parts) == PARTS
+    assert [place for places in parts for place in places] == list(range(CHUNK_UNITS))
+
+
+def test_a_unit_that_kills_its_worker_ends_alone() -> None:
+    """Whatever holds it stays silent: at the last try it is by itself, and all its neighbours are done."""
+    batch, poison, now = batch_of(18, 18), 13, T0
+    ordered = first_orders(batch)
+    for _ in range(TRIES_MAX - 1):
+        now += timedelta(seconds=MUTE_S)
+        at_s = (now - T0).total_seconds() - 1
+        ordered = tuple(each if each.reported_at or poison in each.places else heard(each, at_s) for each in ordered)
+        due = decide_batch(BatchRecord(batch=batch, ordered=ordered, seal=None), now)
+        assert isinstance(due, Due)
+        ordered += due.orders
+    assert [each.places for each in ordered if each.tries == TRIES_MAX] == [(12,), (13,), (14,)]
+    ordered = tuple(each if poison in each.places else heard(each, 400) for each in ordered)
+    end = decide_batch(BatchRecord(batch=batch, ordered=ordered, seal=None), now + timedelta(seconds=MUTE_S))
+    assert end == Sealed(kind=SealKind.EXPIRED, reason="1 of 18 units stayed silent at every try")
+
+
+def test_an_order_is_silent_when_it_has_had_its_time_and_not_a_moment_earlier() -> None:
+    seen = record(3, sent(0))
+    assert orders(decide_batch(seen, after(MUTE_S - A_MOMENT_S))) == []
+    assert len(orders(decide_batch(seen, after(MUTE_S)))) == 3
+
+
+def test_what_is_to_go_again_and_finds_no_room_is_looked_at_soon() -> None:
+    """The chunks that end let others out and bring no look: a minute each would be the price of one failure."""
+    due = decide_batch(record(6, heard(sent(0), 1, rest=(1,)), sent(1)), after(20), in_flight=3)
+    assert (orders(due), due.next_look_at) == ([], after(20 + RETRY_S))  # type: ignore[union-attr]
+
+
+def test_what_failed_or_stayed_silent_goes_before_what_was_never_ordered() -> None:
+    seen = record(12, heard(sent(0), MUTE_S - 20, rest=(1,)), sent(1), heard(sent(2)))
+    assert orders(decide_batch(seen, after(MUTE_S), in_flight=4)) == [
+        (0, 2, 2, (1,)),
+        (1, 2, 2, (0,)),
+        (1, 3, 2, (1,)),
+        (1, 4, 2, (2,)),
+    ], "and it fills the window first"
+    assert orders(decide_batch(seen, after(MUTE_S), in_flight=5))[-1] == (3, 1, 1, (0, 1, 2))
+    assert orders(decide_batch(seen, after(MUTE_S), in_flight=2)) == [(0, 2, 2, (1,)), (1, 2, 2, (0,))]
+
+
+def waits_for_s(chunk: int, tries: int, attempt: int = 1) -> float:
+    """How long after its report an order that failed goes again; decided to the microsecond."""
+    batch = batch_of(3 * (chunk + 1), start=replace(START, attempt=attempt))
+    order = heard(sent(chunk, number=tries, tries=tries), 10, rest=(0, 1, 2))
+    others = [heard(sent(other)) for other in range(chunk)]
+    due = decide_batch(BatchRecord(batch=batch, ordered=(*others, order), seal=None), after(10))
+    assert isinstance(due, Due)
+    seen = BatchRecord(batch=batch, ordered=(*others, order), seal=None)
+    assert not orders(decide_batch(seen, due.next_look_at - timedelta(microseconds=1)))
+    assert orders(decide_batch(seen, due.next_look_at)) == [(chunk, tries + 1, tries + 1, (0, 1, 2))]
+    return (due.next_look_at - after(10)).total_seconds()
+
+
+@pytest.mark.parametrize("tries", range(1, TRIES_MAX))
+def test_the_pause_doubles_and_differs_from_chunk_to_chunk(tries: int) -> None:
+    """Half to one and a half times the pause, spread over it: what failed together does not come back together."""
+    usual_s = RETRY_S * 2 ** (tries - 1)
+    pauses = [waits_for_s(chunk, tries) / usual_s for chunk in range(40)]
+    assert all(0.5 <= pause <= 1.5 for pause in pauses)
+    assert min(pauses) < 0.65
+    assert max(pauses) > 1.35
+    assert len(set(pauses)) == len(pauses)
+    assert pauses == [waits_for_s(chunk, tries) / usual_s for chunk in range(40)], "the same at every look"
+    assert pauses != [waits_for_s(chunk, tries, attempt=2) / usual_s for chunk in range(40)], "another for each batch"
+
+
+# --- what is due: the end ----------------------------------------------------------------------------------
+
+ENDED = Sealed(kind=SealKind.ENDED, reason="every unit has ended")
+ENDS = [
+    pytest.param(record(0), 0, ENDED, id="nothing was to be ordered"),
+    pytest.param(record(6, heard(sent(0)), heard(sent(1))), 5, ENDED, id="everything is reported"),
+    pytest.param(
+        record(6, heard(sent(0)), heard(sent(1))),
+        DEADLINE_S + 60,
+        ENDED,
+        id="everything was, and nobody looked in time",
+    ),
+    pytest.param(
+        record(3, sent(0), heard(sent(0, number=2, tries=2), 200)),
+        201,
+        ENDED,
+        id="a later try made up for a silent one",
+    ),
+    pytest.param(
+        record(3, heard(sent(0), 200), sent(0, at_s=150, number=2, tries=2)),
+        201,
+        ENDED,
+        id="an earlier order was reported late, and nobody need wait for the later one",
+    ),
+    pytest.param(
+        record(
+            3,
+            sent(0),
+            *(heard(sent(0, (place,), 150, number=2 + place, tries=2), 151) for place in range(3)),
+        ),
+        152,
+        ENDED,
+        id="part by part",
+    ),
+    pytest.param(
+        record(3, heard(sent(0), 12, rest=(1,)), heard(sent(0, number=2, tries=2), 12, rest=(0, 2))),
+        12,
+        ENDED,
+        id="two reports weighed at the same time, and each had what the other lacked",
+    ),
+    pytest.param(
+        record(3, heard(sent(0, number=3, tries=TRIES_MAX), 1, rest=(1,))),
+        1,
+        ENDED,
+        id="a unit failed for a passing reason at the last try",
+    ),
+    pytest.param(
+        record(3, sent(0, number=3, tries=TRIES_MAX)),
+        MUTE_S,
+        Sealed(kind=SealKind.EXPIRED, reason="3 of 3 units stayed silent at every try"),
+        id="none was ever heard of, which is no good end",
+    ),
+    pytest.param(
+        record(6, heard(sent(0)), *(sent(1, (place,), number=4 + place, tries=TRIES_MAX) for place in (0, 2))),
+        MUTE_S,
+        Sealed(kind=SealKind.EXPIRED, reason="2 of 6 units stayed silent at every try"),
+        id="some were never heard of",
+    ),
+    pytest.param(
+        record(6, sent(0), sent(1)),
+        DEADLINE_S,
+        Sealed(kind=SealKind.EXPIRED, reason="the deadline, with 6 of 6 units open"),
+        id="the deadline, stuck at nothing at all",
+    ),
+    pytest.param(
+        record(6, heard(sent(0)), heard(sent(1), rest=(2,)), settled=(skipped("x"), failed("y"))),
+        DEADLINE_S,
+        Sealed(kind=SealKind.EXPIRED, reason="the deadline, with 1 of 8 units open"),
+        id="the deadline, with nearly all",
+    ),
+    pytest.param(
+        record(8, heard(sent(0))),
+        DEADLINE_S,
+        Sealed(kind=SealKind.EXPIRED, reason="the deadline, with 5 of 8 units open"),
+        id="the deadline, before everything was ordered",
+    ),
+    pytest.param(
+        record(6, sent(0, (1,), number=4, tries=TRIES_MAX), sent(1, at_s=DEADLINE_S - 5)),
+        DEADLINE_S,
+        Sealed(kind=SealKind.EXPIRED, reason="the deadline, with 3 of 6 units open"),
+        id="the deadline counts those that somebody may still be at",
+    ),
+    *(
+        pytest.param(
+            record(3, sent(0), seal=seal_of(batch_of(3), kind)),
+            5,
+            Sealed(kind=kind, reason=f"{kind}, as it is told"),
+            id=f"what is {kind} stays so",
+        )
+        for kind in SealKind
+    ),
 ]
 
 
-@pytest.mark.parametrize(("seen", "orders"), UNDER_WAY)
-def test_the_orders_that_somebody_should_be_at(seen: BatchRecord, orders: tuple[object, ...]) -> None:
-    assert under_way(seen) == orders
+@pytest.mark.parametrize(("seen", "now_s", "end"), ENDS)
+def test_a_batch_ends(seen: BatchRecord, now_s: float, end: Sealed) -> None:
+    assert decide_batch(seen, after(now_s)) == end
+
+
+@pytest.mark.parametrize(
+    ("seen", "now_s"),
+    [
+        pytest.param(record(6, sent(0), sent(1)), DEADLINE_S, id="the deadline"),
+        pytest.param(record(3, sent(0, number=3, tries=TRIES_MAX)), MUTE_S, id="the last try"),
+    ],
+)
+def test_a_batch_does_not_expire_a_moment_too_early(seen: BatchRecord, now_s: float) -> None:
+    assert isinstance(decide_batch(seen, after(now_s - A_MOMENT_S)), Due)
+
+
+def test_only_the_last_try_is_waited_for_when_all_else_is_over() -> None:
+    """Silent to the end and still under way: the batch goes on until nothing more can come."""
+    seen = record(6, sent(0, number=3, tries=TRIES_MAX), sent(1, at_s=100, number=3, tries=TRIES_MAX))
+    assert decide_batch(seen, after(MUTE_S + 90)) == Due(orders=(), next_look_at=after(100 + MUTE_S))
+    assert decide_batch(seen, after(100 + MUTE_S)) == Sealed(
+        kind=SealKind.EXPIRED, reason="6 of 6 units stayed silent at every try"
+    )
 
 
 def test_a_consolidation_is_given_up_with_the_starts_own_time_or_when_it_has_failed_for_long() -> None:
-    assert gives_up_at(batch(), SEAL) == after(9 + CONSOLIDATE_S)
-    assert gives_up_at(batch(), replace(SEAL, at=after(BATCH_S_MAX + 60))) == after(START.timeout_s)
+    batch = batch_of(3)
+    assert gives_up_at(batch, seal_of(batch, SealKind.ENDED)) == after(9 + CONSOLIDATE_S)
+    assert gives_up_at(batch, seal_of(batch, SealKind.ENDED, at_s=DEADLINE_S + 60)) == after(START.timeout_s)
 
 
+def test_how_long_a_batch_took_is_usual_where_every_unit_has_ended() -> None:
+    assert [kind for kind in SealKind if seal_of(batch_of(3), kind).is_usual] == [SealKind.ENDED]
+
+
+# --- what is open ------------------------------------------------------------------------------------------
+
+OPENS = [
+    pytest.param([], [], id="nothing where nothing was ordered"),
+    pytest.param([sent(0)], [(1, (0, 1, 2))], id="all of a first order"),
+    pytest.param([heard(sent(0))], [], id="nothing of what is reported whole"),
+    pytest.param([heard(sent(0), rest=(2,))], [(1, (2,))], id="what a report has not ended"),
+    pytest.param(
+        [sent(0, (1,), number=3, tries=2), sent(0), sent(0, (0,), number=2, tries=2)],
+        [(1, (2,)), (2, (0,)), (3, (1,))],
+        id="each place by the last order that it is in, however they come",
+    ),
+    pytest.param(
+        [heard(sent(0), 9, rest=(1, 2)), sent(0, (1, 2), number=2, tries=2)], [(2, (1, 2))], id="what is tried again"
+    ),
+    pytest.param(
+        [heard(sent(0), 200, rest=(1,)), sent(0, number=2, tries=2)], [(2, (1,))], id="less, after a late report"
+    ),
+    pytest.param(
+        [heard(sent(0), 200, rest=(1,)), sent(0, (0, 1), number=2, tries=2), sent(0, (2,), number=3, tries=2)],
+        [(2, (1,))],
+        id="nothing of an order that a late report has made needless",
+    ),
+    pytest.param(
+        [heard(sent(0, number=3, tries=TRIES_MAX), rest=(0, 1, 2))], [], id="nothing after a reported last try"
+    ),
+    pytest.param(
+        [heard(sent(0, number=2, tries=TRIES_MAX - 1), rest=(0,))], [(2, (0,))], id="what the last but one left"
+    ),
+    pytest.param([sent(0, (2,), number=3, tries=TRIES_MAX)], [(3, (2,))], id="a silent last try, for ever"),
+]
+
+
+@pytest.mark.parametrize(("ordered", "expected"), OPENS)
+def test_what_of_a_chunk_has_not_ended(ordered: list[Ordered], expected: list[tuple[int, tuple[int, ...]]]) -> None:
+    found = open_in(ordered)
+    assert [(each.order.number, each.places) for each in found] == expected
+    assert all(each.order in ordered for each in found)
+    assert open_in(reversed(ordered)) == found
+
+
+def test_what_is_open_stands_in_order_of_chunk_and_number() -> None:
+    seen = record(9, sent(2), sent(0, (1,), number=2, tries=2), sent(0), heard(sent(1), rest=(0,)))
+    assert [(each.order.chunk, each.order.number, each.is_under_way) for each in open_orders(seen)] == [
+        (0, 1, True),
+        (0, 2, True),
+        (1, 1, False),
+        (2, 1, True),
+    ]
+
+
+UNDER_WAY = [
+    pytest.param(record(6, sent(1), sent(0)), (sent(0), sent(1)), id="what nobody has reported"),
+    pytest.param(record(6, heard(sent(0)), heard(sent(1), rest=(1,))), (), id="not what has ended or pauses"),
+    pytest.param(
+        record(3, sent(0), sent(0, number=2, tries=2)),
+        (sent(0, number=2, tries=2),),
+        id="not what was ordered anew since",
+    ),
+    pytest.param(record(3, sent(0), heard(sent(0, number=2, tries=2))), (), id="not a silent try that was made up for"),
+    pytest.param(
+        record(3, sent(0, (1,), number=5, tries=TRIES_MAX)),
+        (sent(0, (1,), number=5, tries=TRIES_MAX),),
+        id="the last try too, however long it is silent",
+    ),
+]
+
+
+@pytest.mark.parametrize(("seen", "expected"), UNDER_WAY)
+def test_the_orders_that_somebody_should_be_at(seen: BatchRecord, expected: tuple[Ordered, ...]) -> None:
+    assert under_way(seen) == expected
+
+
+# --- how far it is -----------------------------------------------------------------------------------------
+
+STALLS = [
+    pytest.param(record(6, sent(0), sent(1)), STALLED_S, id="nothing was ever reported"),
+    pytest.param(record(6), STALLED_S, id="nothing was ever ordered"),
+    pytest.param(record(6, heard(sent(0), 70), heard(sent(1), 20)), 70 + STALLED_S, id="since the last report"),
+    pytest.param(
+        record(3, heard(sent(0), 70, (0, 1, 2)), sent(0, at_s=300, number=2, tries=2)),
+        70 + STALLED_S,
+        id="a report that ended nothing is a sign of life; an order is none",
+    ),
+]
+
+
+@pytest.mark.parametrize(("seen", "from_s"), STALLS)
+def test_a_batch_is_stalled_that_has_made_no_progress_for_long(seen: BatchRecord, from_s: float) -> None:
+    assert stalled(seen, after(from_s))
+    assert not stalled(seen, after(from_s - A_MOMENT_S))
+    assert not stalled(replace(seen, seal=seal_of(seen.batch, SealKind.ENDED)), after(from_s + 3_600)), "it has ended"
+
+
+Figures = tuple[
+    int, int, int, int, float, float | None
+]  # ended, under way, to try again, never ordered, per s, through
+
+PROGRESS = [
+    pytest.param(record(9), 10, (0, 0, 0, 9, 0.0, None), id="before anything is ordered nobody can say"),
+    pytest.param(record(9, sent(0), sent(1)), 10, (0, 6, 0, 3, 0.0, None), id="nothing has ended yet"),
+    pytest.param(
+        record(9, heard(sent(0)), sent(1)), 10, (3, 3, 0, 3, 0.3, 10 + 6 / 0.3), id="a third has ended: twice as long"
+    ),
+    pytest.param(
+        record(9, heard(sent(0), rest=(1,)), heard(sent(1)), sent(2)),
+        5,
+        (5, 3, 1, 0, 1.0, 9),
+        id="what failed waits to be tried again",
+    ),
+    pytest.param(
+        record(3, heard(sent(0), rest=(1, 2)), sent(0, (2, 1), number=2, tries=2)),
+        4,
+        (1, 2, 0, 0, 0.25, 12),
+        id="and then is under way",
+    ),
+    pytest.param(record(6, heard(sent(0)), heard(sent(1))), 12, (6, 0, 0, 0, 0.5, 12), id="all have ended: now"),
+    pytest.param(
+        record(3, heard(sent(0)), settled=(skipped("x"), failed("y"))),
+        6,
+        (5, 0, 0, 0, 0.5, 6),
+        id="what was settled before has ended, and says nothing of the rate",
+    ),
+    pytest.param(record(0, settled=(skipped("x"),)), 5, (1, 0, 0, 0, 0.0, None), id="nothing but settled units"),
+    pytest.param(
+        record(9, heard(sent(0)), sent(1), seal=seal_of(batch_of(9), SealKind.EXPIRED, at_s=30)),
+        500,
+        (3, 3, 0, 3, 0.1, None),
+        id="a sealed one: as it was at its end, and it goes on no more",
+    ),
+    pytest.param(
+        record(3, heard(sent(0), 0)), 0, (3, 0, 0, 0, 3_000.0, 0), id="at its very beginning the rate stays a number"
+    ),
+]
+
+
+@pytest.mark.parametrize(("seen", "now_s", "figures"), PROGRESS)
+def test_how_far_a_batch_is(seen: BatchRecord, now_s: float, figures: Figures) -> None:
+    found = progress(seen, after(now_s))
+    through_s = (found.ends_at - T0).total_seconds() if found.ends_at else None
+    counts = (found.ended, found.under_way, found.to_try_again, found.never_ordered)
+    assert (*counts, pytest.approx(found.per_s), through_s and pytest.approx(through_s)) == figures
+    assert sum(counts) == seen.batch.total
+
+
+SLOW = sent(2, at_s=50)
+STRAGGLERS = [
+    pytest.param(record(9, sent(0)), CHUNK_TIMEOUT_S, (sent(0),), id="the time of a chunk, where none was reported"),
+    pytest.param(
+        record(9, heard(sent(0), 1), heard(sent(1), 2), SLOW),
+        50 + STRAGGLES_S,
+        (SLOW,),
+        id="some seconds, where the others were quick: a message may wait that long",
+    ),
+    pytest.param(
+        record(12, heard(sent(0), 10), heard(sent(1), 20), heard(sent(3), 99), SLOW),
+        50 + STRAGGLES * 20,
+        (SLOW,),
+        id="three times the median of the others, whatever the slowest of them took",
+    ),
+    pytest.param(
+        record(9, heard(sent(0), 10), heard(sent(1), 30), SLOW),
+        50 + STRAGGLES * 30,
+        (SLOW,),
+        id="of two, the slower one",
+    ),
+    pytest.param(
+        record(9, heard(sent(0), 1), SLOW, seal=seal_of(batch_of(9), SealKind.SEALED, at_s=50 + STRAGGLES_S)),
+        50 + STRAGGLES_S,
+        (SLOW,),
+        id="what a seal cut off",
+    ),
+]
+
+
+@pytest.mark.parametrize(("seen", "from_s", "stragglers"), STRAGGLERS)
+def test_orders_that_take_far_longer_than_the_others(
+    seen: BatchRecord, from_s: float, stragglers: tuple[Ordered, ...]
+) -> None:
+    assert progress(seen, after(from_s)).stragglers == stragglers
+    if seen.seal is None:
+        assert progress(seen, after(from_s - A_MOMENT_S)).stragglers == ()
+    else:
+        assert progress(replace(seen, seal=replace(seen.seal, at=after(55))), after(from_s)).stragglers == ()
+
+
+def test_what_failed_is_no_straggler() -> None:
+    assert progress(record(3, heard(sent(0), rest=(0,))), after(500)).stragglers == ()
+
+
+# --- chunks, and what a report may say and leaves open ----------------------------------------------------------
+
+
+def test_the_same_units_give_the_same_chunks() -> None:
+    units = units_of(2 * CHUNK_UNITS + 1)
+    chunks = chunked(units)
+    assert [len(chunk.units) for chunk in chunks] == [CHUNK_UNITS, CHUNK_UNITS, 1]
+    assert [unit for chunk in chunks for unit in chunk.units] == list(units)
+    assert chunked([]) == ()
+
+
+def test_a_batch_knows_the_size_of_its_chunks_and_what_it_is_like() -> None:
+    batch = batch_of(8, settled=(skipped("x"),))
+    assert [batch.size(chunk.number) for chunk in chunks_of(batch)] == [len(c.units) for c in chunks_of(batch)]
+    assert batch.total == 9
+    assert batch.id == "nba.2024-01-15.same_day.1/predictions/1"
+    assert batch.like == "nba.same_day.predictions"
+
+
+CHUNK = chunks_of(batch_of(3))[0]
+
+RESTS = [
+    pytest.param(report(result("u0"), result("u1"), result("u2")), sent(0), (), id="none where all have ended"),
+    pytest.param(report(skipped("u0"), failed("u1"), result("u2")), sent(0), (), id="skipped and failed is ended too"),
+    pytest.param(report(result("u0"), passing("u1"), result("u2")), sent(0), (1,), id="what is to be tried again"),
+    pytest.param(report(result("u0"), failed("u1")), sent(0), (2,), id="what the worker is mute about"),
+    pytest.param(report(), sent(0), (0, 1, 2), id="all, where it is mute about all"),
+    pytest.param(report(result("u2")), sent(0, (2, 1)), (1,), id="of its own order alone, whatever others have ended"),
+]
+
+
+@pytest.mark.parametrize(("said", "order", "rest"), RESTS)
+def test_what_a_report_leaves_open(said: ChunkReport, order: Ordered, rest: tuple[int, ...]) -> None:
+    assert rest_after(said, CHUNK, order) == rest
+
+
+STRANGE = [
+    pytest.param(report(result("u0"), chunk=4), None, sent(0), "has no chunk 4", id="an unknown chunk"),
+    pytest.param(report(result("u0"), number=2), CHUNK, None, "order 2 was never given", id="what nobody ordered"),
+    pytest.param(report(result("u4")), CHUNK, sent(0), "unit 'u4' is not in order 1", id="a unit of another chunk"),
+    pytest.param(report(result("u0")), CHUNK, sent(0, (1, 2)), "'u0' is not in order 1", id="a unit of another order"),
+    pytest.param(report(result("u0"), result("u0")), CHUNK, sent(0), "a unit is there twice", id="one unit twice"),
+    pytest.param(
+        report(result("u0", UnitState.EXPIRED)), CHUNK, sent(0), "coordinator's word", id="a worker that says expired"
+    ),
+    pytest.param(
+        report(result("u0", again=True)), CHUNK, sent(0), "but has not failed", id="done, and to be tried again"
+    ),
+    pytest.param(
+        report(skipped("u0", "")), CHUNK, sent(0), "u0 is skipped and does not say why", id="skipped without a reason"
+    ),
+    pytest.param(
+        report(result("u0"), passing("u1"), skipped("u2")), CHUNK, sent(0), "", id="nothing about a report of all"
+    ),
+    pytest.param(report(), CHUNK, sent(0), "", id="nothing about silence on every unit"),
+    pytest.param(report(result("u2")), CHUNK, sent(0, (2,), number=7), "", id="nothing about a part of a chunk"),
+]
+
+
+@pytest.mark.parametrize(("said", "chunk", "order", "why"), STRANGE)
+def test_what_is_strange_about_a_report(
+    said: ChunkReport, chunk: Chunk | None, order: Ordered | None, why: str
+) -> None:
+    refused = strange(said, chunk, order)
+    assert (why in refused) if why else refused == ""
+
+
+def test_an_endless_unit_of_another_chunk_is_told_short() -> None:
+    assert len(strange(report(result("x" * 9_000)), CHUNK, sent(0))) < 300
+
+
+def test_records_survive_being_written_and_read() -> None:
+    whole = report(result("u0", output='[{"value": 1.5}]'), passing("u1"))
+    assert decode(ChunkReport, encode(whole)) == whole
+    order = ChunkOrder(start=START, chunk=0, number=1, shared="{}", units=CHUNK.units)
+    assert decode(ChunkOrder, encode(order)) == order
+    ready = ChunkReady(start=START, chunk=0, number=1)
+    assert decode(ChunkReady, encode(ready)) == ready
+    assert order.batch == whole.batch == ready.batch == batch_of(3).id
+    batch = batch_of(3, settled=(skipped("x"),), deadline_from="history", quality_min=0.5, override=ANN, healed=("u1",))
+    assert decode(Batch, encode(batch)) == batch
+    seal = seal_of(batch, SealKind.CANCELLED, act=ANN, incident="look")
+    assert decode(Seal, encode(seal)) == seal
+    assert decode(Chunk, encode(CHUNK)) == CHUNK
+    assert decode(Ordered, encode(heard(sent(0), rest=(1,)))) == heard(sent(0), rest=(1,))
+
+
+# --- whatever was recorded -----------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None, database=None, derandomize=True)
 @given(
     st.lists(
         st.tuples(
             st.integers(0, 3),
+            st.integers(1, 6),
             st.integers(1, TRIES_MAX),
-            st.booleans(),
-            st.integers(0, 2_000),
-            st.sets(st.sampled_from("ab")),
+            st.sets(st.integers(0, 2), min_size=1),
+            st.none() | st.integers(0, 2_000),
+            st.sets(st.integers(0, 2)),
         ),
         max_size=12,
+        unique_by=lambda each: each[:2],
     ),
     st.integers(0, 3_000),
+    st.integers(1, 20),
 )
-def test_a_batch_always_has_a_next_look_or_an_end(
-    orders: list[tuple[int, int, bool, int, set[str]]], now_s: int
+def test_any_record_has_a_next_look_or_an_end(
+    rows: list[tuple[int, int, int, set[int], int | None, set[int]]], now_s: int, in_flight: int
 ) -> None:
-    seen = {
-        (c, n): reported(c, n, at, tuple(sorted(rest))) if heard else sent(c, n, at) for c, n, heard, at, rest in orders
-    }
-    match decide_batch(record(*seen.values()), after(now_s)):
-        case Due(orders=due, next_look_at=next_look_at):
-            assert after(now_s) < next_look_at <= after(BATCH_S_MAX)
-            assert all((chunk, number) not in seen and number <= TRIES_MAX for chunk, number, _ in due)
-        case Sealed():
-            pass
-
-
-def test_the_deadline_leaves_time_to_consolidate_within_the_starts_own() -> None:
-    assert deadline_of(START, T0) == after(BATCH_S_MAX)
-    assert deadline_of(replace(START, timeout_s=600), T0) == after(480)
-    assert deadline_of(replace(START, timeout_s=60), T0) == after(1)
-
-
-def test_the_same_units_give_the_same_chunks() -> None:
-    units = [Unit(id=f"u{number}", inputs="{}") for number in range(2 * CHUNK_UNITS + 1)]
-    chunks = chunked(units)
-    assert [len(chunk.units) for chunk in chunks] == [CHUNK_UNITS, CHUNK_UNITS, 1]
-    assert [unit for chunk in chunks for unit in chunk.units] == units
-    assert chunked([]) == ()
-
-
-# --- what a report leaves open ------------------------------------------------------------------------
-
-CHUNK = Chunk(number=0, units=tuple(Unit(id=name, inputs="{}") for name in ("u1", "u2", "u3")))
-
-
-def result(unit: str, state: UnitState = UnitState.DONE, **fields: Any) -> UnitResult:
-    return UnitResult(unit=unit, state=state, **fields)
-
-
-def failed(unit: str, again: bool = True) -> UnitResult:
-    return result(unit, UnitState.FAILED, reason="no model", again=again)
-
-
-def report(*results: UnitResult, number: int = 1, chunk: int = 0) -> ChunkReport:
-    return ChunkReport(start=START, chunk=chunk, number=number, results=results)
-
-
-RESTS = [
-    pytest.param(report(result("u1"), result("u2"), result("u3")), (), (), id="none where all have ended"),
-    pytest.param(report(result("u1"), failed("u2"), result("u3")), (), ("u2",), id="what is to be tried again"),
-    pytest.param(report(result("u1"), failed("u2", again=False)), (), ("u3",), id="what the worker is mute about"),
-    pytest.param(
-        report(result("u3"), number=2), (reported(0, rest=("u2", "u3")),), ("u2",), id="what no report has ended"
-    ),
-    pytest.param(report(result("u3"), number=2), (sent(0),), ("u1", "u2"), id="a silent try has ended nothing"),
-    pytest.param(
-        report(result("u1"), failed("u2"), result("u3")),
-        (reported(0, 2, rest=("u1",)),),
-        (),
-        id="none where a late report ends what a later one left",
-    ),
-    pytest.param(report(result("u1")), (reported(7, rest=("u9",)),), ("u2", "u3"), id="other chunks say nothing here"),
-]
-
-
-@pytest.mark.parametrize(("said", "ordered", "rest"), RESTS)
-def test_the_rest_of_a_chunk(said: ChunkReport, ordered: tuple[Ordered, ...], rest: tuple[str, ...]) -> None:
-    assert rest_after(said, CHUNK, ordered) == rest
-
-
-def test_a_chunk_ends_without_a_rest_or_with_its_last_try() -> None:
-    assert ends(reported(0))
-    assert not ends(reported(0, rest=("u1",)))
-    assert ends(reported(0, TRIES_MAX, rest=("u1",)))
-    assert not ends(sent(0, TRIES_MAX))
-
-
-STRANGE = [
-    pytest.param(report(result("u1")), None, "has no chunk 0", id="an unknown chunk"),
-    pytest.param(report(result("u1"), number=2), CHUNK, "try 2 was never ordered", id="a try that nobody ordered"),
-    pytest.param(report(result("u4")), CHUNK, "unit 'u4' is not in it", id="a unit of another chunk"),
-    pytest.param(report(result("u1"), result("u1")), CHUNK, "a unit is there twice", id="one unit twice"),
-    pytest.param(
-        report(result("u1", UnitState.EXPIRED)), CHUNK, "is the coordinator's word", id="a worker that says expired"
-    ),
-    pytest.param(
-        report(result("u1", UnitState.DONE, again=True)), CHUNK, "but has not failed", id="done, and to be tried again"
-    ),
-    pytest.param(
-        report(result("u1", UnitState.SKIPPED)),
-        CHUNK,
-        "u1 is skipped and does not say why",
-        id="skipped without a reason",
-    ),
-    pytest.param(report(result("u1"), failed("u2")), CHUNK, "", id="nothing"),
-    pytest.param(report(), CHUNK, "", id="silence on every unit"),
-]
-
-
-@pytest.mark.parametrize(("said", "chunk", "why"), STRANGE)
-def test_what_is_strange_about_a_report(said: ChunkReport, chunk: Chunk | None, why: str) -> None:
-    refused = strange(said, chunk, (sent(0),))
-    assert (why in refused) if why else refused == ""
-
-
-# --- how it ends --------------------------------------------------------------------------------------
-
-
-def states(*reports: ChunkReport, settled: tuple[UnitResult, ...] = ()) -> dict[str, str]:
-    ended = tally(batch(1, settled), [CHUNK], reports)
-    return {unit: str(each.state) for unit, each in ended.results.items()}
-
-
-TALLIES = [
-    pytest.param((report(result("u1"), result("u2"), result("u3")),), "done done done", id="all done"),
-    pytest.param((), "expired expired expired", id="nobody reported anything"),
-    pytest.param((report(result("u1"), failed("u2"), failed("u3", again=False)),), "done failed failed", id="failed"),
-    pytest.param(
-        (report(result("u1"), failed("u2"), result("u3")), report(result("u2"), number=2)),
-        "done done done",
-        id="failed, then done",
-    ),
-    pytest.param(
-        (report(failed("u1", again=False), number=2), report(result("u1"), number=1)),
-        "done expired expired",
-        id="the first try's word stands, whatever the order of arrival",
-    ),
-    pytest.param(
-        (report(result("u1", UnitState.SKIPPED, reason="no_history")),), "skipped expired expired", id="skipped"
-    ),
-]
-
-
-@pytest.mark.parametrize(("reports", "expected"), TALLIES)
-def test_every_unit_ends_in_exactly_one_state(reports: tuple[ChunkReport, ...], expected: str) -> None:
-    assert states(*reports) == dict(zip(("u1", "u2", "u3"), expected.split(), strict=True))
-
-
-def test_a_unit_that_was_settled_before_stays_so() -> None:
-    settled = (result("u0", UnitState.SKIPPED, reason="no_history"),)
-    assert states(report(result("u1")), settled=settled)["u0"] == "skipped"
-
-
-def test_an_expired_unit_says_the_last_that_was_heard_of_it() -> None:
-    ended = tally(batch(1), [CHUNK], [report(failed("u1"))])
-    assert [ended.results[unit].reason for unit in ("u1", "u2")] == ["no model", "nobody reported it in time"]
-
-
-SKIPPED = result("u9", UnitState.SKIPPED, reason="no_history")
-CONCLUSIONS = [
-    pytest.param((result("u1"), result("u2")), Status.SUCCESS, "", 2, 2, id="all done"),
-    pytest.param(
-        (result("u1"), SKIPPED), Status.SUCCESS, "skipped: u9 (no_history)", 2, 2, id="one without history is named"
-    ),
-    pytest.param(
-        (result("z"), *(replace(SKIPPED, unit=f"u{number}") for number in range(6))),
-        Status.SUCCESS,
-        "skipped: u0 (no_history), u1 (no_history), u2 (no_history), u3 (no_history), u4 (no_history) and 1 more",
-        7,
-        7,
-        id="many without history are counted",
-    ),
-    pytest.param((SKIPPED,), Status.SKIPPED, "no_history", 1, 1, id="nobody has a history"),
-    pytest.param((), Status.SKIPPED, "no_history", 0, 0, id="nobody at all"),
-    pytest.param(
-        (result("u1"), failed("u2", again=False), failed("u3", again=False)),
-        Status.PARTIAL,
-        "2 of 3 units are not there: 2 failed: no model",
-        3,
-        1,
-        id="most of them failed",
-    ),
-    pytest.param(
-        (failed("u1", again=False), result("u2", UnitState.EXPIRED, reason="nobody reported it in time")),
-        Status.FAILED,
-        "2 of 2 units are not there: 1 expired: nobody reported it in time; 1 failed: no model",
-        2,
-        0,
-        id="none is done",
-    ),
-]
-
-
-@pytest.mark.parametrize(("results", "status", "reason", "expected", "actual"), CONCLUSIONS)
-def test_what_a_batch_reports(
-    results: tuple[UnitResult, ...], status: Status, reason: str, expected: int, actual: int
-) -> None:
-    ended = tally(batch(0, results), [], [])
-    said = conclude(batch(), ended, rows=8, digest="d", superseded=False, duration_s=1.5)
-    assert (said.status, said.reason, said.units_expected, said.units_actual) == (status, reason, expected, actual)
-    lost = [each.unit for each in results if each.state in (UnitState.FAILED, UnitState.EXPIRED)]
-    assert list(said.missing) == lost
-    assert (said.id, said.rows, said.digest) == ("predictions/predictions/1/1", 8, "d")
-
-
-def test_a_batch_whose_rows_a_newer_one_outranks_is_superseded() -> None:
-    ended = tally(batch(0, (result("u1"),)), [], [])
-    said = conclude(batch(), ended, rows=8, digest="d", superseded=True, duration_s=1.5)
-    assert (said.status, said.reason) == (Status.SKIPPED, "superseded")
-
-
-def test_records_survive_being_written_and_read() -> None:
-    whole = report(result("u1", output='[{"value": 1.5}]'), failed("u2"))
-    assert decode(ChunkReport, encode(whole)) == whole
-    order = ChunkOrder(start=START, chunk=0, number=1, shared="{}", units=CHUNK.units)
-    assert decode(ChunkOrder, encode(order)) == order
-    assert order.batch == whole.batch == batch().id == "nba.2024-01-15.same_day.1/predictions/1"
-    assert decode(Batch, encode(batch(settled=(SKIPPED,)))) == batch(settled=(SKIPPED,))
-    assert decode(Seal, encode(SEAL)) == SEAL
-    assert decode(Chunk, encode(CHUNK)) == CHUNK
+    """Also one that this code would never have written."""
+    given = [sent(chunk, sorted(places), number=n, tries=tries) for chunk, n, tries, places, _, _ in rows]
+    ordered = [
+        order if at_s is None else heard(order, at_s, sorted(rest & places))
+        for order, (_, _, _, places, at_s, rest) in zip(given, rows, strict=True)
+    ]
+    found = decide_batch(record(12, *ordered), after(now_s), in_flight)
+    assert decide_batch(record(12, *reversed(ordered)), after(now_s), in_flight) == found
+    if isinstance(found, Due):
+        assert after(now_s) < found.next_look_at <= after(min(DEADLINE_S, now_s + LOOK_S))
+        numbers = [(order.chunk, order.number) for order in found.orders]
+        assert len({*numbers, *((order.chunk, order.number) for order in ordered)}) == len(numbers) + len(ordered)
+        assert all(1 <= order.tries <= TRIES_MAX and order.places for order in found.orders)
+    else:
+        assert now_s >= DEADLINE_S or found.kind in (SealKind.ENDED, SealKind.EXPIRED)

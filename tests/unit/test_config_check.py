@@ -9,7 +9,17 @@ import pytest
 
 from shared.adapters.pubsub import LEASE_S_MAX
 from shared.config.check import FUNCTIONS_FILE, Problem, check
-from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, FunctionKind, FunctionSpec
+from shared.config.functions import (
+    FUNCTIONS,
+    NUDGE_TOPIC,
+    PREDICTION_READY_TOPIC,
+    FunctionKind,
+    FunctionSpec,
+    UnknownFunction,
+    function,
+    functions_of,
+    ready_topic,
+)
 from shared.config.nba import MODES, NBA
 from shared.config.orchestration_config import PIPELINES, UnknownPipeline, pipeline
 from shared.core.model import PhaseSpec, PipelineSpec, ProcessorSpec
@@ -296,6 +306,14 @@ PLANTED = [
         id="a reading that nobody takes",
     ),
     pytest.param(
+        with_processor("status", quality_min=50.0),
+        f"{STATUS}.quality_min",
+        "50.0",
+        "range",
+        "from 0 (nothing asked) to 1",
+        id="a share in per cent",
+    ),
+    pytest.param(
         with_processor("status", weight=0.0),
         f"{STATUS}.weight",
         "0.0",
@@ -523,7 +541,7 @@ PLANTED = [
         "schedules.same-day.act",
         "run",
         "not an act",
-        "start, nudge, sweep",
+        "start, nudge, sweep, recover",
         id="an unknown act",
     ),
     pytest.param(
@@ -565,6 +583,22 @@ PLANTED = [
         "not a date",
         "TODAY",
         id="a sweep of now",
+    ),
+    pytest.param(
+        with_schedule("stalled-batch-recovery", mode="x"),
+        "schedules.stalled-batch-recovery.mode",
+        "x",
+        "is not a mode",
+        "overnight",
+        id="a recovery of x",
+    ),
+    pytest.param(
+        with_schedule("stalled-batch-recovery", act="nudge"),
+        "schedules.stalled-batch-recovery.mode",
+        "",
+        "is not a mode",
+        "overnight",
+        id="a nudge without a mode",
     ),
 ]
 
@@ -626,6 +660,26 @@ def test_a_phase_with_optional_processors_never_opens_on_its_criticals_alone() -
 def test_an_unknown_pipeline_is_named_with_the_known_ones() -> None:
     with pytest.raises(UnknownPipeline, match="pipeline: 'nfl' is not declared in shared/config; use one of: nba"):
         pipeline("nfl")
+
+
+def test_a_pipelines_functions_are_its_own() -> None:
+    every = [spec for name in ("nba", "mlb") for spec in functions_of(name)]
+    assert sorted(spec.name for spec in every) == sorted(spec.name for spec in FUNCTIONS)
+    assert functions_of("mlb") == (function("mlb_prediction_worker"),)
+    assert not {topic for spec in functions_of("mlb") for topic in spec.listens} & {
+        topic for spec in functions_of("nba") for topic in spec.listens
+    }, "no order of one pipeline is done by the other's workers"
+    assert functions_of("nfl") == ()
+
+
+def test_each_pipelines_workers_speak_on_a_topic_of_their_own() -> None:
+    assert (ready_topic("nba"), ready_topic("mlb")) == (PREDICTION_READY_TOPIC, "mlb-prediction-ready")
+    assert PREDICTION_READY_TOPIC in function("prediction_coordinator").listens
+
+
+def test_an_unknown_function_is_named_with_the_known_ones() -> None:
+    with pytest.raises(UnknownFunction, match="function 'referee': declared are phase1_to_phase2, "):
+        function("referee")
 
 
 def test_work_ends_before_the_push_that_ordered_it_comes_again() -> None:

@@ -13,11 +13,12 @@ import pytest
 
 from orchestration.cli.cost import amount, bills_of, cents, dollars, warnings_of
 from predictions.coordinator.coordinator import Coordinator, Inputs
+from predictions.worker.worker import work
 from shared.adapters.sqlite import Sqlite
 from shared.config.functions import FUNCTIONS, PREDICTION_START_TOPIC
 from shared.config.nba import NBA
 from shared.config.prices import PRICES
-from shared.core.batch import Batch, Chunk, ChunkReport, UnitResult, UnitState, batch_id
+from shared.core.batch import Batch, Chunk, ChunkReport, Ordered, Unit, UnitResult, UnitState, batch_id
 from shared.core.cost import (
     CHARGED_BYTES_MIN,
     GIB,
@@ -39,11 +40,12 @@ from shared.core.cost import (
     shape_of,
     state_operations,
 )
+from shared.core.messages import read_order
 from shared.core.model import Completion, Latch, RunKey, ScheduleSpec, Start, Status
 from shared.core.plan import Plan
 from shared.ports import BatchStore, Ports, RunRecord, StateStore, Written
 from shared.readings import readers
-from shared.service import Service
+from shared.service import Refusal, Service
 from tests.flow.test_path_of_a_completion import HandClock
 from tests.house.tree import ROOT
 
@@ -142,9 +144,12 @@ class CountedBatches:
     def __getattr__(self, verb: str) -> Any:
         return getattr(self.batches, verb)
 
-    def create(self, batch: Batch, chunks: Sequence[Chunk]) -> Any:
-        self.written += 1 + 2 * len(chunks)
-        return self.batches.create(batch, chunks)
+    def create(self, batch: Batch, chunks: Sequence[Chunk], orders: Sequence[Ordered]) -> Any:
+        self.written += 1 + len(chunks) + len(orders)
+        return self.batches.create(batch, chunks, orders)
+
+    def history(self, like: str, limit: int) -> Any:
+        return self._paid(self.batches.history(like, limit))
 
     def load(self, batch: str) -> Any:
         record = self.batches.load(batch)
@@ -158,8 +163,7 @@ class CountedBatches:
         return self._paid(self.batches.reports(batch))
 
     def ordered(self, batch: str, chunk: int) -> Any:
-        self.read += 1
-        return self.batches.ordered(batch, chunk)
+        return self._paid(self.batches.ordered(batch, chunk))
 
     def record(self, said: ChunkReport, **more: Any) -> Any:
         left = self.batches.record(said, **more)
@@ -185,9 +189,14 @@ class CountedBatches:
         return found
 
 
+def done(unit: Unit) -> UnitResult:
+    return UnitResult(unit=unit.id, state=UnitState.DONE, output="[]")
+
+
 @pytest.mark.parametrize("chunks", [1, 2, 9])
 def test_the_formula_of_a_batch_is_what_a_coordinator_does_to_its_state(chunks: int) -> None:
     embedded, clock = Sqlite(":memory:"), HandClock()
+    embedded.bus.subscribe("request", "request")
     batches: Any = CountedBatches(embedded.batches)
     coordinator = Coordinator(
         batches=batches,
@@ -210,10 +219,10 @@ def test_the_formula_of_a_batch_is_what_a_coordinator_does_to_its_state(chunks: 
         issued_at=clock.now(),
     )
     coordinator.on_start(start)
-    for chunk in embedded.batches.chunks(batch_id(start)):
-        done = tuple(UnitResult(unit=unit.id, state=UnitState.DONE, output="[]") for unit in chunk.units)
-        said = ChunkReport(start=start, chunk=chunk.number, number=1, results=done)
-        assert coordinator.on_report(said) is None
+    for delivery in embedded.bus.pull(["request"], limit=chunks, now=clock.now(), lease_s=60):
+        ready = work(read_order(delivery.data), lambda _: done, batches, clock.now)
+        assert not isinstance(ready, Refusal)
+        assert coordinator.on_ready(ready) is None
     record = embedded.batches.load(batch_id(start))
     assert record is not None
     assert record.seal is not None, "it has ended"
@@ -282,8 +291,8 @@ def schedule(cron: str) -> ScheduleSpec:
 
 def test_at_rest_only_the_schedules_are_heard() -> None:
     rest = rest_of(NBA)
-    assert rest[Meter.REQUESTS] == 1_440 + 4
-    assert 1_440 * 3 <= rest[Meter.READS] < 1_440 * 4
+    assert rest[Meter.REQUESTS] == 2 * (1_440 + 48 + 4), "two functions hear each"
+    assert 1_488 * 3 <= rest[Meter.READS] < 1_488 * 4
     assert Meter.WRITES not in rest
     assert Meter.SCANNED not in rest
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.batch import ChunkOrder, ChunkReport, Unit, UnitResult, UnitState
+from shared.core.batch import ChunkOrder, ChunkReady, Unit
 from shared.core.codec import Malformed, encode
 from shared.core.messages import (
     BODY_BYTES_MAX,
@@ -23,9 +23,9 @@ from shared.core.messages import (
     read_completion,
     read_nudge,
     read_order,
-    read_report,
+    read_ready,
     read_start,
-    report_message,
+    ready_message,
     run_of,
     start_message,
 )
@@ -70,22 +70,17 @@ COMPLETION = Completion(
 ORDER = ChunkOrder(
     start=START, chunk=3, number=2, shared='{"intercept": 0.5}', units=(Unit(id="201939", inputs='{"games": 9}'),)
 )
-DONE = UnitResult(unit="201939", state=UnitState.DONE, output='[{"value": 26.5}]')
-REPORT = ChunkReport(
-    start=START,
-    chunk=3,
-    number=2,
-    results=(DONE, UnitResult(unit="2544", state=UnitState.FAILED, reason="network", again=True)),
-)
+READY = ChunkReady(start=START, chunk=3, number=2, look=False)
 NUDGE = Nudge(pipeline="nba", mode="overnight", date="YESTERDAY", scheduled_at=NOON, act="start")
 SWEEP = Nudge(pipeline="nba", mode="", date="", scheduled_at=NOON, act="sweep")
+RECOVER = Nudge(pipeline="nba", mode="", date="", scheduled_at=NOON, act="recover")
 
 READERS: list[tuple[Callable[[bytes], object], object]] = [
     (read_start, START),
     (read_completion, COMPLETION),
     (read_nudge, NUDGE),
     (read_order, ORDER),
-    (read_report, REPORT),
+    (read_ready, READY),
 ]
 
 
@@ -114,9 +109,11 @@ READERS: list[tuple[Callable[[bytes], object], object]] = [
             id="a completion with the least in it",
         ),
         pytest.param(read_order, ORDER, id="an order of a chunk"),
-        pytest.param(read_report, REPORT, id="a report of a chunk"),
+        pytest.param(read_ready, READY, id="a worker's word that a chunk is ready"),
+        pytest.param(read_ready, ChunkReady(start=START, chunk=0, number=1), id="a word with the least in it"),
         pytest.param(read_nudge, NUDGE, id="a nudge"),
         pytest.param(read_nudge, SWEEP, id="a sweep names no mode and no date"),
+        pytest.param(read_nudge, RECOVER, id="nor does a recovery of the batches that are stalled"),
     ],
 )
 def test_a_message_reads_as_it_was_written(read: Callable[[bytes], object], value: object) -> None:
@@ -133,9 +130,9 @@ def test_attributes_name_run_phase_and_attempt() -> None:
     }
     assert (start.topic, start.attributes, read_start(start.data)) == ("go", names, START)
     assert (completion.topic, completion.attributes, read_completion(completion.data)) == ("done", names, COMPLETION)
-    order, report = order_message(ORDER, "work"), report_message(REPORT, "ready")
+    order, ready = order_message(ORDER, "work"), ready_message(READY, "ready")
     assert (order.topic, order.attributes, read_order(order.data)) == ("work", {**names, "chunk": "3"}, ORDER)
-    assert (report.topic, report.attributes, read_report(report.data)) == ("ready", {**names, "chunk": "3"}, REPORT)
+    assert (ready.topic, ready.attributes, read_ready(ready.data)) == ("ready", {**names, "chunk": "3"}, READY)
 
 
 def test_ids_and_marks_follow_from_the_value() -> None:
@@ -205,27 +202,29 @@ HOPELESS = [
         "attempt: expected 1 to",
         id="an order of no attempt",
     ),
-    pytest.param(read_report, altered(REPORT, number=10_000), "number: expected 1 to", id="a try too many"),
+    pytest.param(read_order, altered(ORDER, number=10_000), "number: expected 1 to", id="an order too many"),
+    pytest.param(read_order, altered(ORDER, chunk=UNITS_MAX + 1), "chunk: expected 0 to", id="a chunk above the last"),
+    pytest.param(read_ready, altered(READY, chunk=-1), "chunk: expected 0 to", id="a ready chunk below the first"),
+    pytest.param(read_ready, altered(READY, chunk=UNITS_MAX + 1), "chunk: expected 0 to", id="one above the last"),
+    pytest.param(read_ready, altered(READY, number=0), "number: expected 1 to", id="a ready order before the first"),
+    pytest.param(read_ready, altered(READY, number=10_000), "number: expected 1 to", id="a ready order too many"),
+    pytest.param(read_ready, altered(READY, look=1), "look: expected", id="a hint that is neither yes nor no"),
     pytest.param(
-        read_report,
-        altered(REPORT, results=[{"unit": "x" * 1_001, "state": "done"}]),
-        "results.0..unit: 1001 char",
-        id="a result with an endless unit",
+        read_ready,
+        altered(READY, start=json.loads(altered(START, timeout_s=0))),
+        "timeout_s: expected 1 to",
+        id="a word about a start that can be none",
     ),
+    pytest.param(read_ready, encode(ORDER), "ChunkReady: ", id="an order on a ready topic"),
     pytest.param(
-        read_report,
-        altered(REPORT, results=[{"unit": "a", "state": "failed", "reason": "x" * 1_001}]),
-        "results.0..reason: 1001 char",
-        id="a result with an endless reason",
+        read_ready, altered(READY, results=[]), "ChunkReady: unknown key", id="results, which travel no more by message"
     ),
-    pytest.param(
-        read_report, altered(REPORT, results=[{"unit": "a", "state": "lost"}]), "state: expected", id="an unknown state"
-    ),
-    pytest.param(read_report, encode(ORDER), "ChunkReport: ", id="an order on a report topic"),
     pytest.param(read_nudge, altered(NUDGE, pipeline="n.b.a"), "pipeline: expected a name", id="dots in a name"),
     pytest.param(read_nudge, altered(NUDGE, mode=""), "mode: expected a name", id="a start without a mode"),
     pytest.param(read_nudge, altered(NUDGE, date="2024-01-15"), "date: expected one of YESTERDAY", id="a real date"),
     pytest.param(read_nudge, altered(NUDGE, act="stop"), "act: expected one of start", id="an unknown act"),
+    pytest.param(read_nudge, altered(SWEEP, act="nudge"), "mode: expected a name", id="a nudge without a mode"),
+    pytest.param(read_nudge, altered(RECOVER, pipeline=""), "pipeline: expected a name", id="a recovery of nothing"),
     pytest.param(
         read_nudge,
         altered(NUDGE, scheduled_at="0001-01-01T00:00:00Z"),

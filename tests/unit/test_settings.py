@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.config.settings import (
+    EMERGENCY,
     HOSTS,
     Cloud,
     Settings,
@@ -16,6 +17,8 @@ from shared.config.settings import (
     process_environment,
     read_settings,
 )
+from shared.core.batch import IN_FLIGHT_UNITS
+from shared.core.messages import UNITS_MAX
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -48,6 +51,32 @@ def test_all_that_is_wrong_comes_in_one_error_with_value_and_remedy() -> None:
         "TIPOFF_HOME=' ' is not a folder; name one, or unset it for .tipoff",
         "LOG_LEVEL='loud' is not a level; set one of DEBUG, INFO, WARNING, ERROR",
         "TIPOFF_COMMIT='main' is not a commit; set 7 to 64 hex digits, or unset it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "in_flight"),
+    [
+        pytest.param({}, IN_FLIGHT_UNITS, id="as usual"),
+        pytest.param({"TIPOFF_IN_FLIGHT": "1"}, 1, id="the least"),
+        pytest.param({"TIPOFF_IN_FLIGHT": str(UNITS_MAX)}, UNITS_MAX, id="the most: a whole batch"),
+        pytest.param({"TIPOFF_EMERGENCY": "on"}, EMERGENCY * IN_FLIGHT_UNITS, id="an emergency: ten times as many"),
+        pytest.param({"TIPOFF_EMERGENCY": "off"}, IN_FLIGHT_UNITS, id="no emergency"),
+        pytest.param({"TIPOFF_IN_FLIGHT": "200", "TIPOFF_EMERGENCY": "on"}, 2_000, id="both: ten times what is set"),
+    ],
+)
+def test_how_many_units_of_a_batch_are_in_flight(tmp_path: Path, environ: dict[str, str], in_flight: int) -> None:
+    assert read_settings(environ, repository=tmp_path).in_flight == in_flight
+
+
+@pytest.mark.parametrize(
+    "units", ["", "0", "-1", "1.5", "many", "20001", "9999999999", "٣", " 5"], ids=lambda units: repr(units)
+)
+def test_a_number_of_units_that_cannot_be_is_refused(units: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_settings({"TIPOFF_IN_FLIGHT": units, "TIPOFF_EMERGENCY": "on"})
+    assert raised.value.problems == (
+        f"TIPOFF_IN_FLIGHT={units!r}: set a number of units from 1 to {UNITS_MAX}, or unset it",
     )
 
 
@@ -132,6 +161,7 @@ WRONG_TARGET = [
     pytest.param({**SERVICE, "TIPOFF_DATASET_PREFIX": "a-b"}, ["TIPOFF_DATASET_PREFIX='a-b'"], id="no dataset's name"),
     pytest.param({**SERVICE, "TIPOFF_LOCATION": "; DROP"}, ["TIPOFF_LOCATION='; DROP'"], id="no location"),
     pytest.param({"TIPOFF_CALENDAR": "yes"}, ["TIPOFF_CALENDAR='yes'"], id="a calendar that is neither on nor off"),
+    pytest.param({"TIPOFF_EMERGENCY": "yes"}, ["TIPOFF_EMERGENCY='yes'"], id="an emergency that is neither on nor off"),
     pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, ["OTEL_EXPORTER_OTLP_ENDPOINT is"], id="no URL"),
     pytest.param(
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://me:s3cret@collector"},
