@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -21,59 +21,24 @@ from shared.core.gate import COMPLETE, DEGRADED, NOTHING_EXPECTED
 from shared.core.messages import Message, completion_message
 from shared.core.model import Act, Completion, OutcomeKind, RunKey, Start, Status
 from simulation import invariants
-from simulation.fate import CALM, ORDINARY_S, TICK_S, Call, Fate, four_games
+from simulation.batch_scenarios import BATCH_SCENARIOS, zombie_batch
+from simulation.fate import ORDINARY_S, Call, four_games
 from simulation.interleavings import Choose, Meeting, Orders
+from simulation.scenario import (
+    DAY,
+    OVERNIGHT,
+    SAME_DAY,
+    TOMORROW,
+    Scenario,
+    calm,
+    expect_end,
+    expect_first_attempts,
+    live,
+    starts_of,
+)
+from simulation.seam import Crash
 from simulation.work import Behaviour, Kind, partition_of
-from simulation.world import Crash, World
-
-DAY = date(2024, 1, 15)
-OVERNIGHT = RunKey("nba", DAY - timedelta(days=1), "overnight")
-SAME_DAY = RunKey("nba", DAY, "same_day")
-TOMORROW = RunKey("nba", DAY + timedelta(days=1), "tomorrow")
-
-Behave = Callable[[Start], Behaviour]
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    name: str
-    lessons: tuple[int, ...]  # rows of LESSONS
-    says: str
-    play: Callable[[int], World]
-
-
-def calm(seed: int, behave: Behave = lambda _: Behaviour()) -> Fate:
-    """Nothing goes wrong, but who goes first is the seed's to say."""
-    dice = random.Random(seed)
-    return replace(CALM, behave=lambda _, start: behave(start), pause_s=lambda _: dice.random() * TICK_S)
-
-
-def live(fate: Fate, days: int = 1, first: date = DAY) -> World:
-    world = World(fate, first)
-    world.forget_before()
-    world.schedule(days)
-    world.go_on()
-    return world
-
-
-def expect_end(world: World, run: RunKey, kind: OutcomeKind, grade: str = "") -> None:
-    story = world.stories.get(run)
-    final = story.final if story else None
-    said = f"{final.kind} {final.grade}" if final else "no end"
-    world.expect(
-        final is not None and (final.kind, final.grade) == (kind, grade), f"expected {kind} {grade}, {said}", run
-    )
-
-
-def starts_of(world: World, run: RunKey, processor: str = "") -> list[Start]:
-    latches = world.stories[run].latches.values() if run in world.stories else ()
-    return [start for latch in latches for start in latch.starts if processor in ("", start.processor)]
-
-
-def expect_first_attempts(world: World, run: RunKey = OVERNIGHT) -> None:
-    again = [start.id for start in starts_of(world, run) if start.attempt > 1]
-    world.expect(not again, f"healed by timeouts only: {', '.join(again[:3])}", run)
-
+from simulation.world import World
 
 # --- gates --------------------------------------------------------------------------------------------
 
@@ -408,7 +373,7 @@ def phase_order(seed: int) -> World:
 
 
 def zombie_writes(seed: int) -> World:
-    """One that was given up wakes when its successor has written, and writes less."""
+    """One that was given up wakes when its successor has written, and writes less; so does a whole batch."""
 
     def behave(start: Start) -> Behaviour:
         if start.run == OVERNIGHT and start.processor == "player_game_summary" and start.attempt == 1:
@@ -417,6 +382,7 @@ def zombie_writes(seed: int) -> World:
 
     world = live(calm(seed, behave))
     expect_end(world, OVERNIGHT, OutcomeKind.DONE, COMPLETE)
+    world.violations.update(zombie_batch(seed).violations)
     return world
 
 
@@ -620,5 +586,6 @@ SCENARIOS = {
         Scenario("skewed-dst", (34,), "local times over both changes of the clocks", skewed_dst),
         Scenario("nothing-today", (12,), "a holiday is not an alarm, a dead scraper is not a holiday", nothing_today),
         Scenario("hold-in-flight", (46,), "an operator's word counts from the moment it is given", hold_in_flight),
+        *BATCH_SCENARIOS,
     )
 }

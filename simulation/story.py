@@ -1,4 +1,4 @@
-"""One run as it was seen at the seam between the service and its ports: what was recorded, for the invariants."""
+"""Runs and batches as they were seen at the seam between what is shipped and its ports, for the invariants."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from shared.core.batch import Batch, Chunk, ChunkReport, Ordered, Seal
 from shared.core.fold import View, look
 from shared.core.gate import Ask, Done, Fail, Open, Verdict, decide
-from shared.core.model import Control, Fact, Latch, LedgerEntry, Outcome, OutcomeKind
+from shared.core.model import Completion, Control, Fact, Latch, LedgerEntry, Outcome, OutcomeKind
 from shared.core.plan import Plan
 from shared.ports import Reader
 
@@ -59,6 +60,21 @@ class Story:
         """How the run ended, the last time it did."""
         ended = [outcome for outcome in self.outcomes if outcome.kind is not OutcomeKind.OPEN]
         return ended[-1] if ended else None
+
+
+@dataclass(slots=True, kw_only=True)
+class BatchStory:
+    """One batch as it was seen at the seam between the coordinator, its workers and their ports."""
+
+    batch: Batch
+    chunks: tuple[Chunk, ...]
+    orders: list[Ordered] = field(default_factory=list)  # as they were recorded
+    reports: dict[tuple[int, int], ChunkReport] = field(default_factory=dict)  # by chunk and number, until the seal
+    late: int = 0  # reports that came after it
+    seal: Seal | None = None  # the first
+    closed: Seal | None = None
+    merged: list[str] = field(default_factory=list)  # digest of what stood after each MERGE
+    published: list[tuple[datetime, Completion]] = field(default_factory=list)
 
 
 def ends(verdict: Verdict) -> bool:

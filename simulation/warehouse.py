@@ -6,34 +6,61 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from shared.ports import Partition, Stamp, Written
+from shared.ports import Partition, Stamp, WarehouseError, Written
 
 Row = Mapping[str, object]
+Key = tuple[object, ...]
 
 
 class MemoryWarehouse:
-    """Whole partitions, each with the stamp of who wrote it last."""
+    """Whole partitions, each with the stamp of who wrote it last; and those that many runs share, row by row."""
 
     def __init__(self) -> None:
         self._stands: dict[Partition, tuple[Stamp, Written]] = {}
+        self._merged: dict[tuple[Partition, str], dict[Key, tuple[Stamp, Row]]] = {}  # by run
 
     def load(self, partition: Partition, rows: Sequence[Row], stamp: Stamp, unit: str = "") -> Written:
         """Replace the partition, or refuse (superseded) where a newer fence stands."""
         there = self._stands.get(partition)
         if there and there[0].fence > stamp.fence:
             return replace(there[1], superseded=True)
-        units = tuple(sorted({str(row[unit]) for row in rows})) if unit else ()
-        written = Written(rows=len(rows), units=units, digest=digest(rows))
+        written = _written(rows, unit)
         self._stands[partition] = (stamp, written)
         return written
 
-    def standing(self, partition: Partition, stamp: Stamp) -> Written | None:
+    def merge(
+        self, target: Partition, rows: Sequence[Row], keys: Sequence[str], stamp: Stamp, unit: str = ""
+    ) -> Written:
+        """Bring a batch of one run in beside other runs; its older rows without a successor go. As the port says."""
+        there = self._merged.get((target, stamp.run), {})
+        if any(stood.fence > stamp.fence for stood, _ in there.values()):
+            return replace(_written([row for _, row in there.values()], unit), superseded=True)
+        brought = {tuple(row[key] for key in keys): (stamp, row) for row in rows}
+        if not rows or len(brought) < len(rows) or any(None in key for key in brought):
+            raise WarehouseError(f"{len(rows)} rows with {len(brought)} keys into {target.table}: each once, or none")
+        kept = {key: stood for key, stood in there.items() if stood[0].fence >= stamp.fence}
+        self._merged[target, stamp.run] = kept | brought
+        return _written([row for _, row in (kept | brought).values()], unit)
+
+    def standing(self, partition: Partition, stamp: Stamp, unit: str = "") -> Written | None:
         """What this very stamp has written there; None if it has not, or another has replaced it."""
+        merged = self._merged.get((partition, stamp.run), {}).values()
+        if any(stood == stamp for stood, _ in merged):
+            return _written([row for _, row in merged], unit)
         there = self._stands.get(partition)
         return there[1] if there and there[0] == stamp else None
 
-    def read(self, partition: Partition) -> tuple[Stamp, Written] | None:
+    def read(self, partition: Partition, run: str = "") -> tuple[Stamp, Written] | None:
+        """What stands there: of what runs share, this run's own rows."""
+        merged = self._merged.get((partition, run), {}).values()
+        if merged:
+            return max((stood for stood, _ in merged), key=lambda each: each.fence), _written([r for _, r in merged])
         return self._stands.get(partition)
+
+
+def _written(rows: Sequence[Row], unit: str = "") -> Written:
+    units = tuple(sorted({str(row[unit]) for row in rows})) if unit else ()
+    return Written(rows=len(rows), units=units, digest=digest(rows))
 
 
 def digest(rows: Sequence[Row]) -> str:

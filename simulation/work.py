@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
 
 from shared.config.orchestration_config import PIPELINES
-from shared.core.model import RunKey
+from shared.core.model import RunKey, Start
 from shared.core.plan import Plan, PlannedPhase, PlannedProcessor
-from shared.ports import Partition
+from shared.ports import Partition, Stamp
 from simulation.warehouse import Row, digest
 
 Games = Callable[[date], tuple[str, ...]]
@@ -31,11 +31,34 @@ class Kind(StrEnum):
     DIE = "die"  # before it writes; the order comes again when its lease is over
 
 
+class Ending(StrEnum):
+    """What becomes of one unit of a batch in a worker's hands, if it is not simply done."""
+
+    SKIPPED = "skipped"
+    FAILED = "failed"  # for a reason that no other try changes
+    PASSING = "passing"
+    UNMENTIONED = "unmentioned"  # its worker reports, and says nothing of it
+    EMPTY = "empty"  # done, and gives no rows
+    KILLS = "kills"  # its worker dies of it; the order comes again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labour:
+    """What becomes of one order of a batch in a worker's hands."""
+
+    endings: Mapping[str, Ending] = field(default_factory=dict)  # by unit; the others are done
+    after_s: float | None = None  # that it takes; None: as long as its start says
+    silent: bool = False  # acknowledged, and nothing is ever heard of it again
+    hard: bool = False  # not to be healed by trying again: its run need not publish
+    fault: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
     kind: Kind = Kind.SUCCESS
     after_s: float = 30.0
     lacks: tuple[str, ...] = ()  # units that a partial result is without
+    more: tuple[str, ...] = ()  # games that it finds beside those of the league: they will be called off
     hard: bool = False  # not to be healed by trying again: its run need not publish
     fault: str = ""  # what it counts as; empty for ordinary work
 
@@ -52,12 +75,19 @@ def partition_of(processor: PlannedProcessor) -> Partition:
     return Partition(table=f"simulated.{processor.name}", column="day", first=day, last=day)
 
 
+def stamp_of(start: Start) -> Stamp:
+    return Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
+
+
 def expected_units(run: RunKey, games: Games) -> dict[str, tuple[str, ...]]:
     """All there is to do on this run's day, as the league knows it."""
     mode = next(mode for mode in PIPELINES[run.pipeline].modes if mode.name == run.mode)
     ahead = games(run.date + timedelta(days=mode.as_of_days))
-    players = tuple(f"{game}-p{number}" for game in ahead for number in range(PLAYERS_PER_GAME))
-    return {"games": games(run.date), "next_games": ahead, "players": players, "announced": ()}
+    return {"games": games(run.date), "next_games": ahead, "players": players_of(ahead), "announced": ()}
+
+
+def players_of(games: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{game}-p{number}" for game in games for number in range(PLAYERS_PER_GAME))
 
 
 def make_rows(processor: PlannedProcessor, units: tuple[str, ...], inputs: Mapping[str, str]) -> list[Row]:

@@ -23,7 +23,7 @@ from greenlet import getcurrent, greenlet
 from shared import edge
 from shared.adapters.scheduler import firings, nudge_message
 from shared.adapters.sqlite import Sqlite
-from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, FunctionKind
+from shared.config.functions import NUDGE_TOPIC, PREDICTION_REQUEST_TOPIC, FunctionKind, functions_of
 from shared.config.nba import NBA
 from shared.config.orchestration_config import PIPELINES
 from shared.core import calendar
@@ -38,33 +38,28 @@ from shared.core.messages import (
     run_of,
 )
 from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, RunKey, ScheduleSpec, Start, Status
-from shared.core.plan import Plan
+from shared.core.plan import Plan, PlannedProcessor
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Ports, Stamp, StateStore, Written
 from shared.readings import readers
 from shared.service import Service
 from simulation import invariants
+from simulation.batches import Batches
 from simulation.fate import Call, Fate, planned_in
+from simulation.seam import SIMULATED, Crash, Network, Seam, Unavailable
 from simulation.story import Story, done_by
 from simulation.warehouse import MemoryWarehouse
-from simulation.work import Behaviour, Kind, expected_units, make_rows, partition_of, reads
+from simulation.work import Behaviour, Kind, expected_units, make_rows, partition_of, players_of, reads, stamp_of
 
 HANDLER_LEASE_S = 60  # of a gate function's message
 START_LEASE_S = 600  # of an order to a processor: the longest that Pub/Sub allows
 PULL_MAX = 64
 OUTLAST = timedelta(days=3)  # the longest a world goes on after its last schedule: late policies end after two
 TRACE_LINES = 400  # kept to be read; all of them go into the digest
-SIMULATED = "simulated:"
+
+BATCH_TIMER = f"prediction_coordinator.{NUDGE_TOPIC}"
 
 MINUTE = timedelta(minutes=1)
 FINDS = {spec.name: spec.finds for phase in NBA.phases for spec in phase.processors}
-
-
-class Crash(BaseException):
-    """The instance is gone; what it had in memory with it."""
-
-
-class Unavailable(OSError):
-    """A port says no; nothing has happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,39 +89,6 @@ class Handler:
     calls: int = 0
 
 
-class Seam:
-    """A port, with the world between every call and its effect."""
-
-    def __init__(self, port: object, through: Callable[..., Any]) -> None:
-        self._port, self._through = port, through
-
-    def __getattr__(self, verb: str) -> Any:
-        method, through = getattr(self._port, verb), self._through
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            return through(verb, method, arguments, named)
-
-        setattr(self, verb, call)
-        return call
-
-
-class Network:
-    """The shipped bus behind a road on which messages are lost, doubled and late."""
-
-    def __init__(self, bus: Bus, carry: Callable[[Sequence[Message]], None]) -> None:
-        self._bus = bus
-        self._carry = carry
-
-    def publish(self, messages: Sequence[Message], _: datetime) -> None:
-        self._carry(messages)
-
-    def ack(self, deliveries: Sequence[Delivery]) -> None:
-        self._bus.ack(deliveries)
-
-    def nack(self, delivery: Delivery, now: datetime, error: str) -> bool:
-        return self._bus.nack(delivery, now, error)
-
-
 class World:
     def __init__(self, fate: Fate, first: date) -> None:
         self.fate = fate
@@ -153,28 +115,31 @@ class World:
         self._sweep_at: datetime | None = None
         self._awaited: set[RunKey] = set()  # scheduled, and not begun
         self._ends_at = self.begins_at + OUTLAST
-        states = cast(StateStore, Seam(self.sqlite.states, self._call))
-        bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self._call))
+        states = cast(StateStore, Seam(self.sqlite.states, self.call))
+        bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self.call))
         ports = Ports(states=states, bus=bus, clock=self.clock, readers=readers(states))
         self.service = Service(ports, PIPELINES, tell=self._tell)
         self._ports = ports
+        self.batches = Batches(self)
         self._handlers: dict[str, edge.Handler] = {}
-        self._workers: list[str] = []
+        self._gates: list[str] = []  # subscriptions of what answers at once
+        self._workers: list[str] = []  # of what works
         self._subscribe()
 
     def _subscribe(self) -> None:
-        for function in FUNCTIONS:
+        for function in functions_of(NBA.name):
             for topic in function.listens:
-                if topic == NUDGE_TOPIC and function.kind is FunctionKind.SERVICE:
-                    continue  # it sweeps batches, and each run's work here is one report
                 subscription = f"{function.name}.{topic}"
                 self.sqlite.bus.subscribe(subscription, topic)
-                if function.kind is FunctionKind.SERVICE:
-                    self._workers.append(subscription)
-                elif topic == NUDGE_TOPIC:
+                works = function.kind is FunctionKind.SERVICE
+                if works and topic in self.batches.handlers:
+                    self._handlers[subscription] = self.batches.handlers[topic]
+                    works = topic == PREDICTION_REQUEST_TOPIC
+                elif not works and topic == NUDGE_TOPIC:
                     self._handlers[subscription] = lambda body: self.service.on_nudge(read_nudge(body))
-                else:
+                elif not works:
                     self._handlers[subscription] = lambda body: self.service.on_completion(read_completion(body))
+                (self._workers if works else self._gates).append(subscription)
 
     # --- time -----------------------------------------------------------------------------------------
 
@@ -224,13 +189,13 @@ class World:
         run = RunKey(NBA.name, calendar.resolve(spec.date, self.now, spec.zone), spec.mode)
         if spec.act == "start" and run not in self.stories:
             self._awaited.add(run)
-            self._plan_sweep()
+            self.plan_sweep()
         self.carry([nudge_message(spec, NBA.name, self.now, NUDGE_TOPIC)])
 
     def nudge(self, nudge: Nudge) -> None:
         self.carry([Message(topic=NUDGE_TOPIC, data=encode(nudge))])
 
-    def _plan_sweep(self) -> None:
+    def plan_sweep(self) -> None:
         """The next full minute at which the timer would find something; those before it would find nothing."""
         looks = [self.now] if self._awaited else []
         for run in [run for run, story in self._open.items() if story.due_at is None and not story.leases]:
@@ -239,6 +204,9 @@ class World:
             if story.due_at is not None:
                 looks.append(story.due_at)
             looks.extend(story.leases.values())
+        batch_at = self.batches.due_at
+        if batch_at is not None:
+            looks.append(batch_at)
         if not looks:
             return
         whole = max(min(looks), self.now).replace(second=0, microsecond=0) + MINUTE
@@ -251,11 +219,13 @@ class World:
             return
         self._sweep_at = None
         due = [story for story in self._open.values() if story.due_at is not None and story.due_at <= self.now]
-        if due or self._awaited or any(at <= self.now for s in self._open.values() for at in s.leases.values()):
+        lapsed = any(at <= self.now for story in self._open.values() for at in story.leases.values())
+        batch_at = self.batches.due_at
+        if due or self._awaited or lapsed or (batch_at is not None and batch_at <= self.now):
             for story in due:
                 self._look_whether_ready(story)
             self.nudge(Nudge(pipeline=NBA.name, mode="", date="", scheduled_at=self.now, act="sweep"))
-        self._plan_sweep()
+        self.plan_sweep()
 
     # --- messages -------------------------------------------------------------------------------------
 
@@ -266,14 +236,14 @@ class World:
             self._sent(message)
             copies = self.fate.carry(message)
             if message.topic == NUDGE_TOPIC and 0.0 not in copies:  # the timer itself is out of order for a while
-                self._disturb(None, min(copies, default=60.0))
+                self.disturb(None, min(copies, default=60.0))
             if not copies:
-                self._fault("lost", message.attributes.get("run", ""))
+                self.fault("lost", message.attributes.get("run", ""))
             if len(copies) > 1:
-                self._fault("doubled", message.attributes.get("run", ""))
+                self.fault("doubled", message.attributes.get("run", ""))
             for copy_s in copies:
                 if copy_s:
-                    self._fault("late", message.attributes.get("run", ""))
+                    self.fault("late", message.attributes.get("run", ""))
                     self.after(copy_s, lambda message=message: self.arrive([message]))  # type: ignore[misc]
                 else:
                     arrived.append(message)
@@ -300,11 +270,13 @@ class World:
             return
         self._pull_at = None
         bus = self.sqlite.bus
-        heard = bus.pull(list(self._handlers), limit=PULL_MAX, now=self.now, lease_s=HANDLER_LEASE_S)
-        for delivery in heard:
+        for delivery in bus.pull(self._gates, limit=PULL_MAX, now=self.now, lease_s=HANDLER_LEASE_S):
             self._hear(delivery)
         for delivery in bus.pull(self._workers, limit=PULL_MAX, now=self.now, lease_s=START_LEASE_S):
-            self._order(delivery)
+            if delivery.subscription in self._handlers:
+                self._hear(delivery)
+            else:
+                self._order(delivery)
         next_at = bus.next_at()
         if next_at is not None:
             self._want_pull(max(next_at, self.now))
@@ -312,6 +284,9 @@ class World:
     # --- handlers -------------------------------------------------------------------------------------
 
     def _hear(self, delivery: Delivery) -> None:
+        if delivery.subscription == BATCH_TIMER and not self.batches.are_open:  # it would find nothing
+            self.sqlite.bus.ack([delivery])
+            return
         run = run_of(delivery.attributes)
         name = f"{delivery.subscription.partition('.')[0]}#{delivery.id}.{delivery.attempt}"
         handler = Handler(name, delivery, run)
@@ -322,6 +297,9 @@ class World:
                 edge.receive([delivery], lambda each: self._handlers[each.subscription], self._ports)
             except (Crash, Unavailable) as end:
                 self.note(name, "is gone", type(end).__name__)
+                if delivery.subscription in self._workers:  # whoever pushed the order sees that the line is dead
+                    self.sqlite.bus.nack(delivery, self.now, type(end).__name__)
+                    self._want_pull(self.sqlite.bus.next_at() or self.now)
 
         handler.thread = greenlet(live, parent=self._hub)
         self._resume(handler)
@@ -331,7 +309,7 @@ class World:
         handler.thread.switch()
         self._current = None
 
-    def _call(self, verb: str, method: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def call(self, verb: str, method: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """A handler's way to a port: others go on, then it strikes or goes through, and the world takes note."""
         handler = self._current
         if handler is None:
@@ -344,23 +322,30 @@ class World:
             call = Call(verb, handler.delivery.topic, str(handler.run or ""), handler.delivery.attempt, handler.calls)
             pause_s = self.fate.pause_s(call)
             if pause_s > 1:
-                self._fault("stall", call.run)
-                self._disturb(handler.run, pause_s)
+                self.fault("stall", call.run)
+                self.disturb(handler.run, pause_s)
             self.after(pause_s, lambda: self._resume(handler))
             self._hub.switch()
             struck = self.fate.strike(call)
             if struck:
-                self._fault(struck, call.run)
-                self._disturb(handler.run, HANDLER_LEASE_S)
+                self.fault(struck, call.run)
+                self.disturb(handler.run, HANDLER_LEASE_S)
                 raise Crash if struck == "crash" else Unavailable(f"{SIMULATED} {verb} is unavailable")
             result = method(*arguments, **named)
             self.note(handler.name, verb, _brief(result))
-        seen = getattr(self, f"_saw_{verb}", None)
+        seen = getattr(self, f"_saw_{verb}", None) or getattr(self.batches, f"saw_{verb}", None)
         if seen:
             seen(result, *arguments, **named)
         return result
 
-    def _disturb(self, run: RunKey | None, seconds: float) -> None:
+    def pass_by(self, seconds: float) -> None:
+        """For a handler, so much time; for the others of the world, their own."""
+        handler = self._current
+        assert handler is not None, "only a handler's time can pass by itself"
+        self.after(seconds, lambda: self._resume(handler))
+        self._hub.switch()
+
+    def disturb(self, run: RunKey | None, seconds: float) -> None:
         until = self.now + timedelta(seconds=seconds)
         for story in [self.stories[run]] if run in self.stories else self._open.values():
             story.disturbed_until = max(story.disturbed_until or until, until)
@@ -381,7 +366,7 @@ class World:
             begin_s, length_s = held
             self.after(begin_s, lambda: self.hold(plan.run, length_s))
         self._look_whether_ready(story)
-        self._plan_sweep()
+        self.plan_sweep()
 
     def _saw_append(self, written: bool, fact: Fact) -> None:
         if written:
@@ -392,7 +377,7 @@ class World:
             story.due_at = min(story.due_at or soon, soon)
             self._open[fact.completion.run] = story
             self._look_whether_ready(story)
-            self._plan_sweep()
+            self.plan_sweep()
 
     def _saw_claim(
         self,
@@ -415,7 +400,7 @@ class World:
             story.leases[latch.key] = now + timedelta(seconds=lease_s)
             story.ready -= done_by(latch)
             story.claimed.update(start.id for start in latch.starts)
-        self._plan_sweep()
+        self.plan_sweep()
 
     def _saw_close(self, _: None, run: RunKey, keys: Sequence[str]) -> None:
         for key in keys:
@@ -425,7 +410,7 @@ class World:
         for latch in taken:
             self.stories[latch.run].claimed.update(start.id for start in latch.starts)
             self.stories[latch.run].leases[latch.key] = now + timedelta(seconds=lease_s)
-        self._plan_sweep()
+        self.plan_sweep()
 
     def _saw_quarantine(self, _: None, item: Any) -> None:
         self.quarantined[item.id] = item.reason
@@ -437,7 +422,7 @@ class World:
 
     def _saw_ack(self, _: None, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
-            if delivery.topic != NUDGE_TOPIC:
+            if delivery.topic.endswith("-complete"):
                 run = run_of(delivery.attributes)
                 story = self.stories.get(run) if run else None
                 kept = delivery.id in self.quarantined
@@ -456,36 +441,52 @@ class World:
         assert self.sqlite.states.set_control(run, control)
         story.control, story.excused = control, story.excused or "held"
         story.ready = frozenset()
-        self._fault("held", str(run))
+        self.fault("held", str(run))
 
     # --- processors -----------------------------------------------------------------------------------
 
     def _order(self, delivery: Delivery) -> None:
         start = read_start(delivery.data)
-        story = self.stories[start.run]
-        story.received[start.id] += 1
-        self.note(start.id, "starts", f"delivery {delivery.attempt}")
-        self.check(start.run, invariants.starts_only_what_its_mode_plans, start)
-        self.check(start.run, invariants.starts_only_with_critical_inputs, story, start, self.now)
-        phase = story.plan.phase_by_name[start.phase]
-        processor = phase.by_name[start.processor]
-        behaviour = Behaviour(kind=Kind.NOT_READY)  # of a stranger to the mode: what it would read does not exist
-        if planned_in(start):
-            behaviour = self.fate.behave(story.plan, start)
-        if behaviour.fault:
-            self._fault(behaviour.fault, start.id)
-        if behaviour.hard:
-            story.excused = story.excused or behaviour.fault
-        inputs: dict[str, str] = {}
-        for other in reads(story.plan, phase, processor):
-            stands = self.warehouse.read(partition_of(other))
-            if stands:
-                story.foreign |= stands[0].run != str(start.run)
-                inputs[other.name] = stands[1].digest
+        self.receive(start)
+        behaviour, inputs = self.behave(start), self.read_inputs(start)
         if behaviour.kind is Kind.HANG:
             self.sqlite.bus.ack([delivery])
         elif behaviour.kind is not Kind.DIE:
             self.after(behaviour.after_s, lambda: self._finish(delivery, start, behaviour, inputs))
+
+    def receive(self, start: Start) -> None:
+        """Whoever is told to start something may be told so."""
+        story = self.stories[start.run]
+        story.received[start.id] += 1
+        self.note(start.id, "starts", f"delivery {story.received[start.id]}")
+        self.check(start.run, invariants.starts_only_what_its_mode_plans, start)
+        self.check(start.run, invariants.starts_only_with_critical_inputs, story, start, self.now)
+
+    def behave(self, start: Start) -> Behaviour:
+        """What fate makes of a start."""
+        if not planned_in(start):  # what a stranger to the mode would read does not exist
+            return Behaviour(kind=Kind.NOT_READY)
+        story = self.stories[start.run]
+        behaviour = self.fate.behave(story.plan, start)
+        if behaviour.fault:
+            self.fault(behaviour.fault, start.id)
+        if behaviour.hard:
+            story.excused = story.excused or behaviour.fault
+        return behaviour
+
+    def processor_of(self, start: Start) -> PlannedProcessor:
+        return self.stories[start.run].plan.phase_by_name[start.phase].by_name[start.processor]
+
+    def read_inputs(self, start: Start) -> dict[str, str]:
+        """The digests of what a start's processor finds, of what it reads."""
+        story = self.stories[start.run]
+        inputs: dict[str, str] = {}
+        for other in reads(story.plan, story.plan.phase_by_name[start.phase], self.processor_of(start)):
+            stands = self.warehouse.read(partition_of(other), str(start.run))
+            if stands:
+                story.foreign |= stands[0].run != str(start.run)
+                inputs[other.name] = stands[1].digest
+        return inputs
 
     def _finish(self, delivery: Delivery, start: Start, behaviour: Behaviour, inputs: Mapping[str, str]) -> None:
         """Write, report, and only then let go of the order."""
@@ -496,14 +497,13 @@ class World:
             case _:
                 written, units = self._write(start, behaviour, inputs)
                 if behaviour.kind is not Kind.MUTE:
-                    self._report_written(start, written, units)
+                    self._report_written(start, written, units, behaviour.more)
         self.sqlite.bus.ack([delivery])
 
     def _write(self, start: Start, behaviour: Behaviour, inputs: Mapping[str, str]) -> tuple[Written, tuple[str, ...]]:
         """What stands afterwards, and the units there should be. A start id that was done is not done again."""
-        story = self.stories[start.run]
-        processor = story.plan.phase_by_name[start.phase].by_name[start.processor]
-        partition, stamp = partition_of(processor), Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
+        story, processor = self.stories[start.run], self.processor_of(start)
+        partition, stamp = partition_of(processor), stamp_of(start)
         units = start.units
         if units is None:
             units = expected_units(start.run, self.fate.games).get(processor.unit, ())
@@ -511,26 +511,26 @@ class World:
         if written is None:
             there = self.warehouse.read(partition)
             made = tuple(unit for unit in units if unit not in behaviour.lacks)
-            rows = make_rows(processor, made, inputs)
+            rows = make_rows(processor, made, inputs) + [{"unit": game, "made_of": "rumour"} for game in behaviour.more]
             written = self.warehouse.load(partition, rows, stamp, "unit" if processor.unit else "")
             self.note(start.id, "writes", f"{written.digest}{' superseded' if written.superseded else ''}")
             if not written.superseded:
-                stood = there[0] if there else None
-                self.check(
-                    start.run,
-                    invariants.each_start_id_effective_once,
-                    self.stories,
-                    start,
-                    stood,
-                    written.digest,
-                )
-                story.wrote[start.processor] = story.content[start.id] = written.digest
+                self.wrote(start, there[0] if there else None, written)
             elif there and there[0].run != str(start.run):
                 story.foreign = True
         return written, units if processor.unit else ()
 
-    def _report_written(self, start: Start, written: Written, units: tuple[str, ...]) -> None:
-        found = self._found(start, written.units)
+    def wrote(self, start: Start, stood: Stamp | None, written: Written) -> None:
+        """That this stands now where that stood."""
+        story = self.stories[start.run]
+        rule = invariants.each_start_id_effective_once
+        self.check(start.run, rule, self.stories, start, stood, written.digest)
+        story.wrote[start.processor] = story.content[start.id] = written.digest
+
+    def _report_written(
+        self, start: Start, written: Written, units: tuple[str, ...], more: tuple[str, ...] = ()
+    ) -> None:
+        found = self._found(start, written.units, more)
         if written.superseded:
             self.report(start, status=Status.SKIPPED, reason="superseded", found=found)
             return
@@ -546,12 +546,12 @@ class World:
             found=found,
         )
 
-    def _found(self, start: Start, units: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    def _found(self, start: Start, units: tuple[str, ...], more: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         league = expected_units(start.run, self.fate.games)
         found = {name: league[name] for name in FINDS[start.processor]}
         if "players" in found:
-            found["players"] = tuple(player for player in found["players"] if player.rpartition("-")[0] in units)
-        return found
+            found["players"] = players_of(units)
+        return {name: (*names, *more) if name in ("games", "next_games") else names for name, names in found.items()}
 
     def report(self, start: Start, **said: Any) -> None:
         completion = Completion(
@@ -608,8 +608,9 @@ class World:
             story.ledger = states.ledger(run)
             for rule in invariants.AT_THE_END:
                 self.check(run, rule, invariants.End(story, record, self.fate.games))
+        self.batches.judge()
 
-    def _fault(self, kind: str, where: str) -> None:
+    def fault(self, kind: str, where: str) -> None:
         self.faults[kind] += 1
         self.note(where, "fault", kind)
 

@@ -308,7 +308,7 @@ print(json.dumps(report.to_json()["violations"]))
 
 
 def copy_code(to: Path) -> Path:
-    for package in ("shared", "simulation"):
+    for package in ("shared", "predictions", "simulation"):
         shutil.copytree(REPOSITORY / package, to / package, ignore=shutil.ignore_patterns("__pycache__"))
     return to
 

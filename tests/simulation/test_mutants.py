@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from simulation.scenarios import SCENARIOS
+from tests.simulation.batch_mutants import BATCH_MUTANTS
 from tests.simulation.mutants import MUTANTS, Mutant, copy_code, plant, play
 
+PLANTED = (*MUTANTS, *BATCH_MUTANTS)
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+
+@pytest.mark.parametrize("mutant", PLANTED, ids=lambda mutant: mutant.name)
 def test_a_planted_bug_is_caught(mutant: Mutant, tmp_path: Path) -> None:
     copy = copy_code(tmp_path)
     plant(mutant, copy)
@@ -27,5 +30,5 @@ def test_the_copy_without_a_bug_breaks_no_rule(tmp_path: Path) -> None:
 
 
 def test_every_scenario_has_a_bug_that_only_it_is_asked_to_catch() -> None:
-    without = set(SCENARIOS) - {mutant.caught_by for mutant in MUTANTS}
+    without = set(SCENARIOS) - {mutant.caught_by for mutant in PLANTED}
     assert not without
