@@ -233,6 +233,7 @@ def _wide(home: wiring.LocalHome, trace: Path, size: int) -> tuple[float, float]
         return UnitResult(unit=unit.id, state=UnitState.DONE, output=json.dumps({"unit": unit.id}))
 
     coordinator = Coordinator(
+        pipeline=spec.name,
         batches=home.batches,
         bus=home.ports.bus,
         clock=home.clock,

@@ -175,7 +175,7 @@ def local_runtime(home: LocalHome, spec: PipelineSpec, service: Service, work: W
     """Every deployed function and processor of a pipeline, in this process."""
     completion_topics = {phase.name: phase.completion_topic for phase in spec.phases}
     [fanned_out] = [phase for phase in spec.phases if phase.name == PREDICTIONS]
-    coordinator = points_coordinator(home, fanned_out)
+    coordinator = points_coordinator(home, spec.name, fanned_out)
     return LocalRuntime(
         home.ports,
         service,

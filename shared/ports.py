@@ -170,8 +170,14 @@ class BatchStore(Protocol):
         batch becomes due when the lease lapses: who seals it may die before it is consolidated.
         """
 
+    def conclude(self, seal: Seal) -> Seal:
+        """Keep what the batch reports, with its seal, before anybody is told; the first stands, and is returned.
+
+        The batch stays due until it is closed: whoever concludes it may die before telling.
+        """
+
     def close(self, seal: Seal) -> None:
-        """The seal with its completion, for good: the first stands. The batch is due no more.
+        """All that a concluded seal says has been told: for good, the first stands. The batch is due no more.
 
         In the same step the time from the batch's creation to its seal joins its history, if the seal is_usual.
         """

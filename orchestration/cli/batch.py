@@ -282,7 +282,7 @@ def _at_work(arguments: argparse.Namespace, settings: Settings, console: Console
 
     with working_home(settings, console, command=f"tipoff batch {arguments.verb}", wait_s=arguments.wait) as home:
         coordinators = {
-            spec.name: points_coordinator(home, phase)
+            spec.name: points_coordinator(home, spec.name, phase)
             for spec in orchestration_config.PIPELINES.values()
             for phase in spec.phases
             if phase.name == PREDICTIONS

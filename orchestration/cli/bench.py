@@ -17,9 +17,12 @@ from shared import wiring
 
 Measure = Callable[[], dict[str, object]]
 
+STALLS = 200  # seeded
+
 
 def run(arguments: argparse.Namespace) -> int:
     from orchestration import bench, bench_emulators, bench_pooling
+    from simulation.stalls import stalls
 
     settings = local_settings(arguments)
     if arguments.data:
@@ -30,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         "chain": bench.chain,
         "chain_fsync": lambda: bench.chain(durability="power"),
         "wide": bench.wide,
+        "stalls": lambda: dict(stalls(STALLS)),
         "night": lambda: bench.night(arguments.data),
         "season": lambda: bench.season(arguments.data),
     }

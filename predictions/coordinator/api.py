@@ -38,7 +38,7 @@ from shared.core.line import one_line
 from shared.core.model import Act, OutcomeKind, PhaseSpec, PipelineSpec, RunKey, Start
 from shared.core.openapi import Refused
 from shared.core.status import RunState, summarise
-from shared.endpoint import Reply, Responder
+from shared.endpoint import NOBODY, Reply, Responder
 from shared.ports import StateStore
 from shared.service import OVERRIDE_MAX, Refusal, Service
 
@@ -165,7 +165,7 @@ class Api:
             return self._over(view, record)
         if refused := _foreign(asked.units, self._units(record.batch) if asked.units else (), record.batch.id):
             return _refused(400, refused)
-        act = self._act(asked.actor or who, asked.reason)
+        act = self._act(asked.actor, who, asked.reason)
         again = self.service.again(view.plan.run, self.phase.name, record.batch.start.processor, act, asked.units)
         if isinstance(again, Refusal):
             return _conflict(record.batch, again.reason)
@@ -257,15 +257,15 @@ class Api:
         if asked.batch is not None:
             self.coordinator.recover(asked.batch)
             return Reply(status=200, value=Recovered(recovered=(asked.batch,)))
-        stalled = [batch for batch in self.coordinator.stalled() if self._is_ours(batch)]
-        done = [batch for batch in stalled if edge.attempt(partial(self.coordinator.recover, batch)) is True]
+        recover = self.coordinator.recover
+        done = [batch for batch in self.coordinator.stalled() if edge.attempt(partial(recover, batch)) is True]
         return Reply(status=200, value=Recovered(recovered=tuple(done)))
 
     def end(self, kind: SealKind, asked: EndRequest, who: str) -> Reply:
         record = self._known(asked.batch)
         if record is None:
             return _unknown(asked.batch)
-        seal = self.coordinator.end_by(asked.batch, kind, self._act(asked.actor or who, asked.reason))
+        seal = self.coordinator.end_by(asked.batch, kind, self._act(asked.actor, who, asked.reason))
         if isinstance(seal, Refusal):
             return _conflict(record.batch, seal.reason)
         ended = Ended(
@@ -286,14 +286,16 @@ class Api:
             return _refused(400, f"until: {asked.until.isoformat()} is not within the next {OVERRIDE_MAX.days} days")
         if self.states.plan(asked.run) is None:
             return _refused(404, f"run {asked.run} is not known")
-        act = replace(self._act(asked.actor or who, asked.reason), until=asked.until)
+        act = replace(self._act(asked.actor, who, asked.reason), until=asked.until)
         control = self.service.allow_poor(asked.run, act)
         if isinstance(control, Refusal):
             return _refused(409, control.reason)
         told = Overridden(run=asked.run, actor=act.actor, reason=act.reason, until=asked.until)
         return Reply(status=200, value=told)
 
-    def _act(self, actor: str, reason: str) -> Act:
+    def _act(self, claimed: str, who: str, reason: str) -> Act:
+        """Whom Cloud Run has verified is who it was, whatever the request says of it."""
+        actor = who if who != NOBODY else claimed or NOBODY
         return Act(actor=one_line(actor), reason=one_line(reason), at=self.coordinator.clock.now())
 
     def _known(self, batch: str) -> BatchRecord | None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 from shared import edge
@@ -44,18 +45,21 @@ from shared.core.batch import (
     under_way,
 )
 from shared.core.messages import UNITS_MAX, Message, completion_message, order_message
-from shared.core.model import Act, Completion, RunKey, Start
+from shared.core.model import Act, Completion, RunKey, Start, Status
 from shared.core.quality import too_poor
-from shared.core.tally import Tally, Wrote, conclude, incident_of, merges, so_far, tally
+from shared.core.tally import Wrote, conclude, incident_of, so_far, tally, writes
 from shared.core.timeouts import BATCH_HISTORY, batch_window
 from shared.ports import NO_TRACE, BatchStore, Bus, Clock, Tracer, Written
 from shared.service import Refusal, publish
 
 log = logging.getLogger("tipoff.coordinator")
 
+SETTLED_MAX = 800_000  # bytes: of a batch's own record in the smallest of stores, a million, with the model beside them
+SETTLED_EXTRA = 60  # of each, beside id and reason
 SEAL_LEASE_S = 90  # above a consolidation with the tries of its calls; after it whoever sweeps takes the seal up
 SWEEP_MAX = 100
 ORDERS_PER_PUBLISH = 20  # about a megabyte
+LEFT_MIN = timedelta(minutes=1)
 OPEN_WITHIN = timedelta(days=1)  # every open batch is due far earlier
 
 
@@ -98,6 +102,7 @@ class NothingWritten(Exception):
 class Coordinator:
     """Safe to call from several threads: it keeps nothing but its parts."""
 
+    pipeline: str  # whose batches it coordinates: others may be in the same store
     batches: BatchStore
     bus: Bus
     clock: Clock
@@ -136,7 +141,7 @@ class Coordinator:
 
     def on_ready(self, ready: ChunkReady) -> Refusal | None:
         """A worker's hint that it has recorded a chunk: order the next one, or look at the whole."""
-        batch = self.batches.batch(ready.batch)
+        batch = self.batches.batch(ready.batch) if self.is_mine(ready.batch) else None
         if batch is None or ready.chunk >= batch.chunks:
             return Refusal(f"chunk {ready.chunk} of batch {ready.batch} is not known")
         if ready.look:
@@ -153,13 +158,22 @@ class Coordinator:
 
     def due(self) -> tuple[str, ...]:
         """For the timer: the batches to be advanced now, through the same door."""
-        return self.batches.due(self.clock.now(), SWEEP_MAX)
+        return tuple(filter(self.is_mine, self.batches.due(self.clock.now(), SWEEP_MAX)))
 
     def stalled(self) -> tuple[str, ...]:
-        """The open batches that have made no progress for too long, and those whose end hangs."""
-        now = self.clock.now()
-        records = [self.batches.load(id) for id in self.batches.due(now + OPEN_WITHIN, SWEEP_MAX)]
-        return tuple(record.batch.id for record in records if record and (record.seal or stalled(record, now)))
+        """The open batches without progress for too long; one that cannot be read hides none of the others."""
+        now, found = self.clock.now(), list[str]()
+        for id in filter(self.is_mine, self.batches.due(now + OPEN_WITHIN, SWEEP_MAX)):
+            record = edge.attempt(partial(self.batches.load, id))
+            if isinstance(record, str):
+                log.warning("%s could not be read: %s", id, record)
+            elif record and stalled(record, now):
+                found.append(id)
+        return tuple(found)
+
+    def is_mine(self, batch: str) -> bool:
+        """Whether a batch is of this coordinator's pipeline, as its id says."""
+        return batch.startswith(f"{self.pipeline}.")
 
     def recover(self, batch: str) -> bool:
         """Send the orders under way again, then look. Workers drop what they have done. False: it is not known."""
@@ -182,7 +196,9 @@ class Coordinator:
         assert record is not None, f"{batch} was just there"
         seal = record.seal
         assert seal is not None, f"{batch} was just sealed"
-        return seal if seal.act == act else Refusal(f"batch {batch} has ended already, {seal.kind}: {seal.reason}")
+        if seal.act and (seal.kind, seal.act.actor, seal.act.reason) == (kind, act.actor, act.reason):
+            return seal
+        return Refusal(f"batch {batch} has ended already, {seal.kind}: {seal.reason}")
 
     # --- the path of one look -----------------------------------------------------------------------
 
@@ -237,7 +253,14 @@ class Coordinator:
         units.sort(key=lambda unit: (start.only is not None and unit.id not in start.only, unit.id))
         window = batch_window(self.batches.history(likeness(start), BATCH_HISTORY))
         allowed = timedelta(seconds=max(1, start.timeout_s - SEAL_S))
+        if (left := allowed - (now - start.issued_at)) > LEFT_MIN:  # one that came later its gate has given up already
+            allowed = min(allowed, left)
         chunks = chunked(units, self.chunk_units)
+        if (size := sum(len(result.unit) + len(result.reason) + SETTLED_EXTRA for result in settled)) > SETTLED_MAX:
+            raise ValueError(
+                f"{batch_id(start)}: {len(settled)} units that are not to be worked on fill {size} bytes, at "
+                f"most {SETTLED_MAX}; check what gathers its inputs"
+            )
         batch = Batch(
             start=start,
             created_at=now,
@@ -277,7 +300,7 @@ class Coordinator:
             return inputs, ()
         log.info("%s: of %d units that lacked inputs %d have been healed", batch_id(start), len(lacking), len(helped))
         healed = Inputs(
-            shared=inputs.shared or found.shared,
+            shared=inputs.shared,
             units={**inputs.units, **helped},
             skipped={unit: why for unit, why in inputs.skipped.items() if unit not in helped},
             completeness={**inputs.completeness, **{unit: found.completeness.get(unit) for unit in helped}},
@@ -306,9 +329,13 @@ class Coordinator:
             self.batches.record(report, rest=(), ended=True, at=now)
 
     def _before(self, start: Start) -> Batch | None:
-        """The batch of the attempt before, or of the one before that."""
-        earlier = (self.batches.batch(batch_id(replace(start, attempt=n))) for n in range(start.attempt - 1, 0, -1))
-        return next((batch for batch in earlier if batch), None)
+        """The newest batch of this run whose units count: one that failed or was cancelled has said nothing."""
+        for attempt in range(start.attempt - 1, 0, -1):
+            record = self.batches.load(batch_id(replace(start, attempt=attempt)))
+            said = record.seal.completion if record and record.seal else None
+            if record and said and said.status in (Status.SUCCESS, Status.PARTIAL):
+                return record.batch
+        return None
 
     # --- how it ends --------------------------------------------------------------------------------
 
@@ -322,35 +349,50 @@ class Coordinator:
         seal = self.batches.seal(wanted, now, SEAL_LEASE_S)
         if seal is None:
             return
-        ended = tally(batch, self.batches.chunks(batch.id), self.batches.reports(batch.id))
-        wrote = edge.attempt(lambda: self._wrote(batch.start, seal, ended))
-        if isinstance(wrote, str):
-            log.warning("%s could not be consolidated: %s", batch.id, wrote)
-            until = self.clock.now()
-            if until < gives_up_at(batch, seal):
-                return  # to be tried again
-            if until >= now + timedelta(seconds=SEAL_LEASE_S) and not self.batches.seal(wanted, until, SEAL_LEASE_S):
-                return  # out of its lease: another's to say
-            lost = f"{len(ended.of(UnitState.DONE))} units are done, but what they gave could not be written: {wrote}"
-            duration_s = (seal.at - batch.created_at).total_seconds()
-            completion, incident = edge.failure(batch.start, lost, duration_s), f"batch {batch.id}: {lost}"
-        else:
-            completion = conclude(batch, seal, ended, wrote)
-            incident = incident_of(seal, completion)
-        if incident:
-            log.error("incident: %s", incident)
-        self._publish(completion)
-        self.batches.close(replace(seal, completion=completion, incident=incident))
+        if seal.completion is None:
+            concluded = edge.attempt(partial(self._concluded, batch, seal))
+            if isinstance(concluded, str):
+                log.warning("%s could not be consolidated: %s", batch.id, concluded)
+                until = self.clock.now()
+                if until < gives_up_at(batch, seal):
+                    return  # to be tried again
+                if until >= now + timedelta(seconds=SEAL_LEASE_S) and not self.batches.seal(
+                    wanted, until, SEAL_LEASE_S
+                ):
+                    return  # out of its lease: another's to say
+                concluded = self._given_up(batch, seal, concluded)
+            seal = self.batches.conclude(concluded)
+        assert seal.completion is not None, f"{batch.id} has just been concluded"
+        self._publish(seal.completion)
+        if seal.incident:
+            log.error("incident: %s", seal.incident)
+        self.batches.close(seal)
 
-    def _wrote(self, start: Start, seal: Seal, ended: Tally) -> Wrote:
-        if not merges(seal.kind, ended):
-            return Wrote()
-        written = self.standing(start)
-        if written is None:
-            written = self.consolidate(start, [result.output for result in ended.of(UnitState.DONE)])
-        if not written.rows:
-            raise NothingWritten(f"{len(ended.of(UnitState.DONE))} units gave no rows")
-        return Wrote(rows=written.rows, digest=written.digest, superseded=written.superseded)
+    def _concluded(self, batch: Batch, seal: Seal) -> Seal:
+        """The seal with what the batch reports, now that what its units gave is where it belongs. Raises where not."""
+        ended = tally(batch, self.batches.chunks(batch.id), self.batches.reports(batch.id))
+        wrote = Wrote()
+        if writes(batch, seal, ended):
+            written = self.standing(batch.start)
+            if written is None:
+                written = self.consolidate(batch.start, [result.output for result in ended.of(UnitState.DONE)])
+            if not written.rows:
+                raise NothingWritten(f"{len(ended.of(UnitState.DONE))} units gave no rows")
+            wrote = Wrote(rows=written.rows, digest=written.digest, superseded=written.superseded)
+        completion = conclude(batch, seal, ended, wrote)
+        return replace(seal, completion=completion, incident=incident_of(seal, completion))
+
+    def _given_up(self, batch: Batch, seal: Seal, why: str) -> Seal:
+        """The seal of a batch that could not be consolidated in all its time; its MERGE may stand all the same."""
+        if seal.kind is not SealKind.CANCELLED and isinstance(
+            edge.attempt(partial(self.standing, batch.start)), Written
+        ):
+            concluded = edge.attempt(partial(self._concluded, batch, seal))
+            if isinstance(concluded, Seal):
+                return concluded
+        lost = f"what its units gave could not be written: {why}"
+        completion = edge.failure(batch.start, lost, (seal.at - batch.created_at).total_seconds())
+        return replace(seal, completion=completion, incident=f"batch {batch.id}: {lost}")
 
     def _publish(self, completion: Completion) -> None:
         log.info("%s/%s is %s: %s rows", completion.run, completion.id, completion.status, completion.rows)
@@ -369,8 +411,8 @@ def check_inputs(batch: str, inputs: Inputs) -> None:
     units = [*inputs.units, *inputs.skipped]
     if len(units) > UNITS_MAX:
         raise ValueError(f"{batch}: {len(units)} units, at most {UNITS_MAX}; {remedy}")
-    if wrong := [unit for unit in units if not 1 <= len(unit) <= UNIT_ID_MAX]:
-        raise ValueError(f"{batch}: unit {wrong[0][:60]!r}: an id has 1 to {UNIT_ID_MAX} characters; {remedy}")
+    if wrong := [unit for unit in units if not 1 <= len(unit.encode()) <= UNIT_ID_MAX]:
+        raise ValueError(f"{batch}: unit {wrong[0][:60]!r}: an id has 1 to {UNIT_ID_MAX} bytes of UTF-8; {remedy}")
     if len(inputs.shared) > SHARED_TEXT_MAX:
         raise ValueError(
             f"{batch}: its units share {len(inputs.shared)} characters, at most {SHARED_TEXT_MAX}; {remedy}"

@@ -49,25 +49,15 @@ class Points:
         """
         rows = self._rows("units.sql", start)
         wanted = rows if start.units is None else start.units
-        return self._inputs(start, rows, wanted)
+        examples = self.warehouse.query(sql("training.sql"), _dates(start)) if wanted else []
+        return _inputs(rows, wanted, shared=encode(fit(examples)).decode() if wanted else "")
 
     def heal(self, start: Start, units: Collection[str]) -> Inputs:
-        """The features of these players, made anew of what they are made of."""
-        rows = self._rows("heal.sql", start)
-        return self._inputs(start, rows, units)
+        """The features of these players, made anew of what they are made of; what they share has been learnt."""
+        return _inputs(self._rows("heal.sql", start), units, shared="")
 
     def _rows(self, query: str, start: Start) -> dict[str, dict[str, object]]:
         return {str(row[UNIT]): row for row in self.warehouse.query(sql(query), _dates(start))}
-
-    def _inputs(self, start: Start, rows: Mapping[str, Mapping[str, object]], wanted: Collection[str]) -> Inputs:
-        known = {unit: rows[unit] for unit in wanted if unit in rows and has_history(rows[unit])}
-        examples = self.warehouse.query(sql("training.sql"), _dates(start)) if known else []
-        return Inputs(
-            shared=encode(fit(examples)).decode() if known else "",
-            units={unit: json.dumps(row) for unit, row in known.items()},
-            skipped=dict.fromkeys(set(wanted).difference(known), NO_HISTORY),
-            completeness={unit: completeness(row) for unit, row in known.items()},
-        )
 
     def check(self) -> None:
         """Raises WarehouseError where the table could not take what the units give."""
@@ -89,8 +79,18 @@ class Points:
         return self.warehouse.standing(_target(start), _stamp(start), UNIT)
 
 
-def points_coordinator(home: Home, phase: PhaseSpec) -> Coordinator:
-    """The coordinator of a phase of point predictions, on embedded parts or those of a cloud."""
+def _inputs(rows: Mapping[str, Mapping[str, object]], wanted: Collection[str], *, shared: str) -> Inputs:
+    known = {unit: rows[unit] for unit in wanted if unit in rows and has_history(rows[unit])}
+    return Inputs(
+        shared=shared,
+        units={unit: json.dumps(row) for unit, row in known.items()},
+        skipped=dict.fromkeys(set(wanted).difference(known), NO_HISTORY),
+        completeness={unit: completeness(row) for unit, row in known.items()},
+    )
+
+
+def points_coordinator(home: Home, pipeline: str, phase: PhaseSpec) -> Coordinator:
+    """The coordinator of a pipeline's phase of point predictions, on embedded parts or those of a cloud."""
     points = Points(home.warehouse)
     ports = home.ports
     [processor] = phase.processors
@@ -99,6 +99,7 @@ def points_coordinator(home: Home, phase: PhaseSpec) -> Coordinator:
         return ports.states.load(run).control.allows_poor_at(ports.clock.now())
 
     return Coordinator(
+        pipeline=pipeline,
         batches=home.batches,
         bus=ports.bus,
         clock=ports.clock,

@@ -19,6 +19,7 @@ from shared.config.functions import (
 )
 from shared.config.orchestration_config import pipeline
 from shared.config.settings import Settings
+from shared.core.batch import batch_id
 from shared.core.messages import read_nudge, read_ready, read_start
 from shared.core.model import PhaseSpec
 from shared.deployed import endpoint
@@ -44,7 +45,7 @@ def responders(spec: FunctionSpec, settings: Settings, home: wiring.Home) -> Map
     """What it does at its routes."""
     phase, ports, declared = phase_of(spec), home.ports, pipeline(spec.pipeline)
     api = Api(
-        coordinator=points_coordinator(home, phase),
+        coordinator=points_coordinator(home, declared.name, phase),
         service=Service(ports, {declared.name: declared}, starts_missing_runs=False),
         states=ports.states,
         spec=declared,
@@ -61,7 +62,7 @@ def phase_of(spec: FunctionSpec) -> PhaseSpec:
 
 def handlers(spec: FunctionSpec, settings: Settings, home: wiring.Home) -> Mapping[str, edge.Handler]:  # noqa: ARG001 - as all functions are given
     phase = phase_of(spec)
-    batches = points_coordinator(home, phase)
+    batches = points_coordinator(home, spec.pipeline, phase)
     return {
         PREDICTION_START_TOPIC: lambda body: begin(batches, phase, body),
         PREDICTION_READY_TOPIC: lambda body: batches.on_ready(read_ready(body)),
@@ -72,6 +73,8 @@ def handlers(spec: FunctionSpec, settings: Settings, home: wiring.Home) -> Mappi
 def begin(batches: Coordinator, phase: PhaseSpec, body: bytes) -> Refusal | None:
     """A failure before there is a batch is reported; after, the start comes again."""
     start = read_start(body)
+    if not batches.is_mine(batch_id(start)):
+        return Refusal(f"{start.run} is no run of {batches.pipeline}")
     if start.phase != phase.name or start.processor not in [processor.name for processor in phase.processors]:
         return Refusal(f"{start.phase}/{start.processor} is not a processor of {phase.name}")
     failed = edge.attempt(lambda: batches.on_start(start))

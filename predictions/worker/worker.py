@@ -34,10 +34,13 @@ Prepare = Callable[[str], Predict]
 
 
 def work(order: ChunkOrder, prepare: Prepare, batches: BatchStore, now: Callable[[], datetime]) -> ChunkReady | Refusal:
-    """Do an order and record it; of one that has been recorded only the word is said again."""
-    for given in batches.ordered(order.batch, order.chunk):
-        if given.number == order.number and given.reported_at:
-            return ChunkReady(start=order.start, chunk=order.chunk, number=order.number)
+    """Do an order and record it. One that has been recorded, or whose units others have ended, is only told of: it
+    came twice, or waited so long that it was given again."""
+    given = {each.number: each for each in batches.ordered(order.batch, order.chunk)}
+    mine = given.get(order.number)
+    still_open = {place for each in open_in(given.values()) for place in each.places}
+    if mine and (mine.reported_at or still_open.isdisjoint(mine.places)):
+        return ChunkReady(start=order.start, chunk=order.chunk, number=order.number)
     return record(batches, answer(order, prepare), now())
 
 
@@ -52,9 +55,10 @@ def record(batches: BatchStore, report: ChunkReport, now: datetime) -> ChunkRead
     assert given is not None
     rest = rest_after(report, chunk, given)
     orders[report.number] = replace(given, reported_at=now, rest=rest)
-    still_open = bool(open_in(orders.values()))
+    still_open = open_in(orders.values())
     left = batches.record(report, rest=rest, ended=not still_open, at=now)
-    return ChunkReady(start=report.start, chunk=report.chunk, number=report.number, look=still_open or not left)
+    look = bool(rest) or not left  # while others are at the rest of the chunk, theirs is the last word
+    return ChunkReady(start=report.start, chunk=report.chunk, number=report.number, look=look)
 
 
 def answer(order: ChunkOrder, prepare: Prepare) -> ChunkReport:

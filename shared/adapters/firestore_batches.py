@@ -216,6 +216,24 @@ class FirestoreBatches:
         return value_of(Seal, found) if self.database.commit(writes) else None
 
     @explained
+    def conclude(self, seal: Seal) -> Seal:
+        """Written if unchanged since it was read: who takes the lease up writes the same document."""
+        reference, body = self._seal(seal.batch), body_of(seal, f"seal of {seal.batch}")
+
+        def attempt() -> Seal:
+            found = reference.get()
+            stands = value_of(Seal, found)
+            if stands.completion:
+                return stands
+            writes = self._client.batch()
+            writes.update(reference, {"body": body}, option=LastUpdateOption(found.update_time))
+            if not self.database.commit(writes):
+                raise Aborted(f"another wrote the seal of {seal.batch}")
+            return seal
+
+        return CONTENDED(attempt)()
+
+    @explained
     def close(self, seal: Seal) -> None:
         """A document that is created once lets the first alone write, whoever has taken up the lease meanwhile.
 

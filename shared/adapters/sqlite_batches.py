@@ -126,6 +126,15 @@ class SqliteBatches:
             (body,) = connection.execute("SELECT body FROM batch_seals WHERE batch = ?", (seal.batch,)).fetchone()
             return decode(Seal, body)
 
+    def conclude(self, seal: Seal) -> Seal:
+        with self._file.writing() as connection:
+            (body,) = connection.execute("SELECT body FROM batch_seals WHERE batch = ?", (seal.batch,)).fetchone()
+            stands = decode(Seal, body)
+            if stands.completion is None:
+                connection.execute("UPDATE batch_seals SET body = ? WHERE batch = ?", (encode(seal), seal.batch))
+                return seal
+            return stands
+
     def close(self, seal: Seal) -> None:
         ended_at = to_micros(seal.at) if seal.is_usual else None
         with self._file.writing() as connection:

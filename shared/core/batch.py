@@ -248,7 +248,7 @@ def decide_batch(record: BatchRecord, now: datetime, in_flight: int = IN_FLIGHT_
         return Sealed(kind=record.seal.kind, reason=record.seal.reason)
     batch = record.batch
     open_ = open_orders(record)
-    still = [each for each in open_ if not _silent_to_the_end(each, batch, now)]
+    still = [each for each in open_ if now < _quiet_at(record) or not _silent_to_the_end(each, batch, now)]
     waiting = sorted(set(range(batch.chunks)) - {each.chunk for each in record.ordered})
     if not still and not waiting:
         if silent := sum(len(each.places) for each in open_):
@@ -257,11 +257,12 @@ def decide_batch(record: BatchRecord, now: datetime, in_flight: int = IN_FLIGHT_
     if now >= batch.deadline_at:
         left = sum(len(each.places) for each in still) + sum(map(batch.size, waiting))
         return Sealed(kind=SealKind.EXPIRED, reason=f"the deadline, with {left} of {batch.total} units open")
-    later = [each for each in still if now < _again_at(each, batch)]
-    room = in_flight - sum(len(each.places) for each in later if each.is_under_way)
-    looks = [batch.deadline_at, now + timedelta(seconds=LOOK_S), *(_again_at(each, batch) for each in later)]
+    ahead = [each for each in still if now < _again_at(each, batch)]
+    due = [each for each in still if now >= _again_at(each, batch) and each.order.tries < TRIES_MAX]
+    room = in_flight - sum(len(each.places) for each in ahead if each.is_under_way)
+    looks = [batch.deadline_at, now + timedelta(seconds=LOOK_S), *(_again_at(each, batch) for each in ahead)]
     orders: list[Ordered] = []
-    for order in _wanted(record, [each for each in still if now >= _again_at(each, batch)], waiting, now):
+    for order in _wanted(record, due, waiting, now):
         if room <= 0:
             if order.tries > 1:  # followers keep the window full, and bring no look
                 looks.append(now + timedelta(seconds=RETRY_S))
@@ -354,6 +355,12 @@ def _parted(each: Open) -> list[tuple[int, ...]]:
 def _silent_to_the_end(each: Open, batch: Batch, now: datetime) -> bool:
     """Whether the last try has had its time: nothing more will come."""
     return each.order.tries >= TRIES_MAX and now >= _again_at(each, batch)
+
+
+def _quiet_at(record: BatchRecord) -> datetime:
+    """Until then an order may only be waiting for a worker: those that report are busy."""
+    last = max((each.reported_at for each in record.ordered if each.reported_at), default=record.batch.created_at)
+    return last + timedelta(seconds=CHUNK_TIMEOUT_S + MUTE_MARGIN_S)
 
 
 def _again_at(each: Open, batch: Batch) -> datetime:

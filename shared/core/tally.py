@@ -64,6 +64,11 @@ def merges(kind: SealKind, ended: Tally) -> bool:
     return kind is not SealKind.EXPIRED or ended.share >= STALL_SHARE
 
 
+def writes(batch: Batch, seal: Seal, ended: Tally) -> bool:
+    """As merges; of a look at what stands, only what is whole: less would take the place of more."""
+    return merges(seal.kind, ended) and (ended.share >= 1 or not batch.start.look)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrote:
     """What stands where the batch's units belong, as far as a completion tells of it."""
@@ -89,6 +94,8 @@ def conclude(batch: Batch, seal: Seal, ended: Tally, wrote: Wrote) -> Completion
     elif seal.kind is SealKind.EXPIRED and ended.share < STALL_SHARE:
         status = Status.FAILED
         reason = f"stalled at {floor(100 * ended.share)}% of its units, {STALL_SHARE:.0%} are enough: {reason}"
+    elif lost and batch.start.look:
+        status, reason = Status.NOT_READY, f"looked again and found less; what stands is kept: {reason}"
     elif lost:
         status = Status.PARTIAL if done else Status.FAILED
     elif done:

@@ -393,6 +393,31 @@ def test_a_seal_keeps_its_kind_the_act_and_the_incident(batches: BatchStore, kin
     assert seen.seal == whole
 
 
+def test_what_is_concluded_first_stands_and_the_batch_stays_due_until_it_is_closed(batches: BatchStore) -> None:
+    batches.seal(SEAL, later(9), LEASE_S)
+    first = replace(SEAL, completion=COMPLETION, incident="look at it")
+    assert batches.conclude(first) == first
+    assert batches.conclude(replace(SEAL, completion=replace(COMPLETION, rows=99))) == first
+    assert batches.due(later(9 + LEASE_S), 9) == (BATCH.id,), "nobody may have been told"
+    assert batches.seal(SEAL, later(9 + LEASE_S), LEASE_S) == first, "who takes it up finds what to tell"
+    batches.close(first)
+    assert batches.due(later(9_999), 9) == ()
+    seen = batches.load(BATCH.id)
+    assert seen is not None
+    assert seen.seal == first
+
+
+def test_of_many_that_conclude_at_once_all_are_given_the_same(connect: Callable[[], BatchStore]) -> None:
+    batches = connect()
+    begin(batches, BATCH)
+    batches.seal(SEAL, later(9), LEASE_S)
+    said = [replace(SEAL, completion=replace(COMPLETION, rows=rows)) for rows in range(1, 6)]
+    with ThreadPoolExecutor(len(said)) as pool:
+        told = list(pool.map(lambda seal: connect().conclude(seal), said))
+    assert len({seal.completion.rows for seal in told if seal.completion}) == 1
+    assert told[0] in said
+
+
 # --- looking back -------------------------------------------------------------------------------------
 
 

@@ -742,7 +742,7 @@ def test_the_word_on_a_batch_keeps_who_gave_it_and_no_log_keeps_the_token(
     site.post("/start", {"run": str(RUN)})
     secret = token({"email": "ann@example.com"})
     with caplog.at_level("DEBUG"):
-        asked = {"batch": BATCH, "reason": "enough"}
+        asked = {"batch": BATCH, "reason": "enough", "actor": "the-ceo"}
         assert site.post("/seal", asked, headers={"Authorization": secret}).status_code == 200
     assert site.status()["act"]["actor"] == "ann@example.com"
     assert "POST /seal: 200" in caplog.text

@@ -173,6 +173,7 @@ class World:
             return written
 
         return Coordinator(
+            pipeline="nba",
             batches=Mortal(self.batches, self),  # type: ignore[arg-type]
             bus=Mortal(self.bus, self),  # type: ignore[arg-type]
             clock=self,

@@ -273,7 +273,7 @@ def test_a_deadline_comes_from_how_long_like_batches_took() -> None:
     world = World(double)
     found = []
     for attempt in range(1, 8):
-        start = replace(START, run=replace(START.run, generation=attempt))
+        start = replace(START, run=replace(START.run, generation=attempt), issued_at=world.now())
         world.coordinator.on_start(start)
         batch = world.batches.batch(batch_id(start))
         assert batch is not None
@@ -281,6 +281,15 @@ def test_a_deadline_comes_from_how_long_like_batches_took() -> None:
         world.pass_by(250)  # how long each takes
         world.work()
     assert found == [(1_800, "fallback")] * 5 + [(750, "history")] * 2
+
+
+def test_time_that_a_start_has_waited_is_taken_from_its_batch() -> None:
+    world = World(double)
+    world.pass_by(1_800)
+    world.coordinator.on_start(START)
+    batch = world.batches.batch(batch_id(START))
+    assert batch is not None
+    assert (batch.deadline_at - NOW, batch.deadline_from) == (timedelta(seconds=2_280), "start")
 
 
 def test_a_batch_never_gets_longer_than_its_start_allows() -> None:
@@ -352,6 +361,101 @@ def test_units_wanted_anew_are_worked_on_and_the_others_taken_over_from_the_batc
     assert world.rows() == {**DOUBLED, "u050": 1_000.0}
 
 
+def test_what_a_cancelled_batch_has_recorded_is_taken_over_by_nobody() -> None:
+    world = World(double, chunk_units=10)
+    world.coordinator.on_start(START)
+    world.work()
+    wrong = replace(START, attempt=2, fence=START.fence + 1)
+    world.predict = lambda unit: replace(double(unit), output=json.dumps({"unit": unit.id, "value": -1.0}))
+    world.coordinator.on_start(wrong)
+    for order in world.orders()[:6]:
+        world.do(order)
+    world.coordinator.end_by(batch_id(wrong), SealKind.CANCELLED, ANA)
+    world.predict = double
+    world.completions()
+    world.coordinator.on_start(replace(START, attempt=3, fence=START.fence + 2, only=("u050",)))
+    world.work()
+    assert (only(world.completions()).status, world.rows()) == (Status.SUCCESS, DOUBLED)
+
+
+def test_a_look_at_what_stands_that_brings_less_leaves_it() -> None:
+    world = World(double)
+    world.coordinator.on_start(START)
+    world.work()
+    world.completions()
+    world.predict = lambda unit: failed(unit) if unit.id < "u110" else double(unit)
+    world.coordinator.on_start(replace(START, attempt=2, fence=START.fence + 1, look=True))
+    world.work()
+    completion = only(world.completions())
+    assert (completion.status, completion.reason[:54]) == (
+        Status.NOT_READY,
+        "looked again and found less; what stands is kept: 110 ",
+    )
+    assert world.rows() == DOUBLED
+
+
+def test_the_same_word_twice_is_one() -> None:
+    world = World(double)
+    world.coordinator.on_start(START)
+    first = world.coordinator.end_by(batch_id(START), SealKind.CANCELLED, ANA)
+    world.pass_by(5)
+    again = world.coordinator.end_by(batch_id(START), SealKind.CANCELLED, replace(ANA, at=world.now()))
+    assert first == again
+
+
+# --- batches of others --------------------------------------------------------------------------------
+
+
+def test_a_coordinator_leaves_the_batches_of_other_pipelines_alone() -> None:
+    world = World(double)
+    other = replace(START, run=replace(START.run, pipeline="mlb"))
+    replace(world.coordinator, pipeline="mlb").on_start(other)
+    orders = world.orders()
+    world.pass_by(STALLED_S)
+    assert (world.coordinator.due(), world.coordinator.stalled()) == ((), ())
+    refused = world.coordinator.on_ready(world.do(orders[0]))
+    assert isinstance(refused, Refusal)
+    assert (world.orders(), world.completions()) == ([], [])
+
+
+# --- workers that are only busy -----------------------------------------------------------------------
+
+
+def test_an_order_whose_units_others_have_ended_is_not_worked_on() -> None:
+    worked: list[str] = []
+
+    def once(unit: Unit) -> UnitResult:
+        worked.append(unit.id)
+        return double(unit)
+
+    world = World(once, units=UNITS[:50])
+    world.coordinator.on_start(START)
+    slow = world.orders()
+    world.pass_by(CHUNK_TIMEOUT_S + MUTE_MARGIN_S)
+    world.sweep()
+    parts = world.orders()
+    assert len(parts) == 8
+    for order in [*slow, *parts]:  # as a queue brings them, once somebody gets to it
+        world.coordinator.on_ready(world.do(order))
+    assert len(worked) == 50
+    assert only(world.completions()).rows == 50
+
+
+def test_units_that_wait_for_busy_workers_do_not_expire_before_the_deadline() -> None:
+    """Ten minutes of work, one order after the other, for one worker: all of it is done."""
+    world = World(double, chunk_units=10)
+    world.coordinator.on_start(START)
+    queue, said = world.orders(), list[Completion]()
+    while not said:
+        world.pass_by(60)  # what one order takes
+        if queue:
+            world.coordinator.on_ready(world.do(queue.pop(0)))
+        world.sweep()
+        queue += world.orders()
+        said = world.completions()
+    assert (only(said).status, world.rows()) == (Status.SUCCESS, DOUBLED)
+
+
 # --- stalled ------------------------------------------------------------------------------------------
 
 
@@ -418,8 +522,81 @@ def test_a_consolidation_that_cannot_succeed_ends_the_batch_as_failed_and_is_let
     world.sweep()
     completion = only(world.completions())
     assert (completion.run, completion.status) == (START.run, Status.FAILED)
-    assert completion.reason.startswith("120 units are done, but what they gave could not be written: WarehouseError:")
+    assert completion.reason.startswith("what its units gave could not be written: WarehouseError:")
     assert "unit all" in completion.reason
+    assert world.batches.next_at() is None
+
+
+@dataclass
+class Broken:
+    """A batch store of which some verbs fail."""
+
+    port: Any
+    verbs: tuple[str, ...]
+    ids: tuple[str, ...] = ()  # for these alone, where there are some
+
+    def __getattr__(self, verb: str) -> Any:
+        def fail(*arguments: Any) -> Any:
+            if self.ids and arguments[0] not in self.ids:
+                return getattr(self.port, verb)(*arguments)
+            raise OSError("the store is away")
+
+        return fail if verb in self.verbs else getattr(self.port, verb)
+
+
+def test_a_batch_whose_parts_cannot_be_read_ends_too() -> None:
+    world = World(double)
+    world.coordinator.on_start(START)
+    broken = replace(world.coordinator, batches=Broken(world.batches, ("reports",)))  # type: ignore[arg-type]
+    for order in world.orders():
+        broken.on_ready(world.do(order))
+    world.pass_by(CONSOLIDATE_S)
+    for batch in broken.due():
+        broken.advance(batch)
+    completion = only(world.completions())
+    assert completion.status is Status.FAILED
+    assert completion.reason == "what its units gave could not be written: OSError: the store is away"
+
+
+def test_a_batch_that_cannot_be_read_hides_no_stalled_one() -> None:
+    world = World(double)
+    other = replace(START, run=replace(START.run, mode="tomorrow"))
+    for start in (START, other):
+        world.coordinator.on_start(start)
+    world.pass_by(STALLED_S)
+    unreadable = Broken(world.batches, ("load",), (batch_id(START),))
+    assert replace(world.coordinator, batches=unreadable).stalled() == (batch_id(other),)  # type: ignore[arg-type]
+
+
+def test_a_merge_whose_answer_was_lost_is_found_before_the_batch_is_given_up() -> None:
+    world = World(double)
+    inner = world.coordinator
+
+    def unheard(start: Start, outputs: Sequence[str]) -> Written:
+        world.pass_by(CONSOLIDATE_S)
+        inner.consolidate(start, outputs)
+        raise OSError("the answer got lost")
+
+    deaf = replace(inner, consolidate=unheard)
+    deaf.on_start(START)
+    for order in world.orders():
+        deaf.on_ready(world.do(order))
+    assert (only(world.completions()).status, world.rows()) == (Status.SUCCESS, DOUBLED)
+
+
+def test_what_has_been_concluded_is_what_is_told_whoever_tells_it() -> None:
+    """It was given up, and who gave it up died before anybody heard; by then the warehouse is back."""
+    world = World(double, away_until=NOW + timedelta(seconds=CONSOLIDATE_S + 1))
+    world.coordinator.on_start(START)
+    world.work()
+    world.pass_by(CONSOLIDATE_S)
+    dying = replace(world.coordinator, bus=Broken(world.bus, ("publish",)))  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="away"):
+        dying.advance(batch_id(START))
+    world.pass_by(SEAL_LEASE_S)
+    world.sweep()
+    assert only(world.completions()).status is Status.FAILED
+    assert world.rows() == {}
     assert world.batches.next_at() is None
 
 
@@ -545,6 +722,7 @@ def test_a_workers_reason_is_cut_to_what_a_report_may_hold() -> None:
         pytest.param({"x" * (UNIT_ID_MAX + 1): "{}"}, "", "unit 'xxx", id="an id that is too long"),
         pytest.param({"": "{}"}, "", "unit ''", id="an empty id"),
         pytest.param({"u1": "{}"}, "x" * (SHARED_TEXT_MAX + 1), f"at most {SHARED_TEXT_MAX}", id="what units share"),
+        pytest.param({"é" * UNIT_ID_MAX: "{}"}, "", "bytes of UTF-8", id="an id of too many bytes"),
     ],
 )
 def test_a_batch_that_no_message_could_tell_of_does_not_begin(inputs: dict[str, str], shared: str, said: str) -> None:
@@ -552,6 +730,13 @@ def test_a_batch_that_no_message_could_tell_of_does_not_begin(inputs: dict[str, 
     with pytest.raises(ValueError, match=said):
         world.coordinator.on_start(START)
     assert world.batches.batch(batch_id(START)) is None
+
+
+def test_a_batch_whose_settled_units_fit_into_no_record_does_not_begin() -> None:
+    names = tuple(f"{number:0{UNIT_ID_MAX}}" for number in range(UNITS_MAX))
+    world = World(double, units=(), skipped=dict.fromkeys(names, "no_history"))
+    with pytest.raises(ValueError, match="20000 units that are not to be worked on fill"):
+        world.coordinator.on_start(START)
 
 
 def test_the_completion_of_the_largest_batch_passes_the_bus() -> None:

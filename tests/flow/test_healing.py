@@ -51,6 +51,7 @@ def begun(work: Work, day: date) -> tuple[Batch, int]:
             return NOW
 
     coordinator = Coordinator(
+        pipeline="nba",
         batches=store.batches,
         bus=store.bus,
         clock=Clock(),  # type: ignore[arg-type]

@@ -47,6 +47,7 @@ def coordinator_of(system: System) -> Coordinator:
     """Where that of mlb would stand; what its units give is counted, and goes nowhere."""
     units = {player: json.dumps({**FEATURES, "player_id": player}) for player in PLAYERS}
     return Coordinator(
+        pipeline="mlb",
         batches=system.home.batches,
         bus=system.home.bus,
         clock=system.home.clock,

@@ -25,9 +25,9 @@ import pytest
 from data_processors.nba.runner import Work, bootstrap, create_tables
 from orchestration.emulators import BIGQUERY_VENV, KINDS, command_of
 from orchestration.runs import status_of
-from orchestration.stack import STACK_FILE, TIMER, Stack, Wanted, running_stack
+from orchestration.stack import STACK_FILE, STARTED, TIMER, Stack, Wanted, running_stack
 from shared import wiring
-from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, PREDICTION_START_TOPIC
+from shared.config.functions import NUDGE_TOPIC, PREDICTION_START_TOPIC
 from shared.config.nba import NBA
 from shared.config.orchestration_config import pipeline
 from shared.core.codec import encode
@@ -247,7 +247,7 @@ def test_every_function_answers_as_itself_and_is_ready(story: Story) -> None:
     code = config_hash(pipeline("nba"))
     assert story.health == {
         spec.name: Health(alive=True, ready=True, service=spec.name, version=COMMIT, config_hash=code)
-        for spec in FUNCTIONS
+        for spec in STARTED
     }
 
 
@@ -297,7 +297,7 @@ def lines(story: Story) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_every_function_and_the_timer_has_a_log(story: Story) -> None:
-    assert set(story.logs) == {TIMER, *(spec.name for spec in FUNCTIONS)}
+    assert set(story.logs) == {TIMER, *(spec.name for spec in STARTED)}
 
 
 def test_every_line_is_one_json_object_with_severity_time_and_message(story: Story) -> None:
@@ -405,7 +405,7 @@ def test_tipoff_up_says_when_it_is_ready_and_leaves_nothing_behind(
         finally:
             up.kill()
     assert code == (-end if end is signal.SIGKILL else 0), (tmp_path / "said").read_text()
-    assert {part["name"] for part in told["parts"]} == {TIMER, *(spec.name for spec in FUNCTIONS)}
+    assert {part["name"] for part in told["parts"]} == {TIMER, *(spec.name for spec in STARTED)}
     assert there == told["environment"]
     assert there["TIPOFF_DATA"] == str(season.resolve())
     assert len(processes) >= len(told["parts"])

@@ -199,6 +199,7 @@ def test_the_formula_of_a_batch_is_what_a_coordinator_does_to_its_state(chunks: 
     embedded.bus.subscribe("request", "request")
     batches: Any = CountedBatches(embedded.batches)
     coordinator = Coordinator(
+        pipeline="nba",
         batches=batches,
         bus=embedded.bus,
         clock=clock,
