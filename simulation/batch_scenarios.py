@@ -419,12 +419,17 @@ def zombie_batch(seed: int) -> World:
 
 
 def empty_export(seed: int) -> World:
-    """A published batch is ordered again twice: once all its units fail, once they give no rows. It stands."""
+    """A published batch is ordered again twice: once all its units fail, once they give no rows. It stands.
+
+    So does nothing of another run's first batch, all of whose units fail.
+    """
 
     def labour(order: ChunkOrder) -> Labour:
-        ending = {1: None, 2: Ending.FAILED}.get(order.start.attempt, Ending.EMPTY)
-        mine = order.start.run == SAME_DAY and ending is not None
-        return Labour(endings=dict.fromkeys(UNITS, ending) if mine and ending else {})
+        run, attempt = order.start.run, order.start.attempt
+        endings = {(TOMORROW, 1): Ending.FAILED, (SAME_DAY, 2): Ending.FAILED, (SAME_DAY, 3): Ending.EMPTY}
+        if (run, attempt) not in endings:
+            return Labour()
+        return Labour(endings=dict.fromkeys([unit.id for unit in order.units], endings[run, attempt]))
 
     def again(world: World) -> None:
         for hours in (1, 2):
@@ -436,13 +441,16 @@ def empty_export(seed: int) -> World:
 
     world = play(batched(seed, labour), again)
     first = expect_batch(world, Status.SUCCESS)
-    for attempt in (2, 3):
-        story = expect_batch(world, Status.FAILED, attempt=attempt)
+    for attempt, status in ((2, Status.NOT_READY), (3, Status.FAILED)):
+        story = expect_batch(world, status, attempt=attempt)
         world.expect(story is not None and not story.merged, f"attempt {attempt} merged", SAME_DAY)
     there = stands(world)
     kept = there is not None and first is not None and [there.digest] == first.merged
     world.expect(kept, f"what was good has been replaced by {there}", SAME_DAY)
     expect_end(world, SAME_DAY, OutcomeKind.DONE, COMPLETE)
+    story = expect_batch(world, Status.FAILED, run=TOMORROW)
+    world.expect(story is not None and not story.merged, "nothing was merged", TOMORROW)
+    expect_end(world, TOMORROW, OutcomeKind.DONE, COMPLETE)
     return world
 
 

@@ -21,7 +21,7 @@ from shared.config.functions import (
     PREDICTION_REQUEST_TOPIC,
     PREDICTION_START_TOPIC,
 )
-from shared.config.nba import PREDICTIONS
+from shared.config.nba import NBA, PREDICTIONS
 from shared.core.batch import (
     NO_HISTORY,
     Batch,
@@ -68,6 +68,7 @@ class Batches:
         self._bus = cast(Bus, Seam(Network(world.sqlite.bus, self._carry), world.call))
         self._states = cast(StateStore, Seam(world.sqlite.states, world.call))
         self.coordinator = Coordinator(
+            pipeline="nba",
             batches=self._store,
             bus=self._bus,
             clock=world.clock,
@@ -316,7 +317,7 @@ class Batches:
         self._recovers = False
         if self._open:
             now = self._world.now
-            self._world.nudge(Nudge(pipeline="nba", mode="", date="", scheduled_at=now, act="recover"))
+            self._world.nudge(Nudge(pipeline=NBA.name, mode="", date="", scheduled_at=now, act="recover"))
         self._plan_recovery()
 
     def judge(self) -> None:

@@ -83,11 +83,11 @@ class Faults:
     partial: float = 0.02
     not_ready: float = 0.02
     # per order of a batch, in a worker's hands
-    silent: float = 0.01  # acknowledged, and never heard of again
-    killed: float = 0.02  # its worker dies at one of the units; the order comes again
-    passing: float = 0.03  # one unit fails for a reason that passes
-    unmentioned: float = 0.01  # its report says nothing of one unit
-    tardy: float = 0.01  # answers when it has been ordered anew, or when its batch is sealed
+    silent: float = 0.04  # acknowledged, and never heard of again
+    killed: float = 0.03  # its worker dies at one of the units; the order comes again
+    passing: float = 0.05  # one unit fails for a reason that passes
+    unmentioned: float = 0.04  # its report says nothing of one unit
+    tardy: float = 0.04  # answers when it has been ordered anew, or when its batch is sealed
     # per batch
     poor: float = 0.1  # a unit's inputs are there only after healing
     # per run: what no retry heals

@@ -330,7 +330,7 @@ def what_is_done_is_merged(end: BatchEnd) -> Broken:
     states = states_of(end)
     done = [unit for unit, state in states.items() if state is UnitState.DONE]
     lost = [unit for unit, state in states.items() if state in (UnitState.FAILED, UnitState.EXPIRED)]
-    stalled = seal.kind is SealKind.EXPIRED and len(lost) > (1 - STALL_SHARE) * len(states)
+    stalled = seal.kind is SealKind.EXPIRED and (len(states) - len(lost)) / len(states) < STALL_SHARE
     if end.story.merged and (stalled or not done or seal.kind is SealKind.CANCELLED):
         yield f"{seal.batch} ended {seal.kind} with {len(done)} of {len(states)} units done, and merged"
     outputs = {r.unit: r.output for report in reversed(end.reports) for r in report.results if r.output}

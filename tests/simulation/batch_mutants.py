@@ -9,8 +9,9 @@ COORDINATOR, SERVICE = "predictions/coordinator/coordinator.py", "predictions/co
 WORKER, STORE = "predictions/worker/worker.py", "shared/adapters/sqlite_batches.py"
 MODEL, WAREHOUSE = "shared/core/model.py", "simulation/warehouse.py"
 
-TELL = "        self._publish(completion)\n"
-CLOSE = "        self.batches.close(replace(seal, completion=completion, incident=incident))\n"
+TELL = "        self._publish(seal.completion)\n"
+INCIDENT = '        if seal.incident:\n            log.error("incident: %s", seal.incident)\n'
+CLOSE = "        self.batches.close(seal)\n"
 
 BATCH_MUTANTS = (
     Mutant(
@@ -25,8 +26,8 @@ BATCH_MUTANTS = (
         "the-quality-gate-fails-open",
         15,
         QUALITY,
-        "        if share is None or not math.isfinite(share):\n",
-        "        if share is None:\n            continue\n        if not math.isfinite(share):\n",
+        "        if share is None or not 0 <= share < math.inf:\n",
+        "        if share is None:\n            continue\n        if not 0 <= share < math.inf:\n",
         "quality-gate-down",
     ),
     Mutant(
@@ -58,8 +59,8 @@ BATCH_MUTANTS = (
         "orders-never-end",
         19,
         BATCH,
-        "    return each.order.tries >= TRIES_MAX and now >= _again_at(each, batch)\n",
-        "    return False\n",
+        "tries=still.order.tries + 1",
+        "tries=still.order.tries",
         "stuck-at-zero",
     ),
     Mutant(
@@ -170,8 +171,8 @@ BATCH_MUTANTS = (
         "closed-before-it-is-told",
         25,
         COORDINATOR,
-        TELL + CLOSE,
-        CLOSE + TELL,
+        TELL + INCIDENT + CLOSE,
+        CLOSE + INCIDENT + TELL,
         "coordinator-restart",
     ),
     Mutant(
@@ -194,8 +195,8 @@ BATCH_MUTANTS = (
         "an-order-that-was-given-counts-as-done",
         30,
         WORKER,
-        "        if given.number == order.number and given.reported_at:\n",
-        "        if given.number == order.number and (given.reported_at or given.at < now()):\n",
+        "    if mine and (mine.reported_at or still_open.isdisjoint(mine.places)):\n",
+        "    if mine:\n",
         "every-worker-once",
     ),
     Mutant(
@@ -216,11 +217,11 @@ BATCH_MUTANTS = (
     ),
     Mutant("the-table-is-not-looked-at-before", 45, COORDINATOR, "        self.check()\n", "", "column-missing"),
     Mutant(
-        "what-comes-after-the-seal-counts-among-random-faults",
-        21,
-        STORE,
-        "            if row is None or row[0]:\n",
-        "            if row is None:\n",
-        "simulate 5 1",
+        "sent-and-never-written-down-among-random-faults",
+        25,
+        COORDINATOR,
+        "            self._order(batch, self.batches.order(batch.id, [next_one]))\n",
+        "            self._order(batch, [next_one])\n",
+        "simulate 2 3",
     ),
 )
