@@ -20,7 +20,7 @@ from shared.core.codec import Malformed
 from shared.core.messages import TEXT_MAX, run_of
 from shared.core.model import Completion, Start, Status
 from shared.core.timeouts import WORK_S_MAX
-from shared.ports import QUARANTINE_BODY_MAX, Delivery, Ports, Quarantined
+from shared.ports import QUARANTINE_BODY_MAX, Delivery, FeedError, Ports, Quarantined, WarehouseError
 from shared.service import Refusal
 
 log = logging.getLogger("tipoff.edge")
@@ -116,7 +116,10 @@ class Raised:
     passing: bool
 
 
-LASTING = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError)
+LASTING = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError),
+    *(WarehouseError, FeedError),
+)
 """What depends on the input alone: the same work raises it again. All else is the world's, and may pass."""
 
 

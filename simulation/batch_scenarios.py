@@ -510,6 +510,28 @@ def quota_wall(seed: int) -> World:
     return world
 
 
+def away_at_begin(seed: int) -> World:
+    """The warehouse is away for five minutes as a batch wants to begin: its start comes again, then another attempt."""
+    refused: list[datetime] = []
+    world_of: list[World] = []
+
+    def strike(call: Call) -> str:
+        now = world_of[0].now
+        if call.verb != "gather" or (refused and now >= refused[0] + timedelta(minutes=5)):
+            return ""
+        refused.append(now)
+        return "error"
+
+    world = play(replace(batched(seed), strike=strike), world_of.append)
+    for run in (OVERNIGHT, *BATCHES):
+        expect_end(world, run, OutcomeKind.DONE, COMPLETE)
+    final = world.stories[SAME_DAY].final
+    after = final.decided_at - refused[0] if final else timedelta.max
+    world.expect(after < timedelta(minutes=10), f"through after {after}", SAME_DAY)
+    world.expect(2 <= len(refused) <= 20, f"asked {len(refused)} times in five minutes", SAME_DAY)
+    return world
+
+
 def column_missing(seed: int) -> World:
     """The table lacks a column until the afternoon: no batch begins, nothing is ordered, and the reason is told."""
     world_of: list[World] = []
@@ -546,6 +568,7 @@ BATCH_SCENARIOS = (
     Scenario("empty-export", (28,), "a batch that gives nothing replaces nothing", empty_export),
     Scenario("quality-gate-down", (15,), "what nobody can vouch for waits, or goes by a word", quality_gate_down),
     Scenario("quota-wall", (36,), "five minutes without a MERGE: the batch waits, and writes once", quota_wall),
+    Scenario("away-at-begin", (35, 36), "no batch can begin for five minutes: it begins then", away_at_begin),
     Scenario("poison-unit", (19, 29), "a unit that kills its workers ends alone", poison_unit),
     Scenario(
         "every-worker-once", (30, 31), "every worker dies once, at every step: the order comes again", every_worker_once

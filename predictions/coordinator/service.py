@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 
 from predictions.coordinator.api import Api
@@ -29,11 +30,12 @@ from shared.service import Refusal, Service, publish
 log = logging.getLogger("tipoff.coordinator")
 
 
+BEGIN_WITHIN = timedelta(minutes=3)  # a message comes ten times in four; three attempts of a gate are then nine minutes
 CONSOLIDATION_RETRY_S = 30.0  # of each call of the warehouse: the batch itself comes again when its lease has lapsed
 
 
 class BatchUnfinished(Exception):
-    """A batch that has begun could not go on now; its start comes again, and so does the sweep."""
+    """A batch could not begin or go on now, for a reason that may pass: its start comes again."""
 
 
 def coordinator(name: str) -> Endpoint:
@@ -71,18 +73,22 @@ def handlers(spec: FunctionSpec, settings: Settings, home: wiring.Home) -> Mappi
 
 
 def begin(batches: Coordinator, phase: PhaseSpec, body: bytes) -> Refusal | None:
-    """A failure before there is a batch is reported; after, the start comes again."""
+    """A failure before there is a batch is reported: at once if it lasts, else once BEGIN_WITHIN is over. Until then,
+    and always once there is a batch, the start comes again."""
     start = read_start(body)
     if not batches.is_mine(batch_id(start)):
         return Refusal(f"{start.run} is no run of {batches.pipeline}")
     if start.phase != phase.name or start.processor not in [processor.name for processor in phase.processors]:
         return Refusal(f"{start.phase}/{start.processor} is not a processor of {phase.name}")
-    failed = edge.attempt(lambda: batches.on_start(start))
-    if failed is None:
+    raised = edge.judge(lambda: batches.on_start(start))
+    if raised is None:
         return None
-    message = batches.unbegun(start, failed, 0.0)
+    now = batches.clock.now()
+    if raised.passing and now < start.issued_at + BEGIN_WITHIN:
+        raise BatchUnfinished(raised.reason)
+    message = batches.unbegun(start, raised.reason, 0.0)
     if message is None:
-        raise BatchUnfinished(failed)
+        raise BatchUnfinished(raised.reason)
     publish(batches.bus, batches.trace, [message], batches.clock.now(), run=start.run)
     return None
 

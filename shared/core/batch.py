@@ -22,7 +22,7 @@ PARTS = 8  # into which the units of a silent order go: one of them may have kil
 CHUNK_TIMEOUT_S = 120  # far above what 50 units take
 MUTE_MARGIN_S = 30  # what a report may need to be seen: one lease
 RETRY_S = 5  # pause before the second order of what failed; doubles, with jitter
-LOOK_S = 60  # an open batch is looked at so often, whatever messages get lost
+LOOK_S = 55  # an open batch is looked at by each minute's sweep, whatever messages get lost
 STALLED_S = 300  # without a report: both a silent order and the one after it have had their time
 SEAL_S = 120  # left of the start's own time limit for the consolidation
 CONSOLIDATE_S = (
@@ -272,6 +272,13 @@ def decide_batch(record: BatchRecord, now: datetime, in_flight: int = IN_FLIGHT_
     return Due(orders=tuple(orders), next_look_at=min(looks))
 
 
+def acts_at(record: BatchRecord, now: datetime) -> datetime:
+    """When an open batch next does something if nobody reports anything: orders again, or ends. Looks that only look
+    come every minute."""
+    batch = record.batch
+    return min([batch.deadline_at, *(max(now, _again_at(each, batch)) for each in open_orders(record))])
+
+
 def first_orders(batch: Batch, in_flight: int = IN_FLIGHT_UNITS) -> tuple[Ordered, ...]:
     """What is ordered with the batch itself."""
     due = decide_batch(BatchRecord(batch=batch, ordered=(), seal=None), batch.created_at, in_flight)
@@ -441,6 +448,7 @@ class Progress:
 
 STRAGGLES = 3  # times the median of the reports so far
 STRAGGLES_S = 10  # and at least: a message may wait that long
+NOBODY_S = 30  # where nobody has reported anything yet: workers start in a few seconds
 GUESS_S_MAX = 86_400  # further ahead than any deadline, nobody is helped by a guess
 
 
@@ -456,7 +464,7 @@ def progress(record: BatchRecord, now: datetime) -> Progress:
     until = record.seal.at if record.seal else now
     per_s = ended / max(1e-3, (until - batch.created_at).total_seconds())
     left_s = (batch.units - ended) / per_s if per_s and not record.seal else None
-    slow_s = max(STRAGGLES_S, STRAGGLES * took[len(took) // 2]) if took else CHUNK_TIMEOUT_S
+    slow_s = max(STRAGGLES_S, STRAGGLES * took[len(took) // 2]) if took else NOBODY_S
     late = (each.order for each in open_ if each.is_under_way)
     return Progress(
         ended=ended + len(batch.settled),

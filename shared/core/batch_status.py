@@ -16,6 +16,7 @@ from shared.core.batch import (
     Ordered,
     UnitResult,
     UnitState,
+    acts_at,
     decide_batch,
     open_orders,
     progress,
@@ -135,7 +136,7 @@ class BatchStatus:
     never_ordered: int
     chunks: int
     chunks_ended: int
-    next_look_at: datetime | None  # None where the next look ends it, and once it is sealed
+    next_look_at: datetime | None  # when it acts if nobody reports; None where the next look ends it, or it is sealed
     causes: tuple[Cause, ...]
     stragglers: tuple[Straggler, ...]  # of an open batch
     tries: tuple[Try, ...]
@@ -214,7 +215,7 @@ def batch_status(
         never_ordered=batch.total - len(results) - len(still),
         chunks=batch.chunks,
         chunks_ended=batch.chunks if record.seal else len(ordered) - len({each.order.chunk for each in still.values()}),
-        next_look_at=due.next_look_at if isinstance(due, Due) else None,
+        next_look_at=acts_at(record, now) if isinstance(due, Due) else None,
         causes=_causes([*_lost(results), *_not_yet(still, again)]),
         stragglers=() if record.seal else _stragglers(record, chunks, now),
         tries=_tries(record.ordered),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from predictions.coordinator.coordinator import Inputs
 from predictions.coordinator.routes import ROUTES
-from predictions.coordinator.service import BatchUnfinished, begin, handlers, responders, sweep
+from predictions.coordinator.service import BEGIN_WITHIN, BatchUnfinished, begin, handlers, responders, sweep
 from shared import wiring
 from shared.config.functions import function
 from shared.config.nba import NBA
@@ -74,18 +75,36 @@ def test_a_start_begins_its_batch(world: World) -> None:
     assert len(world.taken("request")) == 3
 
 
-def test_before_there_is_a_batch_a_failure_is_reported(world: World) -> None:
+@pytest.mark.parametrize(
+    ("raised", "waited"),
+    [(ValueError("what is gathered"), timedelta(0)), (OSError("the warehouse is away"), BEGIN_WITHIN)],
+    ids=["what lasts, at once", "what may pass, in the end"],
+)
+def test_before_there_is_a_batch_a_failure_is_reported(world: World, raised: Exception, waited: timedelta) -> None:
+    def fail(start: Start) -> Inputs:
+        raise raised
+
+    world.pass_by(waited.total_seconds())
+    assert begin(replace(world.coordinator, gather=fail), PHASE, encode(START)) is None
+    [body] = world.taken("complete")
+    report = read_completion(body)
+    assert (report.processor, report.status) == ("predictions", Status.FAILED)
+    assert report.reason == f"{type(raised).__name__}: {raised}"
+
+
+def test_a_start_that_meets_what_may_pass_comes_again(world: World) -> None:
+    """Else the three attempts of its gate are gone in two minutes, and the run with them."""
+
     def away(start: Start) -> Inputs:
         raise OSError("the warehouse is away")
 
-    assert begin(replace(world.coordinator, gather=away), PHASE, encode(START)) is None
-    [body] = world.taken("complete")
-    report = read_completion(body)
-    assert (report.processor, report.status, report.reason) == (
-        "predictions",
-        Status.FAILED,
-        "OSError: the warehouse is away",
-    )
+    for _ in range(3):
+        with pytest.raises(BatchUnfinished, match="the warehouse is away"):
+            begin(replace(world.coordinator, gather=away), PHASE, encode(START))
+        world.pass_by(60)
+    assert begin(world.coordinator, PHASE, encode(START)) is None
+    assert len(world.orders()) == 3
+    assert world.completions() == []
 
 
 def test_once_there_is_a_batch_a_failure_brings_the_start_again(world: World) -> None:

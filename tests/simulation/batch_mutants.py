@@ -215,6 +215,14 @@ BATCH_MUTANTS = (
         "            if False:\n",
         "quota-wall",
     ),
+    Mutant(
+        "what-may-pass-is-a-failure-at-once",
+        36,
+        SERVICE,
+        "    if raised.passing and now < start.issued_at + BEGIN_WITHIN:\n",
+        "    if False:\n",
+        "away-at-begin",
+    ),
     Mutant("the-table-is-not-looked-at-before", 45, COORDINATOR, "        self.check()\n", "", "column-missing"),
     Mutant(
         "sent-and-never-written-down-among-random-faults",

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.batch import (
-    CHUNK_TIMEOUT_S,
     CHUNK_UNITS,
     CONSOLIDATE_S,
     IN_FLIGHT_UNITS,
     LOOK_S,
+    NOBODY_S,
     PARTS,
     RETRY_S,
     STALLED_S,
@@ -616,7 +616,7 @@ def test_how_far_a_batch_is(seen: BatchRecord, now_s: float, figures: Figures) -
 
 SLOW = sent(2, at_s=50)
 STRAGGLERS = [
-    pytest.param(record(9, sent(0)), CHUNK_TIMEOUT_S, (sent(0),), id="the time of a chunk, where none was reported"),
+    pytest.param(record(9, sent(0)), NOBODY_S, (sent(0),), id="half a minute, where nobody has reported"),
     pytest.param(
         record(9, heard(sent(0), 1), heard(sent(1), 2), SLOW),
         50 + STRAGGLES_S,

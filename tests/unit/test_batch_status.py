@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta, timezone
 import pytest
 
 from shared.core.batch import (
+    CHUNK_TIMEOUT_S,
+    MUTE_MARGIN_S,
     TRIES_MAX,
     Batch,
     BatchRecord,
@@ -214,7 +216,8 @@ def test_orders_are_counted_by_try() -> None:
 
 
 def test_an_open_batch_says_when_it_is_looked_at_next_unless_that_look_ends_it() -> None:
-    assert told(order(0), now_s=5).next_look_at == after(65)
+    assert told(order(0), now_s=5).next_look_at == after(CHUNK_TIMEOUT_S + MUTE_MARGIN_S)
+    assert told(order(0), now_s=60).next_look_at == after(CHUNK_TIMEOUT_S + MUTE_MARGIN_S), "it does not slide"
     assert told(order(0), now_s=1_900).next_look_at is None
 
 
