@@ -10,7 +10,7 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from importlib import import_module
 from pathlib import Path
@@ -205,23 +205,14 @@ def _working_off(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
 ) -> None:
     """`tipoff dlq` with its verbs; the common options are theirs."""
-    text = "messages that nobody could work with: dead letters and quarantined ones"
-    form = argparse.RawDescriptionHelpFormatter
-    dlq = commands.add_parser("dlq", help=text, description=text, epilog=DLQ_EXAMPLE, formatter_class=form)
-    dlq.set_defaults(module="dlq")
-    verbs = dlq.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
     about = {
         "list": "all of them, the newest first",
         "show": "one of them with all that is known of it, and its body",
         "redrive": "publish some again, with all their attempts; every consumer drops what it has done",
         "purge": "give some up for good; --json prints their bodies once more",
     }
-    parsers = {
-        name: verbs.add_parser(
-            name, help=text, description=text, epilog=DLQ_EXAMPLE, parents=[common], formatter_class=form
-        )
-        for name, text in about.items()
-    }
+    text = "messages that nobody could work with: dead letters and quarantined ones"
+    parsers = _verbs(commands, common, "dlq", text, DLQ_EXAMPLE, about)
     parsers["show"].add_argument("id", metavar="ID", help="as `tipoff dlq list` has it, or the id in the log")
     parsers["list"].add_argument("--limit", type=number_to(LETTERS_MAX), default=100, metavar="N", help="at most (100)")
     for name in ("redrive", "purge"):
@@ -229,8 +220,6 @@ def _working_off(
         parsers[name].add_argument("--all", action="store_true", help="every one, or those of --topic and --run")
         parsers[name].add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
         _wait(parsers[name])
-    for parser in parsers.values():
-        _target(parser)
     for name in ("list", "redrive", "purge"):
         parsers[name].add_argument("--topic", help="those on this topic alone")
         parsers[name].add_argument("--run", help="those about this run alone")
@@ -248,11 +237,6 @@ example:
 
 def _batches(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     """`tipoff batch` with its verbs; the common options are theirs."""
-    text = "batches of predictions: how far they are, and a person's word on them"
-    form = argparse.RawDescriptionHelpFormatter
-    batch = commands.add_parser("batch", help=text, description=text, epilog=BATCH_EXAMPLE, formatter_class=form)
-    batch.set_defaults(module="batch")
-    verbs = batch.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
     about = {
         "list": "the newest first",
         "show": "one of them: its units, why some are not done, what holds it up, what happens next",
@@ -261,12 +245,8 @@ def _batches(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         "cancel": "end one now, without anything of it",
         "override": "work on units of a run whose inputs are too poor, until a time",
     }
-    parsers = {
-        name: verbs.add_parser(
-            name, help=text, description=text, epilog=BATCH_EXAMPLE, parents=[common], formatter_class=form
-        )
-        for name, text in about.items()
-    }
+    text = "batches of predictions: how far they are, and a person's word on them"
+    parsers = _verbs(commands, common, "batch", text, BATCH_EXAMPLE, about)
     parsers["list"].add_argument("pipeline", nargs="?", help="the only one to show (every declared one)")
     parsers["list"].add_argument("--date", type=read_date, metavar="YYYY-MM-DD", help="of this date's runs alone")
     parsers["list"].add_argument("--limit", type=number_to(BATCHES_MAX), default=20, metavar="N", help="at most (20)")
@@ -282,8 +262,28 @@ def _batches(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         parsers[name].add_argument("--actor", type=said_line, metavar="NAME", help="who says so (this machine's user)")
     for name in ("recover", "seal", "cancel", "override"):
         _wait(parsers[name])
-    for parser in parsers.values():
-        _target(parser)
+
+
+def _verbs(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    common: argparse.ArgumentParser,
+    name: str,
+    text: str,
+    example: str,
+    about: Mapping[str, str],
+) -> dict[str, argparse.ArgumentParser]:
+    """A command that is called with a verb, and the parser of each."""
+    form = argparse.RawDescriptionHelpFormatter
+    command = commands.add_parser(name, help=text, description=text, epilog=example, formatter_class=form)
+    command.set_defaults(module=name)
+    verbs = command.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
+    parsers = {}
+    for verb, said in about.items():
+        parsers[verb] = verbs.add_parser(
+            verb, help=said, description=said, epilog=example, parents=[common], formatter_class=form
+        )
+        _target(parsers[verb])
+    return parsers
 
 
 def _proving(command: Command) -> None:

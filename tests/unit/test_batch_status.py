@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 
@@ -35,26 +35,12 @@ from shared.core.batch_status import (
     batch_head,
     batch_status,
 )
-from shared.core.model import Act, Completion, RunKey, Start, Status
+from shared.core.model import Act, Completion, Status
+from tests.unit.batches import START, T0, after
 
-T0 = datetime(2024, 1, 15, 15, 30, tzinfo=timezone.utc)
-START = Start(
-    run=RunKey("nba", date(2024, 1, 15), "same_day"),
-    phase="predictions",
-    processor="predictions",
-    attempt=1,
-    fence=200010001,
-    partition=date(2024, 1, 15),
-    timeout_s=2_400,
-    issued_at=T0,
-)
 CHUNKS = chunked([Unit(id=f"u{number}", inputs="{}") for number in range(12)], size=4)  # u0 to u3, u4 to u7, u8 to u11
 ROOKIE = UnitResult(unit="rookie", state=UnitState.SKIPPED, reason="no_history")
 ANN = Act(actor="ann", reason="the night is over", at=T0, until=T0 + timedelta(hours=2))
-
-
-def after(seconds: float) -> datetime:
-    return T0 + timedelta(seconds=seconds)
 
 
 BATCH = Batch(
