@@ -225,14 +225,14 @@ def _table(letters: Sequence[Letter], digits: int, now: datetime) -> Table:
     for name in ("id", "kind", "topic", "run", "attempt", "when", "why"):
         table.add_column(name, no_wrap=name in ("id", "kind", "attempt", "when"), overflow="fold")
     for letter in letters:
-        why = safe(letter.why)
+        why = show.safe(letter.why)
         cells = (
             letter.id[:digits],
             letter.kind,
-            safe(letter.topic),
-            safe(letter.run),
+            show.safe(letter.topic),
+            show.safe(letter.run),
             "" if letter.attempt is None else str(letter.attempt),
-            f"{letter.at:%Y-%m-%d %H:%M} ({age(letter.at, now)})",
+            f"{letter.at:%Y-%m-%d %H:%M} ({show.age(letter.at, now)})",
             why if len(why) <= WHY_SHOWN else f"{why[: WHY_SHOWN - 3]}...",
         )
         table.add_row(*map(Text, cells))
@@ -257,14 +257,14 @@ def _show(arguments: argparse.Namespace, settings: Settings, letters: Sequence[L
         "subscription": letter.subscription,
         "run": letter.run,
         "attempt": "" if letter.attempt is None else str(letter.attempt),
-        "when": f"{show.moment(letter.at)} ({age(letter.at, show.utc_now())})",
+        "when": f"{show.moment(letter.at)} ({show.age(letter.at, show.utc_now())})",
         "why": letter.why,
         "body": size if letter.is_whole else f"{size}, of which the first {len(letter.body):,} were kept",
     }
     show.print_text(f"{letter.kind} {letter.id}")
     for name, text in lines.items():
         if text:
-            show.print_text(f"{name:<12}  {safe(text)}")
+            show.print_text(f"{name:<12}  {show.safe(text)}")
     for line in _attribute_lines(letter.attributes):
         show.print_text(f"{'attribute':<12}  {line}")
     show.print_text("")
@@ -282,7 +282,7 @@ def _show(arguments: argparse.Namespace, settings: Settings, letters: Sequence[L
 
 def _attribute_lines(attributes: Mapping[str, str]) -> Iterator[str]:
     for key, value in list(attributes.items())[:ATTRIBUTES_SHOWN]:
-        yield safe(f"{key} = {value}"[:ATTRIBUTE_SHOWN])
+        yield show.safe(f"{key} = {value}"[:ATTRIBUTE_SHOWN])
     if len(attributes) > ATTRIBUTES_SHOWN:
         yield f"and {len(attributes) - ATTRIBUTES_SHOWN:,} more; --json has all"
 
@@ -291,7 +291,7 @@ def body_lines(body: bytes) -> Iterator[str]:
     """A body as lines for a terminal: JSON laid out, anything else as it is; cut, and every odd character escaped."""
     text = _laid_out(body)
     shown = text.encode(errors="backslashreplace")[:BODY_SHOWN].decode(errors="ignore")
-    yield from map(safe, shown.split("\n"))
+    yield from map(show.safe, shown.split("\n"))
     if len(shown) < len(text):
         yield "... cut here; --json has all"
 
@@ -301,19 +301,6 @@ def _laid_out(body: bytes) -> str:
         return json.dumps(json.loads(body.decode()), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):  # not UTF-8, not JSON, or nested beyond reason
         return body.decode(errors="backslashreplace")
-
-
-def safe(text: str) -> str:
-    """Characters that are not printable as their escapes: no colour, no moved cursor, no turned direction, no line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def age(instant: datetime, now: datetime) -> str:
-    seconds = max(0.0, (now - instant).total_seconds())
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
 
 
 # --- dealing with them ------------------------------------------------------------------------------------
@@ -400,7 +387,7 @@ def _deal(arguments: argparse.Namespace, settings: Settings, chosen: Sequence[Le
 def _line(letter: Letter) -> str:
     size = "unknown size" if letter.size is None else f"{letter.size:,} bytes"
     about = f", {letter.run}" if letter.run else ""
-    return safe(f"{letter.id} {letter.kind} on {letter.topic or 'no topic'}, {size}{about}")
+    return show.safe(f"{letter.id} {letter.kind} on {letter.topic or 'no topic'}, {size}{about}")
 
 
 def _delivers(redriven: Sequence[Letter], states: StateStore, settings: Settings) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from orchestration.cli import show
-from orchestration.cli.batch import batches_of
+from orchestration.cli.batch import batches_of, run_asked, worded
 from orchestration.cli.main import OK, UsageError
-from orchestration.cli.options import goes_on_line, run_key_of, settings_of
+from orchestration.cli.options import goes_on_line, settings_of
 from orchestration.cli.status import status_of
 from shared import wiring
 from shared.core.batch_status import BatchStatus
@@ -24,7 +24,7 @@ QUARANTINED_MAX = 1_000  # the newest; more than that is another command's work
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    key = run_key_of(arguments.run)
+    key = run_asked(arguments.run)
     with wiring.read_home(settings) as home:
         if home is None:
             raise UsageError(f"--home {settings.home}: nothing has run there yet")
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(show.processor_table(phase))
         for batch in batches:
             if batch.head.phase == phase.phase:
-                console.print("\n".join(show.batch_lines(batch, show.utc_now())), soft_wrap=True)
+                console.print("\n".join(show.batch_lines(worded(batch), show.utc_now())), soft_wrap=True)
     console.print("\n[bold]Decisions[/]")
     for entry in entries:
         console.print(show.decision_line(entry), soft_wrap=True)

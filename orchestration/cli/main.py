@@ -252,7 +252,8 @@ def _batches(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     parsers["list"].add_argument("--limit", type=number_to(BATCHES_MAX), default=20, metavar="N", help="at most (20)")
     for name in ("show", "recover", "seal", "cancel"):
         some = "?" if name == "recover" else None
-        parsers[name].add_argument("batch", nargs=some, metavar="BATCH", help="as `tipoff batch list` has it")
+        said = "as `tipoff batch list` has it" + ("; of a run the newest" if name == "show" else "")
+        parsers[name].add_argument("batch", nargs=some, metavar="BATCH", help=said)
     parsers["override"].add_argument("run", metavar="RUN", help="as `tipoff status` names it")
     parsers["override"].add_argument(
         "--until", type=time_ahead, required=True, metavar="TIME", help="2024-01-15T18:00:00+00:00, or +2h or +30m"

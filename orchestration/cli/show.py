@@ -66,6 +66,19 @@ def spinner(console: Console) -> AbstractContextManager[Status | None]:
     return console.status("starting") if console.is_terminal else nullcontext()
 
 
+def safe(text: str) -> str:
+    """Characters that are not printable as their escapes: no colour, no moved cursor, no turned direction, no line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def age(instant: datetime, now: datetime) -> str:
+    seconds = max(0.0, (now - instant).total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
 def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")  # ASCII: it reads the same whatever the locale
 
@@ -143,8 +156,9 @@ def batch_headline(batch: BatchStatus, now: datetime) -> str:
         return f"{text} after {spent(head.ended_s or 0)}; {there} were there, and none of it counts"
     text += f" after {spent(head.ended_s or 0)}: {there} are there; "
     if head.completion is None:
-        return text + escape(head.reason)
-    told = f"{head.completion.status}: {head.completion.reason}" if head.completion.reason else head.completion.status
+        return text + escape(safe(head.reason))
+    why = safe(head.completion.reason)
+    told = f"{head.completion.status}: {why}" if why else head.completion.status
     return text + escape(f"reported {told}")
 
 
@@ -152,17 +166,19 @@ def batch_notes(batch: BatchStatus) -> list[str]:
     """What a person has said of a batch, what was asked of its units, and what somebody has to look into."""
     head, notes = batch.head, list[str]()
     if head.sealed_at:
-        notes.append(f"Ended {moment(head.sealed_at)}: {head.reason}.")
+        notes.append(f"Ended {moment(head.sealed_at)}: {safe(head.reason)}.")
     if batch.quality_min:
         notes.append(f"Its units need {batch.quality_min:.0%} of their inputs.")
     if batch.override:
         act, until = batch.override, batch.override.until
         ends = f" until {moment(until)}" if until else ""
-        notes.append(f"Those with less were ordered all the same, by the word of {act.actor}{ends}: {act.reason}.")
+        notes.append(
+            f"Those with less were ordered all the same, by the word of {safe(act.actor)}{ends}: {safe(act.reason)}."
+        )
     if batch.healed:
         notes.append(f"The inputs of {len(batch.healed):,} units were read anew: {shorten(batch.healed)}.")
     if head.incident:
-        notes.append(f"INCIDENT: {head.incident}")
+        notes.append(f"INCIDENT: {safe(head.incident)}")
     return notes
 
 
@@ -175,7 +191,9 @@ def batch_lines(batch: BatchStatus, now: datetime) -> list[str]:
         lines[-1] += f", deadline {moment(head.deadline_at)} ({head.deadline_from})"
     if batch.next_look_at:
         lines[-1] += f", next look {moment(batch.next_look_at, now)}"
-    told = [f"{len(cause.units):,} {cause.state}: {cause.reason} ({shorten(cause.units)})" for cause in batch.causes]
+    told = [
+        f"{len(each.units):,} {each.state}: {safe(each.reason)} ({safe(shorten(each.units))})" for each in batch.causes
+    ]
     for each in batch.stragglers:
         order, which = each.order, named(each.units, len(each.order.places))
         told.append(f"straggler: order {order.number} of chunk {order.chunk}, since {moment(order.at)} ({which})")

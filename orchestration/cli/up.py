@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,7 @@ RUNS_MAX = 8
 SILENT_LOOKS = 4  # unanswered ones, of up to six seconds each, after which a function hangs and is killed
 WIDE = 130  # columns of a terminal on which the longest line of the table has room
 DAY = timedelta(days=1)
+COORDINATOR = "prediction_coordinator"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -127,7 +129,10 @@ def told(console: Console, stack: Stack, feed: Feed, spec: PipelineSpec, *, begi
         example = f"tipoff run {spec.name} --date {coverage.last} --mode overnight --data {quote(stack.wanted.data)}"
         example += home_option(stack.settings)
         console.print(f"The data do not cover today, so a run begins when you ask: `{escape(example)}`", soft_wrap=True)
-    console.print(f"Logs: {escape(str(stack.folder / 'logs'))}. Ctrl-C stops everything.", soft_wrap=True)
+    console.print(f"Logs: {escape(str(stack.folder / 'logs'))}.", soft_wrap=True)
+    if coordinator := stack.processes.get(COORDINATOR):
+        console.print(f"Coordinator: {coordinator.url} (docs/http.md).", soft_wrap=True)
+    console.print(f"Ctrl-C or kill {os.getpid()} stops everything.", soft_wrap=True)
 
 
 def look_on(console: Console, stack: Stack, home: wiring.CloudHome, spec: PipelineSpec) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+TOO_POOR = "quality:"
+"""Begins the reason of every unit that is refused here."""
+
 
 def too_poor(completeness: Mapping[str, float | None], least: float) -> dict[str, str]:
     """The units whose inputs are not complete enough, each with the reason. `least` of 0 asks nothing of any.
@@ -16,7 +19,7 @@ def too_poor(completeness: Mapping[str, float | None], least: float) -> dict[str
     reasons = {}
     for unit, share in completeness.items():
         if share is None or not 0 <= share < math.inf:
-            reasons[unit] = f"quality: nobody knows how complete its inputs are; {least:.0%} are needed"
+            reasons[unit] = f"{TOO_POOR} nobody knows how complete its inputs are; {least:.0%} are needed"
         elif share < least:
-            reasons[unit] = f"quality: {math.floor(100 * share)}% of its inputs are there, {least:.0%} are needed"
+            reasons[unit] = f"{TOO_POOR} {math.floor(100 * share)}% of its inputs are there, {least:.0%} are needed"
     return reasons

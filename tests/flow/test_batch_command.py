@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from rich.console import Console
 
 from data_processors.nba.runner import create_tables
+from orchestration.cli.batch import heads_table
 from orchestration.cli.main import main
 from shared import wiring
 from shared.adapters.duckdb import DuckDbWarehouse
@@ -36,8 +39,10 @@ from shared.core.batch import (
     open_in,
     rest_after,
 )
+from shared.core.batch_status import batch_head
 from shared.core.messages import read_completion, read_order
 from shared.core.model import Act, Completion, Control, RunKey, Start, Status
+from shared.core.quality import too_poor
 from shared.ports import BatchStore, StateStore
 from tests.contract.firestore_calls import opened
 from tests.flow.cli import documented, form, run_arguments, tipoff, tipoff_json
@@ -218,6 +223,63 @@ def test_a_batch_that_somebody_has_to_look_into_is_marked(home: Home, type_: Typ
     assert "INCIDENT: look at the workers" in type_("show", BATCH).out
 
 
+@pytest.mark.parametrize(
+    ("kind", "status", "units"),
+    [
+        (SealKind.ENDED, Status.SUCCESS, "70 of 71"),
+        (SealKind.SEALED, Status.PARTIAL, "70 of 71"),
+        (SealKind.CANCELLED, Status.SKIPPED, "0 of 71"),
+        (SealKind.EXPIRED, Status.FAILED, "0 of 71"),
+    ],
+)
+def test_of_a_batch_that_reported_the_units_that_are_there_are_listed(
+    home: Home, type_: Type, kind: SealKind, status: Status, units: str
+) -> None:
+    end(home, kind, status, "")
+    assert re.search(rf"^{BATCH}  {kind} +{units}  ", type_("list").out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("width", [160, 100, 80, 60, 30])
+def test_on_any_terminal_a_batch_and_its_state_are_listed_whole(home: Home, width: int) -> None:
+    end(
+        home,
+        SealKind.CANCELLED,
+        Status.SKIPPED,
+        "cancelled by ann: wrong features in all of it, wrong again",
+        incident="look",
+    )
+    record = home.store.batches.load(BATCH)
+    assert record is not None
+    out = StringIO()
+    Console(file=out, width=width).print(heads_table([batch_head(record, home.now)], home.now, width), crop=False)
+    names, row, *more = out.getvalue().splitlines()
+    assert row.startswith(f"{BATCH}  cancelled")
+    assert ("result" in names, "began" in names, "units" in names) == (width >= 100, width >= 160, width >= 60)
+    assert all(len(line.rstrip()) <= max(width, len(f"{BATCH}  cancelled")) for line in (names, row, *more))
+    assert "INCIDENT" in "".join((row, *more)), "and that somebody has to look into it"
+
+
+def test_a_run_whose_batch_nobody_has_begun_is_listed_with_what_goes_on(home: Home, type_: Type) -> None:
+    assert "is not there yet" not in type_("list").out
+    home.order(OTHER)
+    for dated in ((), ("nba", "--date", OTHER.date)):
+        said = type_("list", *dated)
+        assert f"{OTHER} has opened predictions, and its batch is not there yet; `tipoff run nba" in said.out
+        assert re.search(rf"--date {OTHER.date} .*` goes on with it", said.out)
+    assert "A run makes one" not in said.out
+    failed = completion_of(Status.FAILED, "no features")
+    home.days.do(home.start, replace(failed, run=OTHER))
+    assert "is not there yet" not in type_("list").out, "its start has failed: none will come of it"
+
+
+def test_a_run_or_a_batch_in_the_place_of_a_pipeline_is_refused_with_what_was_meant(home: Home, type_: Type) -> None:
+    for id in (RUN, BATCH):
+        said = type_("list", id)
+        assert said.code == 2
+        assert f"`tipoff batch show {id}` shows one batch" in said.err
+        assert f"`tipoff batch list nba --date {RUN.date}`" in said.err
+
+
 def test_the_json_of_list_and_show_has_the_documented_form(home: Home, type_: Type) -> None:
     [listed] = documented("tipoff batch")["batches"]
     shown = json.loads(DOC.split("## tipoff batch")[1].split("```json\n")[2].split("```")[0])
@@ -248,6 +310,30 @@ def test_an_open_batch_is_shown_as_a_person_would_say_it(home: Home, type_: Type
     assert re.search(r"^Next look .* UTC \(", said.out, re.MULTILINE)
     assert re.search(r"^Deadline .* \(in 29 min\), by fallback", said.out, re.MULTILINE)
     assert re.search(r"Nobody is at work in this home; `tipoff run nba --date 2024-01-15 .*` goes on", said.out)
+
+
+def test_of_a_run_the_newest_batch_is_shown(home: Home, type_: Type) -> None:
+    assert type_("show", RUN).out.startswith(f"{BATCH} is open")
+    assert type_("show", RUN, "--json").json["batch"] == BATCH
+    home.order(OTHER)
+    assert f"run {OTHER} has no batch yet" in type_("show", OTHER).err
+    assert "run nba.2024-01-17.same_day.1 is not there" in type_("show", "nba.2024-01-17.same_day.1").err
+
+
+@pytest.mark.parametrize("verb", ["recover", "seal", "cancel"])
+def test_what_writes_takes_no_run_for_a_batch_and_names_its_newest(home: Home, type_: Type, verb: str) -> None:
+    said = type_(verb, RUN, *(("--reason", "x") if verb != "recover" else ()))
+    assert said.code == 2
+    assert f"{RUN} is a run; its newest batch is {BATCH}" in said.err
+
+
+def test_what_units_need_is_told_where_one_had_less(home: Home, type_: Type) -> None:
+    begin(home.store.batches, home.order(OTHER), home.ago(5), quality_min=0.5)
+    assert "of their inputs" not in type_("show", OTHER).out
+    poor = UnitResult(unit="new", state=UnitState.FAILED, reason=too_poor({"new": 0.2}, 0.5)["new"])
+    third = home.order(replace(OTHER, date=date(2024, 1, 17)))
+    begin(home.store.batches, third, home.ago(5), quality_min=0.5, settled=(poor,))
+    assert "Its units need 50% of their inputs." in type_("show", third.run).out
 
 
 def test_the_counts_of_a_batch_are_all_of_its_units(home: Home, type_: Type) -> None:
@@ -354,17 +440,44 @@ def test_a_batch_over_its_deadline_ends_when_it_is_recovered(home: Home, type_: 
     assert home.heard(COMPLETE)
 
 
+def test_of_a_batch_that_had_ended_nothing_is_sent_again(home: Home, type_: Type) -> None:
+    end(home, SealKind.ENDED, Status.SUCCESS, "")
+    assert type_("recover", BATCH).out == f"{BATCH} had ended already; nothing was sent.\n"
+    assert type_("recover", BATCH, "--json").json == {"recovered": [], "goes_on": ""}
+    assert home.heard(COMPLETE) == home.heard(PREDICTION_REQUEST_TOPIC) == []
+
+
+def test_a_batch_that_died_before_it_told_its_gate_tells_it_when_it_is_recovered(home: Home, type_: Type) -> None:
+    long_ago = home.ago(3_000)
+    seal = Seal(batch=BATCH, kind=SealKind.ENDED, reason="every unit has ended", at=long_ago)
+    assert home.store.batches.seal(seal, long_ago, 60)
+    home.store.batches.conclude(replace(seal, completion=completion_of(Status.SUCCESS, "")))
+    assert f"{BATCH}: is ended" in type_("recover", BATCH).out
+    assert home.heard(COMPLETE)
+
+
 # --- seal and cancel --------------------------------------------------------------------------------------
 
 
 def end(home: Home, kind: SealKind, status: Status, reason: str, **changes: Any) -> None:
     """The batch ended, as its coordinator would leave it."""
-    completion = Completion(
-        run=RUN, phase="predictions", processor="predictions", attempt=1, report=1, status=status, reason=reason
-    )
     seal = Seal(batch=BATCH, kind=kind, reason="the deadline", at=home.now)
     assert home.store.batches.seal(seal, home.now, 60)
-    home.store.batches.close(replace(seal, completion=completion, **changes))
+    home.store.batches.close(replace(seal, completion=completion_of(status, reason), **changes))
+
+
+def completion_of(status: Status, reason: str) -> Completion:
+    return Completion(
+        run=RUN,
+        phase="predictions",
+        processor="predictions",
+        attempt=1,
+        report=1,
+        status=status,
+        reason=reason,
+        units_expected=71,
+        units_actual=70,
+    )
 
 
 def test_a_sealed_batch_counts_with_what_there_is_and_says_whose_word_it_was(home: Home, type_: Type) -> None:
@@ -372,6 +485,7 @@ def test_a_sealed_batch_counts_with_what_there_is_and_says_whose_word_it_was(hom
     assert said.code == 0, said.err
     assert re.search(rf"^{BATCH} was sealed after 6\d\.\d\d s: 49 of 71 units are there; reported partial", said.out)
     assert "sealed by ann: publish what there is." in said.out
+    assert "With 69.0% of its units, under 95%, its gate waits, orders another attempt after 5 minutes" in said.out
     assert re.search("`tipoff run nba --date 2024-01-15 --mode same_day .*` goes on with it", said.out)
     assert home.written() == 48
     [body] = home.heard(COMPLETE)
@@ -389,9 +503,10 @@ def test_a_cancelled_batch_writes_nothing_and_says_what_follows(home: Home, type
     said = type_("cancel", BATCH, "--reason", "wrong features")
     assert said.code == 0, said.err
     assert re.search(rf"^{BATCH} was cancelled after .* s; 49 of 71 units were there, and none of it counts", said.out)
-    assert "without it the run goes on degraded if it may, or blocks at its deadline" in said.out
-    assert "POST /start with force" in said.out
-    assert f"tipoff replay {RUN} --from predictions" in said.out
+    assert "The run needs its predictions: its gate blocks it, now or at its next look." in said.out
+    assert f"Another attempt: `tipoff replay {RUN} --from predictions --reason TEXT --home" in said.out
+    assert "POST /start" not in said.out, "in a home nobody answers it"
+    assert re.search("`tipoff run nba .*` tells its gate", said.out)
     assert home.written() == 0
     [body] = home.heard(COMPLETE)
     assert read_completion(body).status is Status.SKIPPED
@@ -405,8 +520,21 @@ def test_what_has_ended_is_not_ended_again(home: Home, type_: Type, verb: str) -
     end(home, SealKind.ENDED, Status.SUCCESS, "")
     said = type_(verb, BATCH, "--reason", "x")
     assert said.code == 2
-    assert "has ended already" in said.err
+    assert f"batch {BATCH} has ended already: the deadline\n" in said.err
     assert home.heard(COMPLETE) == []
+
+
+def test_a_batch_sealed_with_almost_all_goes_on_once_its_grace_is_over(home: Home, type_: Type) -> None:
+    passing = [replace(PASSING, unit="p00", again=False), *map(predicted, CHUNKS[0].units[1:])]
+    late = home.order(OTHER)
+    begin(home.store.batches, late, home.ago(60))
+    report(home.store.batches, late, 0, passing, home.ago(50))
+    report(home.store.batches, late, 1, [*map(predicted, CHUNKS[1].units)], home.ago(50))
+    said = type_("seal", f"{OTHER}/predictions/1", "--reason", "good enough")
+    assert said.code == 0, said.err
+    assert (
+        "With 98.6% of its units, from 95% on, its gate orders another attempt after 5 minutes, and goes on" in said.out
+    )
 
 
 def test_what_could_not_be_written_yet_is_not_called_done(home: Home, type_: Type) -> None:
@@ -475,6 +603,11 @@ def test_an_override_ends_within_a_week(home: Home, type_: Type, until: str, tol
     assert control_of(home.store.states).quality is None
 
 
+def test_an_override_of_a_batch_names_its_run(home: Home, type_: Type) -> None:
+    said = type_("override", BATCH, "--reason", "x", "--until", "+1h")
+    assert (said.code, f"{BATCH} is a batch; its run is {RUN}" in said.err) == (2, True)
+
+
 def test_an_override_of_an_unknown_run_is_refused(home: Home, type_: Type) -> None:
     said = type_("override", OTHER, "--reason", "x", "--until", "+1h")
     assert said.code == 2
@@ -518,6 +651,7 @@ def test_on_services_a_word_is_delivered_by_itself(
         )
         assert ended.returncode == 0, ended.stderr
         assert "What was published is delivered by itself." in ended.stdout
+        assert "or POST /start with force" in ended.stdout
         record = firestore.batches.load(BATCH)
         assert record is not None
         assert record.seal is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -14,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from orchestration.cli import show
+from orchestration.cli import show, up
+from orchestration.stack import Process, Stack, Wanted
 from shared import wiring
 from shared.adapters.sqlite import Sqlite
+from shared.config.nba import NBA
 from shared.core.batch import (
     Batch,
     ChunkReport,
@@ -583,6 +587,25 @@ def test_explain_says_how_far_a_batch_is_and_why_units_are_not_done(
     counts = {"units": 71, "ended": 50, "done": 48, "skipped": 1, "failed": 1, "expired": 0}
     assert told.items() >= {"batch": batch.id, **counts, "chunks": 2, "chunks_ended": 0, "sealed_at": None}.items()
     assert {"state": "failed", "reason": "no [minutes]", "units": ["p01"]} in told["causes"]
+
+
+def test_explain_of_a_batch_names_its_run(fanned_out: tuple[Sqlite, Batch], tmp_path: Path) -> None:
+    _, batch = fanned_out
+    said = tipoff("explain", batch.id, "--home", tmp_path)
+    assert (said.returncode, f"{batch.id} is a batch; its run is {PREDICTED}" in said.stderr) == (2, True)
+
+
+def test_up_tells_a_script_where_the_coordinator_is_and_what_to_kill(
+    season: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = Stack(Wanted(home=tmp_path, data=str(season), commit="c", calendar=False))
+    name, url = "prediction_coordinator", "http://127.0.0.1:38111"
+    stack.processes[name] = Process(name=name, command=[], environment={}, log=tmp_path / "log", url=url)
+    stack.environment |= {"TIPOFF_HOME": str(tmp_path)}
+    up.told(Console(width=160), stack, wiring.open_feed(season), NBA, begins=True)
+    said = capsys.readouterr().out
+    assert f"Coordinator: {url} (docs/http.md)." in said
+    assert f"Ctrl-C or kill {os.getpid()} stops everything." in said
 
 
 def test_status_says_how_far_the_batch_of_an_open_phase_is(fanned_out: tuple[Sqlite, Batch], tmp_path: Path) -> None:
