@@ -198,7 +198,7 @@ class Coordinator:
         assert seal is not None, f"{batch} was just sealed"
         if seal.act and (seal.kind, seal.act.actor, seal.act.reason) == (kind, act.actor, act.reason):
             return seal
-        return Refusal(f"batch {batch} has ended already, {seal.kind}: {seal.reason}")
+        return Refusal(f"batch {batch} has ended already: {seal.reason}")
 
     # --- the path of one look -----------------------------------------------------------------------
 

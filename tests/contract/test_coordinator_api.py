@@ -665,7 +665,7 @@ def test_a_person_ends_a_batch_once(site: Site, path: str, state: str, rows: int
     assert len(site.world.rows()) == rows
     status, body = told(site.post("/cancel", {"batch": BATCH, "reason": "too late"}))
     assert (status, body["batch"]) == (409, BATCH)
-    assert body["error"].startswith(f"batch {BATCH} has ended already, {state}")
+    assert body["error"].startswith(f"batch {BATCH} has ended already: {state} by")
 
 
 def test_ending_a_batch_needs_a_reason(site: Site) -> None:

@@ -335,7 +335,7 @@ def test_who_comes_second_hears_how_the_batch_has_ended() -> None:
     world.coordinator.end_by(batch_id(START), SealKind.CANCELLED, ANA)
     refused = world.coordinator.end_by(batch_id(START), SealKind.SEALED, replace(ANA, actor="bob"))
     assert isinstance(refused, Refusal)
-    assert refused.reason.endswith("has ended already, cancelled: cancelled by ana: the rest will not come")
+    assert refused.reason.endswith("has ended already: cancelled by ana: the rest will not come")
     unknown = world.coordinator.end_by("nba.2024-01-15.same_day.1/predictions/9", SealKind.SEALED, ANA)
     assert isinstance(unknown, Refusal)
 
