@@ -248,7 +248,8 @@ def decide_batch(record: BatchRecord, now: datetime, in_flight: int = IN_FLIGHT_
         return Sealed(kind=record.seal.kind, reason=record.seal.reason)
     batch = record.batch
     open_ = open_orders(record)
-    still = [each for each in open_ if now < _quiet_at(record) or not _silent_to_the_end(each, batch, now)]
+    busy = now < _quiet_at(record)
+    still = [each for each in open_ if busy or not _silent_to_the_end(each, batch, now)]
     waiting = sorted(set(range(batch.chunks)) - {each.chunk for each in record.ordered})
     if not still and not waiting:
         if silent := sum(len(each.places) for each in open_):
