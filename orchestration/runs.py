@@ -174,8 +174,7 @@ class Runs:
 def local_runtime(home: LocalHome, spec: PipelineSpec, service: Service, work: Work) -> LocalRuntime:
     """Every deployed function and processor of a pipeline, in this process."""
     completion_topics = {phase.name: phase.completion_topic for phase in spec.phases}
-    [fanned_out] = [phase for phase in spec.phases if phase.name == PREDICTIONS]
-    coordinator = points_coordinator(home, spec.name, fanned_out)
+    coordinator = points_coordinator(home, spec)
     return LocalRuntime(
         home.ports,
         service,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import (
     home_option,
+    login_name,
     run_command,
     run_key_of,
     screen,
@@ -33,11 +34,11 @@ from orchestration.cli.options import (
 )
 from shared import wiring
 from shared.config import orchestration_config
+from shared.config.functions import PREDICTION_START_TOPIC
 from shared.config.settings import Settings, Target
 from shared.core.batch import STALLED_S, BatchRecord, SealKind, batch_id, under_way
 from shared.core.batch_status import BatchHead, BatchState, BatchStatus, batch_head, batch_status
 from shared.core.model import Act, PhaseSpec, PipelineSpec, RunKey, Start, Status
-from shared.core.quality import TOO_POOR
 from shared.core.standing import PARTIAL_ENOUGH
 from shared.core.tally import STALL_SHARE
 from shared.ports import BatchStore, StateStore
@@ -234,7 +235,7 @@ def _show(arguments: argparse.Namespace, settings: Settings, home: ReadHome | No
         console.print()
         console.print(table)
     console.print()
-    for line in [*show.batch_notes(worded(status)), *_next_lines(status, now, settings)]:
+    for line in [*show.batch_notes(status), *_next_lines(status, now, settings)]:
         console.print(Text(line), soft_wrap=True)
     if status.head.completion is None and not home.is_written:
         console.print(
@@ -242,12 +243,6 @@ def _show(arguments: argparse.Namespace, settings: Settings, home: ReadHome | No
             soft_wrap=True,
         )
     return OK
-
-
-def worded(status: BatchStatus) -> BatchStatus:
-    """As it is told: what units need is said where some had less, and not where all had enough."""
-    refused = any(cause.reason.startswith(TOO_POOR) for cause in status.causes)
-    return status if refused or status.override else replace(status, quality_min=0.0)
 
 
 def _run_in(text: str) -> RunKey | None:
@@ -414,8 +409,8 @@ class Works:
         return self.coordinators[run_key_of(batch.partition("/")[0]).pipeline]
 
     def stalled(self) -> tuple[str, ...]:
-        """Of every pipeline: they share one store."""
-        return next(iter(self.coordinators.values())).stalled()
+        """Of every pipeline."""
+        return tuple(id for coordinator in self.coordinators.values() for id in coordinator.stalled())
 
     def is_over(self, batch: str) -> bool:
         """Whether it has reported, and nothing of it is due: who told its gate may have died before he had."""
@@ -425,23 +420,19 @@ class Works:
 
 @contextmanager
 def _at_work(arguments: argparse.Namespace, settings: Settings, console: Console) -> Iterator[Works]:
-    from orchestration.runs import PREDICTIONS
     from predictions.coordinator.points import points_coordinator
 
     with working_home(settings, console, command=f"tipoff batch {arguments.verb}", wait_s=arguments.wait) as home:
         coordinators = {
-            spec.name: points_coordinator(home, spec.name, phase)
+            spec.name: points_coordinator(home, spec)
             for spec in orchestration_config.PIPELINES.values()
-            for phase in spec.phases
-            if phase.name == PREDICTIONS
+            if any(phase.start_topic == PREDICTION_START_TOPIC for phase in spec.phases)
         }
         yield Works(home=home, coordinators=coordinators)
 
 
 def _act(arguments: argparse.Namespace, now: datetime, until: datetime | None = None) -> Act:
-    from orchestration.cli.replay import _login_name
-
-    return Act(actor=arguments.actor or _login_name(), reason=arguments.reason, at=now, until=until)
+    return Act(actor=arguments.actor or login_name(), reason=arguments.reason, at=now, until=until)
 
 
 def _recover(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -516,7 +507,7 @@ def _end(arguments: argparse.Namespace, settings: Settings, kind: SealKind) -> i
         spec = spec_of(record.batch.start.run.pipeline)
         [phase] = [phase for phase in spec.phases if phase.name == status.head.phase]
         follows = [*_after_seal(status, phase), *_next_lines(status, now, settings)]
-        for line in [*show.batch_notes(worded(status)), *follows, goes_on]:
+        for line in [*show.batch_notes(status), *follows, goes_on]:
             console.print(Text(line), soft_wrap=True)
     return OK if status.head.completion else NOT_PUBLISHED
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from orchestration.cli import show
-from orchestration.cli.batch import batches_of, run_asked, worded
+from orchestration.cli.batch import batches_of, run_asked
 from orchestration.cli.main import OK, UsageError
 from orchestration.cli.options import goes_on_line, settings_of
 from orchestration.cli.status import status_of
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(show.processor_table(phase))
         for batch in batches:
             if batch.head.phase == phase.phase:
-                console.print("\n".join(show.batch_lines(worded(batch), show.utc_now())), soft_wrap=True)
+                console.print("\n".join(show.batch_lines(batch, show.utc_now())), soft_wrap=True)
     console.print("\n[bold]Decisions[/]")
     for entry in entries:
         console.print(show.decision_line(entry), soft_wrap=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date
@@ -236,3 +238,11 @@ def run_command(run: RunKey, labels: Mapping[str, str], states: StateStore, sett
     command = f"tipoff run {run.pipeline} --date {run.date} --mode {run.mode}{generation}"
     folder = labels.get("folder")
     return f"{command} --data {quote(folder) if folder else 'DIR'}{home_option(settings)}"
+
+
+def login_name() -> str:
+    """Who is at the keyboard, as the system knows it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # in a container, under a number that has no name
+        return f"user {os.getuid()}"

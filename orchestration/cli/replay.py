@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import pwd
 from pathlib import Path
 from shlex import quote
 
@@ -15,6 +13,7 @@ from orchestration.cli.options import (
     check_modes,
     check_source,
     home_option,
+    login_name,
     run_key_of,
     settings_of,
     spec_of,
@@ -40,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     with working_home(settings, console, command=f"tipoff replay {original}", wait_s=arguments.wait) as home:
         check_source(home, spec, feed, console)
         runs = Runs(home, spec, feed, settings.commit)
-        act = Act(actor=_login_name(), reason=arguments.reason, at=home.clock.now())
+        act = Act(actor=login_name(), reason=arguments.reason, at=home.clock.now())
         key = runs.replay(original, arguments.from_phase, act)
         if isinstance(key, Refusal):
             raise UsageError(key.reason)
@@ -67,11 +66,3 @@ def _folder_of(settings: Settings, run: RunKey) -> Path:
         gone = f"{folder}, where {run} had its data, is gone" if folder else f"{run} does not say where its data are"
         raise UsageError(f"{gone}; name the folder with --data")
     return Path(folder)
-
-
-def _login_name() -> str:
-    """Who is at the keyboard, as the system knows it."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # in a container, under a number that has no name
-        return f"user {os.getuid()}"

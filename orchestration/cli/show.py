@@ -16,6 +16,7 @@ from rich.table import Table
 from shared.config.settings import Settings
 from shared.core.batch_status import BatchHead, BatchState, BatchStatus
 from shared.core.model import END, LedgerEntry
+from shared.core.quality import TOO_POOR
 from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
 
 STYLE = {
@@ -167,7 +168,7 @@ def batch_notes(batch: BatchStatus) -> list[str]:
     head, notes = batch.head, list[str]()
     if head.sealed_at:
         notes.append(f"Ended {moment(head.sealed_at)}: {safe(head.reason)}.")
-    if batch.quality_min:
+    if batch.override or any(cause.reason.startswith(TOO_POOR) for cause in batch.causes):
         notes.append(f"Its units need {batch.quality_min:.0%} of their inputs.")
     if batch.override:
         act, until = batch.override, batch.override.until

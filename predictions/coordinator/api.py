@@ -300,10 +300,7 @@ class Api:
 
     def _known(self, batch: str) -> BatchRecord | None:
         """A batch of this pipeline; of others their own coordinators know."""
-        return self.coordinator.batches.load(batch) if self._is_ours(batch) else None
-
-    def _is_ours(self, batch: str) -> bool:
-        return batch.startswith(f"{self.spec.name}.")
+        return self.coordinator.batches.load(batch) if self.coordinator.is_mine(batch) else None
 
 
 def _foreign(asked: Collection[str] | None, expected: Collection[str], whose: str) -> str:

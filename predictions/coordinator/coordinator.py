@@ -22,6 +22,7 @@ from shared.core.batch import (
     UNIT_ID_MAX,
     UNIT_TEXT_MAX,
     Batch,
+    BatchRecord,
     Chunk,
     ChunkOrder,
     ChunkReady,
@@ -135,9 +136,7 @@ class Coordinator:
         if record.seal and record.seal.completion:  # who sent the start may not have heard
             self._publish(record.seal.completion)
             return
-        if record.seal is None:
-            self._order(record.batch, under_way(record))
-        self.advance(record.batch.id)
+        self._go_on(record)
 
     def on_ready(self, ready: ChunkReady) -> Refusal | None:
         """A worker's hint that it has recorded a chunk: order the next one, or look at the whole."""
@@ -180,9 +179,7 @@ class Coordinator:
         record = self.batches.load(batch)
         if record is None:
             return False
-        if record.seal is None:
-            self._order(record.batch, under_way(record))
-        self.advance(batch)
+        self._go_on(record)
         return True
 
     def end_by(self, batch: str, kind: SealKind, act: Act) -> Seal | Refusal:
@@ -201,6 +198,12 @@ class Coordinator:
         return Refusal(f"batch {batch} has ended already: {seal.reason}")
 
     # --- the path of one look -----------------------------------------------------------------------
+
+    def _go_on(self, record: BatchRecord) -> None:
+        """Send the orders under way again, as whoever sent them may have died before; then look."""
+        if record.seal is None:
+            self._order(record.batch, under_way(record))
+        self.advance(record.batch.id)
 
     def advance(self, batch: str) -> None:
         """Order what is due, or end the batch."""

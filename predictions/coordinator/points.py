@@ -10,11 +10,11 @@ from importlib.resources import files
 
 from predictions.coordinator.coordinator import Coordinator, Inputs
 from predictions.worker.systems import completeness, fit, has_history
-from shared.config.functions import PREDICTION_REQUEST_TOPIC
+from shared.config.functions import PREDICTION_REQUEST_TOPIC, PREDICTION_START_TOPIC
 from shared.config.nba_dates import as_of_date, season_first
 from shared.core.batch import NO_HISTORY
 from shared.core.codec import encode
-from shared.core.model import Act, PhaseSpec, RunKey, Start
+from shared.core.model import Act, PhaseSpec, PipelineSpec, RunKey, Start
 from shared.ports import Partition, Stamp, Warehouse, WarehouseError, Written
 from shared.wiring import Home
 
@@ -89,17 +89,22 @@ def _inputs(rows: Mapping[str, Mapping[str, object]], wanted: Collection[str], *
     )
 
 
-def points_coordinator(home: Home, pipeline: str, phase: PhaseSpec) -> Coordinator:
-    """The coordinator of a pipeline's phase of point predictions, on embedded parts or those of a cloud."""
-    points = Points(home.warehouse)
-    ports = home.ports
+def predictions_phase(spec: PipelineSpec) -> PhaseSpec:
+    """The phase of a pipeline that is fanned out."""
+    [phase] = [phase for phase in spec.phases if phase.start_topic == PREDICTION_START_TOPIC]
+    return phase
+
+
+def points_coordinator(home: Home, spec: PipelineSpec) -> Coordinator:
+    """The coordinator of a pipeline's point predictions, on embedded parts or those of a cloud."""
+    points, ports, phase = Points(home.warehouse), home.ports, predictions_phase(spec)
     [processor] = phase.processors
 
     def override(run: RunKey) -> Act | None:
         return ports.states.load(run).control.allows_poor_at(ports.clock.now())
 
     return Coordinator(
-        pipeline=pipeline,
+        pipeline=spec.name,
         batches=home.batches,
         bus=ports.bus,
         clock=ports.clock,

@@ -9,7 +9,7 @@ from functools import partial
 
 from predictions.coordinator.api import Api
 from predictions.coordinator.coordinator import Coordinator
-from predictions.coordinator.points import points_coordinator
+from predictions.coordinator.points import points_coordinator, predictions_phase
 from predictions.coordinator.routes import ROUTES
 from shared import edge, wiring
 from shared.config.functions import (
@@ -45,26 +45,20 @@ def coordinator(name: str) -> Endpoint:
 
 def responders(spec: FunctionSpec, settings: Settings, home: wiring.Home) -> Mapping[tuple[str, str], Responder]:  # noqa: ARG001 - as all functions are given
     """What it does at its routes."""
-    phase, ports, declared = phase_of(spec), home.ports, pipeline(spec.pipeline)
+    ports, declared = home.ports, pipeline(spec.pipeline)
     api = Api(
-        coordinator=points_coordinator(home, declared.name, phase),
+        coordinator=points_coordinator(home, declared),
         service=Service(ports, {declared.name: declared}, starts_missing_runs=False),
         states=ports.states,
         spec=declared,
-        phase=phase,
+        phase=predictions_phase(declared),
     )
     return api.responders()
 
 
-def phase_of(spec: FunctionSpec) -> PhaseSpec:
-    """The phase whose batches it coordinates."""
-    [phase] = [phase for phase in pipeline(spec.pipeline).phases if phase.start_topic == PREDICTION_START_TOPIC]
-    return phase
-
-
 def handlers(spec: FunctionSpec, settings: Settings, home: wiring.Home) -> Mapping[str, edge.Handler]:  # noqa: ARG001 - as all functions are given
-    phase = phase_of(spec)
-    batches = points_coordinator(home, spec.pipeline, phase)
+    declared = pipeline(spec.pipeline)
+    batches, phase = points_coordinator(home, declared), predictions_phase(declared)
     return {
         PREDICTION_START_TOPIC: lambda body: begin(batches, phase, body),
         PREDICTION_READY_TOPIC: lambda body: batches.on_ready(read_ready(body)),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,22 +26,13 @@ from shared.core.batch import (
     chunked,
     first_orders,
 )
-from shared.core.model import Act, Completion, RunKey, Start, Status
+from shared.core.model import Act, Completion, RunKey, Status
 from shared.ports import LOOK_WITHIN_S, BatchStore
 from tests.contract.firestore_calls import new_project, opened
+from tests.unit.batches import START, T0
 
-NOW = datetime(2024, 1, 15, 15, 30, tzinfo=timezone.utc)
+NOW = T0
 LEASE_S = 60
-START = Start(
-    run=RunKey("nba", date(2024, 1, 15), "same_day"),
-    phase="predictions",
-    processor="predictions",
-    attempt=1,
-    fence=200010001,
-    partition=date(2024, 1, 15),
-    timeout_s=2_400,
-    issued_at=NOW,
-)
 CHUNKS = chunked([Unit(id=f"u{number}", inputs='{"points": 20.5}') for number in range(6)], 2)
 BATCH = Batch(
     start=START,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -26,22 +26,12 @@ from shared.core.batch import (
     UnitState,
 )
 from shared.core.messages import read_completion, read_order
-from shared.core.model import Act, Completion, RunKey, Start
+from shared.core.model import Act, Completion, Start
 from shared.ports import BatchStore, Bus, Partition, Stamp, Warehouse, WarehouseError, WarehouseUnavailable, Written
 from shared.service import Refusal
+from tests.unit.batches import START, T0
 
-NOW = datetime(2024, 1, 15, 15, 30, tzinfo=timezone.utc)
-DAY = date(2024, 1, 15)
-START = Start(
-    run=RunKey("nba", DAY, "same_day"),
-    phase="predictions",
-    processor="predictions",
-    attempt=1,
-    fence=200010001,
-    partition=DAY,
-    timeout_s=2_400,
-    issued_at=NOW,
-)
+NOW, DAY = T0, START.partition
 UNITS = tuple(f"u{number:03}" for number in range(120))  # three chunks
 DOUBLED = {unit: 2.0 * number for number, unit in enumerate(UNITS)}
 TABLE = """

@@ -10,11 +10,29 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from tests.house.tree import ROOT
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command typed in this process has answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Type = Callable[..., Said]
 
 
 def command(*arguments: object) -> list[str]:
@@ -60,7 +78,7 @@ def until(process: subprocess.Popen[str], text: str) -> None:
         line = process.stdout.readline()
         if text in line:
             return
-        assert line, f"it ended without saying {text!r}"
+        assert line, f"it ended without saying {text!r}: {process.communicate(timeout=60)[1]}"
     raise AssertionError(f"it never said {text!r}")
 
 

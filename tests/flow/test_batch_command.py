@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
@@ -45,7 +45,7 @@ from shared.core.model import Act, Completion, Control, RunKey, Start, Status
 from shared.core.quality import too_poor
 from shared.ports import BatchStore, StateStore
 from tests.contract.firestore_calls import opened
-from tests.flow.cli import documented, form, run_arguments, tipoff, tipoff_json
+from tests.flow.cli import Said, Type, documented, form, run_arguments, tipoff, tipoff_json
 from tests.flow.days import Days, HandClock
 from tests.house.tree import ROOT
 
@@ -58,20 +58,6 @@ UNITS = [Unit(id=f"p{number:02}", inputs="{}") for number in range(70)]  # two c
 CHUNKS = chunked(UNITS)
 ROOKIE = UnitResult(unit="new", state=UnitState.SKIPPED, reason="no_history")
 PASSING = UnitResult(unit="p00", state=UnitState.FAILED, reason="out of \x1b[2J[memory]", again=True)
-
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Type = Callable[..., Said]
 
 
 def predicted(unit: Unit) -> UnitResult:

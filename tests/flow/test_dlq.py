@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
@@ -27,27 +27,13 @@ from shared.core.messages import Message, completion_message, read_completion
 from shared.core.model import Completion, RunKey, Start, Status
 from shared.ports import Delivery, Ports, Quarantined
 from tests.contract.firestore_calls import new_project, opened
-from tests.flow.cli import documented, form, on_a_terminal, run_arguments, tipoff
+from tests.flow.cli import Said, Type, documented, form, on_a_terminal, run_arguments, tipoff
 from tests.flow.days import NOON, Days, HandClock, succeed
 from tests.house.tree import ROOT
 
 RUN = RunKey("nba", date(2031, 10, 31), "overnight")
 TOPIC, SUB = NBA.phases[0].completion_topic, "gate"
 AWAY = "the warehouse is away"
-
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Type = Callable[..., Said]
 
 
 @dataclass
