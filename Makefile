@@ -1,5 +1,7 @@
 # Everything is done from here; `make help` prints these lines.
 # It needs Python 3.11 or newer and make, nothing else.
+# Requirements name every package with its hash, so pip resolves nothing (--no-deps): older ones look beside the pins
+# for a package that is wanted both with and without an extra, and refuse what they find.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,7 +23,7 @@ setup: .venv/ready ## make .venv with every pinned package
 	  { echo "tipoff needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 setup"; exit 1; }
 	@echo "setting up .venv (once, about a minute)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
@@ -67,7 +69,7 @@ bqemulator: build/bqemulator/ready ## the BigQuery emulator in a .venv of its ow
 build/bqemulator/ready: requirements/bqemulator.txt
 	@echo "setting up build/bqemulator (once, about a minute)"
 	@$(PYTHON) -m venv build/bqemulator
-	@build/bqemulator/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bqemulator.txt
+	@build/bqemulator/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bqemulator.txt
 	@folder=build/bqemulator/home/.duckdb/extensions/$$(build/bqemulator/bin/python -c \
 	  'import duckdb; print("v" + duckdb.__version__, *duckdb.sql("PRAGMA platform").fetchone(), sep="/")') && mkdir -p $$folder && \
 	  cp build/bqemulator/lib/python3*/site-packages/duckdb_extension_spatial/extensions/*/*.duckdb_extension $$folder
