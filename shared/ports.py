@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
+from shared.core.fold import View
 from shared.core.messages import Message
 from shared.core.model import Control, Fact, Latch, LedgerEntry, Reading, RunKey
 from shared.core.plan import Plan
@@ -417,9 +418,11 @@ class Clock(Protocol):
 class Reader(Protocol):
     """Answers one reading that `decide` asked for before a gate opens."""
 
-    def read(self, plan: Plan, phase: str, now: datetime) -> Reading:
-        """What is found for the gate into this phase. An equal state of things gives an equal note: the ledger holds
-        every one that changed."""
+    def read(self, view: View, gate: str, before: Reading | None) -> Reading:
+        """What is found for the gate into this phase; `before` is what it last was for the same gate attempt.
+
+        An equal state of things gives an equal reading: the ledger holds every one that changed.
+        """
 
 
 class Span(Protocol):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.core.fold import look
+from shared.core.fold import View, look
 from shared.core.model import Missing, Reading, ReadingVerdict, RunKey
-from shared.core.plan import RUNS_BEFORE, Plan, PlannedRunBefore
+from shared.core.plan import RUNS_BEFORE, PlannedRunBefore
 from shared.core.status import RunState, RunStatus, summarise
 from shared.ports import Reader, StateStore
 
@@ -26,8 +26,9 @@ class RunsBefore:
 
     states: StateStore
 
-    def read(self, plan: Plan, phase: str, now: datetime) -> Reading:
-        answers = [self._one(plan.run, phase, before, now) for before in plan.phase_by_name[phase].runs_before]
+    def read(self, view: View, gate: str, _: Reading | None) -> Reading:
+        before = view.plan.phase_by_name[gate].runs_before
+        answers = [self._one(view.plan.run, gate, each, view.now) for each in before]
         return Reading(
             name=RUNS_BEFORE,
             verdict=max((answer.verdict for answer in answers), key=SEVERITY.index),

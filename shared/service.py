@@ -22,6 +22,7 @@ from shared.core.gate import (
     Verdict,
     consequences,
     decide,
+    key_of,
     name_of,
     refused_before,
     says_the_same,
@@ -237,7 +238,7 @@ class Service:
             verdict = self._decide(view, readings, refused)
             if isinstance(verdict.decision, Ask):
                 with self._ports.trace.span("gather", run=run, phase=verdict.gate):
-                    readings = self._gather(view, verdict.gate, verdict.decision.readings)
+                    readings = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
                 verdict = self._decide(view, readings, refused)
             if not self._apply(view, record, verdict, consequences(view, verdict, readings, refused)):
                 return
@@ -248,11 +249,14 @@ class Service:
             span.note(phase=verdict.gate, decision=name_of(verdict.decision))
             return verdict
 
-    def _gather(self, view: View, gate: str, names: Sequence[str]) -> dict[str, Reading]:
+    def _gather(
+        self, view: View, verdict: Verdict, names: Sequence[str], last: LedgerEntry | None
+    ) -> dict[str, Reading]:
         """Ask for all readings at once: the slowest sets the pace, not their sum. One alone needs no thread."""
+        before = last.readings if last and key_of(last) == key_of(verdict) else {}
 
         def read(name: str) -> Reading:
-            return self._ports.readers[name].read(view.plan, gate, view.now)
+            return self._ports.readers[name].read(view, verdict.gate, before.get(name))
 
         if len(names) == 1:
             return {names[0]: read(names[0])}

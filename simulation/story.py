@@ -45,7 +45,7 @@ class Story:
         verdict = decide(view)
         if isinstance(verdict.decision, Ask):
             asked = verdict.decision.readings
-            verdict = decide(view, {name: self.readers[name].read(self.plan, verdict.gate, now) for name in asked})
+            verdict = decide(view, {name: self.readers[name].read(view, verdict.gate, None) for name in asked})
         due = {start.id for start in verdict.starts}
         if ends(verdict):
             due.add(f"{verdict.gate}/{verdict.attempt}")

@@ -105,6 +105,7 @@ class PhaseSpec:
     quorum: float = 0.80
     quorum_by_mode: Mapping[str, float] = field(default_factory=dict)
     readings: tuple[str, ...] = ()  # asked before the gate INTO this phase opens
+    fails_closed: tuple[str, ...] = ()  # of these, the ones without which it stays shut; the others fail open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +259,22 @@ class Outcome:
     expectations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # sealed with it
 
 
+class Severity(StrEnum):
+    PAGE = "page"  # a person gets up
+    WARN = "warn"  # a person reads it in the morning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """What a person is told of an incident: that it is there, or, resolved, that it is over."""
+
+    incident: str  # one for each cause and occurrence; equal for its trigger and its end: the sink's dedup key
+    severity: Severity
+    summary: str
+    at: datetime
+    resolved: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latch:
     """A create-once claim on an effect, with what it will send; open until closed."""
@@ -266,6 +283,7 @@ class Latch:
     run: RunKey
     outcome: Outcome | None = None
     starts: tuple[Start, ...] = ()
+    alert: Alert | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +297,15 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """One thing that an operator said of a run: kept, whatever is said later."""
+
+    verb: str  # hold, release, skip, force, retry, replay, override, cancel
+    about: str  # a processor, a gate, a reading; empty for the run
+    act: Act
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
     """The operator's word on one run, read again in the step that takes a latch."""
 
@@ -286,6 +313,10 @@ class Control:
     hold: Act | None = None
     cancel: Act | None = None
     quality: Act | None = None  # units whose inputs are too poor are worked on all the same, until it ends
+    skips: Mapping[str, Act] = field(default_factory=dict)  # by processor: goes without it
+    forces: Mapping[str, Act] = field(default_factory=dict)  # by gate: opens with what is there
+    overrides: Mapping[str, Act] = field(default_factory=dict)  # by reading: only warns, until it ends
+    said: tuple[Word, ...] = ()  # the audit: every word, oldest first
 
     def held_at(self, now: datetime) -> Act | None:
         hold = self.hold
@@ -311,6 +342,8 @@ class Reading:
     verdict: ReadingVerdict
     note: str
     missing: tuple[Missing, ...] = ()  # of a warning: what the run goes on without
+    values: Mapping[str, str] = field(default_factory=dict)  # what was seen, by service or table
+    since: datetime | None = None  # it has been bad without a break; None: it is well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,3 +364,4 @@ class LedgerEntry:
     control: Control
     readings: Mapping[str, Reading] = field(default_factory=dict)
     refused: str | None = None  # the gate attempt that a look before had refused
+    woke: str = ""  # what made someone look: completion, nudge, sweep, operator

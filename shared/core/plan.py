@@ -86,6 +86,7 @@ class PlannedPhase:
     give_up_at: datetime
     readings: tuple[str, ...] = ()
     runs_before: tuple[PlannedRunBefore, ...] = ()
+    fails_closed: tuple[str, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, PlannedProcessor]:
@@ -220,6 +221,7 @@ def _plan_phase(
         give_up_at=deadline.at + GIVE_UP,
         readings=(*phase.readings, *([RUNS_BEFORE] if runs_before else ())),
         runs_before=runs_before,
+        fails_closed=phase.fails_closed,
     )
 
 

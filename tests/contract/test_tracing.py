@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -21,9 +20,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status as SentStatus
 
 from shared.adapters.sqlite import Sqlite
 from shared.adapters.tracing import ATTRIBUTES_MAX, QUIET_S, SPANS_MAX, VALUE_MAX, Spans, open_tracer
+from shared.core.fold import View
 from shared.core.messages import Message, completion_message, read_completion, read_start
 from shared.core.model import PipelineSpec, Reading, ReadingVerdict
-from shared.core.plan import Plan
 from shared.core.traceparent import TRACEPARENT, read_traceparent, write_traceparent
 from shared.logs import about, configure, trace_of
 from shared.ports import NO_TRACE, Delivery, Ports, Tracer
@@ -134,7 +133,7 @@ class Passes:
     name: str
     trace: Tracer
 
-    def read(self, plan: Plan, phase: str, now: datetime) -> Reading:
+    def read(self, view: View, gate: str, before: Reading | None) -> Reading:
         with self.trace.span("probe", name=self.name):
             logging.getLogger("tipoff.test").warning("%s is well", self.name)
         return Reading(name=self.name, verdict=ReadingVerdict.PASS, note="well")

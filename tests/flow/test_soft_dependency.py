@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from shared.core.fold import look
 from shared.core.gate import recompute
 from shared.core.model import Control, RunKey, Start, Status
 from shared.core.status import RunState
@@ -189,6 +190,8 @@ def test_the_worst_of_several_runs_before_decides(days: Days) -> None:
     gate = plan.phase_by_name["analytics"]
     never = replace(gate.runs_before[0], date=NIGHT.date - timedelta(days=9))
     two = replace(plan, phases=(replace(gate, runs_before=(never, *gate.runs_before)),))
-    answer = readers(days.store.states)["runs_before"].read(two, "analytics", days.clock.now())
+    answer = readers(days.store.states)["runs_before"].read(
+        look(two, (), (), Control(), days.clock.now()), "analytics", None
+    )
     assert answer.verdict == "hold"
     assert answer.note.count("overnight of") == 2
