@@ -18,9 +18,10 @@ from shared.core.batch import (
     SealKind,
     UnitState,
 )
+from shared.core.codec import Malformed
 from shared.core.gate import COMPLETE, NOTHING_EXPECTED, decide, name_of, recompute
 from shared.core.messages import read_completion
-from shared.core.model import Control, Latch, OutcomeKind, RunKey, Start, Status
+from shared.core.model import Control, Fact, Latch, OutcomeKind, RunKey, Start, Status
 from shared.core.plan import PlannedPhase, PlannedProcessor
 from shared.core.tally import STALL_SHARE
 from shared.ports import Delivery, RunRecord, Stamp
@@ -106,9 +107,20 @@ def _rank(story: Story, start: Start) -> int:
 
 def no_completed_work_lost(story: Story | None, delivery: Delivery, quarantined: bool) -> Broken:
     """A completion whose delivery is acknowledged has become a fact, or is kept for a person."""
-    completion = read_completion(delivery.data)
-    if not quarantined and (story is None or completion.id not in story.facts):
+    if quarantined:
+        return
+    try:
+        completion = read_completion(delivery.data)
+    except Malformed as error:
+        yield f"message {delivery.id} was acknowledged and kept nowhere, though {error}"
+        return
+    if story is None or completion.id not in story.facts:
         yield f"{completion.id} was acknowledged and is nowhere"
+
+
+def a_fact_is_written_once(story: Story, fact: Fact) -> Broken:
+    if fact.completion.id in story.facts:
+        yield f"{fact.completion.id} is written over"
 
 
 def a_hold_holds(control: Control, latches: tuple[Latch, ...], now: datetime) -> Broken:

@@ -22,6 +22,7 @@ from shared.core.messages import Message, completion_message
 from shared.core.model import Act, Completion, OutcomeKind, RunKey, Start, Status
 from simulation import invariants
 from simulation.batch_scenarios import BATCH_SCENARIOS, zombie_batch
+from simulation.delivery_scenarios import DELIVERY_SCENARIOS
 from simulation.fate import ORDINARY_S, Call, four_games
 from simulation.interleavings import Choose, Meeting, Orders
 from simulation.scenario import (
@@ -586,6 +587,7 @@ SCENARIOS = {
         Scenario("skewed-dst", (34,), "local times over both changes of the clocks", skewed_dst),
         Scenario("nothing-today", (12,), "a holiday is not an alarm, a dead scraper is not a holiday", nothing_today),
         Scenario("hold-in-flight", (46,), "an operator's word counts from the moment it is given", hold_in_flight),
+        *DELIVERY_SCENARIOS,
         *BATCH_SCENARIOS,
     )
 }

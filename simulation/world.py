@@ -27,7 +27,8 @@ from shared.config.functions import NUDGE_TOPIC, PREDICTION_REQUEST_TOPIC, Funct
 from shared.config.nba import NBA
 from shared.config.orchestration_config import PIPELINES
 from shared.core import calendar
-from shared.core.codec import encode
+from shared.core.batch import Batch, ChunkReport
+from shared.core.codec import Malformed, encode
 from shared.core.messages import (
     Message,
     Nudge,
@@ -37,11 +38,23 @@ from shared.core.messages import (
     read_start,
     run_of,
 )
-from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, RunKey, ScheduleSpec, Start, Status
+from shared.core.model import (
+    Act,
+    Completion,
+    Control,
+    Fact,
+    Latch,
+    LedgerEntry,
+    PipelineSpec,
+    RunKey,
+    ScheduleSpec,
+    Start,
+    Status,
+)
 from shared.core.plan import Plan, PlannedProcessor
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Ports, Stamp, StateStore, Written
 from shared.readings import readers
-from shared.service import Service
+from shared.service import Refusal, Service
 from simulation import invariants
 from simulation.batches import Batches
 from simulation.fate import Call, Fate, planned_in
@@ -54,7 +67,7 @@ HANDLER_LEASE_S = 60  # of a gate function's message
 START_LEASE_S = 600  # of an order to a processor: the longest that Pub/Sub allows
 PULL_MAX = 64
 OUTLAST = timedelta(days=3)  # the longest a world goes on after its last schedule: late policies end after two
-TRACE_LINES = 400  # kept to be read; all of them go into the digest
+TRACE_LINES = 400  # kept to be read (None: all); all of them go into the digest
 
 BATCH_TIMER = f"prediction_coordinator.{NUDGE_TOPIC}"
 
@@ -88,9 +101,13 @@ class Handler:
     thread: Any = None
     calls: int = 0
 
+    @property
+    def function(self) -> str:
+        return self.delivery.subscription.partition(".")[0]
+
 
 class World:
-    def __init__(self, fate: Fate, first: date) -> None:
+    def __init__(self, fate: Fate, first: date, *, trace_lines: int | None = TRACE_LINES) -> None:
         self.fate = fate
         self.begins_at = calendar.at(first, "00:00", NBA.zone)
         self.first = first
@@ -100,16 +117,18 @@ class World:
         self._open: dict[RunKey, Story] = {}  # those that anything is due in, or soon will be
         self.forgotten: set[RunKey] = set()
         self.quarantined: dict[str, str] = {}  # delivery id to reason
+        self.buried: set[str] = set()  # deliveries that are dead letters now
         self.violations: dict[tuple[str, str], Violation] = {}
         self.faults: Counter[str] = Counter()
         self.decisions = 0
-        self.trace: deque[str] = deque(maxlen=TRACE_LINES)
+        self.trace: deque[str] = deque(maxlen=trace_lines)
         self.warehouse = MemoryWarehouse()
         self._digest = sha256()
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
         self._pushed = 0
         self.before_call: Callable[[str], None] = lambda _: None  # of who is no handler of this world
         self._current: Handler | None = None
+        self._alive: dict[Handler, None] = {}  # in the order of their beginning
         self._hub = getcurrent()
         self._pull_at: datetime | None = None
         self._sweep_at: datetime | None = None
@@ -118,8 +137,11 @@ class World:
         states = cast(StateStore, Seam(self.sqlite.states, self.call))
         bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self.call))
         ports = Ports(states=states, bus=bus, clock=self.clock, readers=readers(states))
-        self.service = Service(ports, PIPELINES, tell=self._tell)
+        self.pipelines = dict(PIPELINES)  # as deployed now
+        self.service = Service(ports, self.pipelines, tell=self._tell)
         self._ports = ports
+        self._instances: Counter[str] = Counter()  # by function: how often it has been deployed anew
+        self._gaps: dict[str, datetime] = {}  # functions that have no subscription until then
         self.batches = Batches(self)
         self._handlers: dict[str, edge.Handler] = {}
         self._gates: list[str] = []  # subscriptions of what answers at once
@@ -258,7 +280,9 @@ class World:
         run = run_of(message.attributes)
         if run in self.stories and message.topic.endswith("-start"):
             a = message.attributes
-            self.stories[run].sent[f"{run}/{a['phase']}/{a['processor']}/{a['attempt']}"] += 1
+            start_id = f"{run}/{a['phase']}/{a['processor']}/{a['attempt']}"
+            self.stories[run].sent[start_id] += 1
+            self.note(start_id, "is sent", message.topic)
 
     def _want_pull(self, instant: datetime) -> None:
         if self._pull_at is None or instant < self._pull_at:
@@ -269,6 +293,8 @@ class World:
         if planned_at != self._pull_at:
             return
         self._pull_at = None
+        for function in [function for function, until in self._gaps.items() if self.now < until]:
+            self._drop(function, self.now)
         bus = self.sqlite.bus
         for delivery in bus.pull(self._gates, limit=PULL_MAX, now=self.now, lease_s=HANDLER_LEASE_S):
             self._hear(delivery)
@@ -281,6 +307,35 @@ class World:
         if next_at is not None:
             self._want_pull(max(next_at, self.now))
 
+    # --- deploys ----------------------------------------------------------------------------------------
+
+    def deploy(self, spec: PipelineSpec) -> None:
+        """From now on this is what is declared."""
+        self.fault("config", "")
+        self.pipelines[spec.name] = spec
+
+    def redeploy(self, function: str, gap_s: float = 0.0) -> None:
+        """Its instances die, and its subscriptions are made anew: what waits, or comes in the gap, is gone."""
+        self.fault("redeploy", function)
+        self._instances[function] += 1
+        self._gaps[function] = self.now + timedelta(seconds=gap_s)
+        self._drop(function, self.now + timedelta(days=1))  # also what an instance held
+        for handler in [handler for handler in self._alive if handler.function == function]:
+            self._kill(handler)
+
+    def _drop(self, function: str, until: datetime) -> None:
+        names = [name for name in (*self._gates, *self._workers) if name.partition(".")[0] == function]
+        while gone := self.sqlite.bus.pull(names, limit=PULL_MAX, now=until, lease_s=HANDLER_LEASE_S):
+            self.sqlite.bus.ack(gone)
+            for delivery in gone:
+                self.note(delivery.id, "is gone from", delivery.topic, run_of(delivery.attributes))
+                self.disturb(run_of(delivery.attributes), 0.0)
+
+    def _kill(self, handler: Handler) -> None:
+        self._alive.pop(handler, None)
+        self.disturb(handler.run, HANDLER_LEASE_S)
+        handler.thread.throw(Crash)
+
     # --- handlers -------------------------------------------------------------------------------------
 
     def _hear(self, delivery: Delivery) -> None:
@@ -290,24 +345,29 @@ class World:
         run = run_of(delivery.attributes)
         name = f"{delivery.subscription.partition('.')[0]}#{delivery.id}.{delivery.attempt}"
         handler = Handler(name, delivery, run)
-        self.note(name, "hears", delivery.topic)
+        self.note(name, "hears", delivery.topic, run)
 
         def live() -> None:
             try:
                 edge.receive([delivery], lambda each: self._handlers[each.subscription], self._ports)
             except (Crash, Unavailable) as end:
-                self.note(name, "is gone", type(end).__name__)
+                self.note(name, "is gone", type(end).__name__, run)
                 if delivery.subscription in self._workers:  # whoever pushed the order sees that the line is dead
                     self.sqlite.bus.nack(delivery, self.now, type(end).__name__)
                     self._want_pull(self.sqlite.bus.next_at() or self.now)
 
         handler.thread = greenlet(live, parent=self._hub)
+        self._alive[handler] = None
         self._resume(handler)
 
     def _resume(self, handler: Handler) -> None:
+        if handler not in self._alive:  # killed meanwhile
+            return
         self._current = handler
         handler.thread.switch()
         self._current = None
+        if handler.thread.dead:
+            self._alive.pop(handler, None)
 
     def call(self, verb: str, method: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """A handler's way to a port: others go on, then it strikes or goes through, and the world takes note."""
@@ -319,7 +379,16 @@ class World:
             result = method(*arguments, **named)
         else:
             handler.calls += 1
-            call = Call(verb, handler.delivery.topic, str(handler.run or ""), handler.delivery.attempt, handler.calls)
+            delivery = handler.delivery
+            call = Call(
+                verb,
+                delivery.topic,
+                str(handler.run or ""),
+                delivery.attempt,
+                handler.calls,
+                self.now,
+                delivery.attributes.get("processor", ""),
+            )
             pause_s = self.fate.pause_s(call)
             if pause_s > 1:
                 self.fault("stall", call.run)
@@ -332,7 +401,7 @@ class World:
                 self.disturb(handler.run, HANDLER_LEASE_S)
                 raise Crash if struck == "crash" else Unavailable(f"{SIMULATED} {verb} is unavailable")
             result = method(*arguments, **named)
-            self.note(handler.name, verb, _brief(result))
+            self.note(handler.name, verb, _brief(result), handler.run or _about(arguments))
         seen = getattr(self, f"_saw_{verb}", None) or getattr(self.batches, f"saw_{verb}", None)
         if seen:
             seen(result, *arguments, **named)
@@ -371,6 +440,7 @@ class World:
     def _saw_append(self, written: bool, fact: Fact) -> None:
         if written:
             story = self.stories[fact.completion.run]
+            self.check(fact.completion.run, invariants.a_fact_is_written_once, story, fact)
             story.facts[fact.completion.id] = fact
             story.facts_of[fact.completion.processor].append(fact)
             soon = fact.received_at + timedelta(seconds=LOOK_WITHIN_S)
@@ -415,7 +485,9 @@ class World:
     def _saw_quarantine(self, _: None, item: Any) -> None:
         self.quarantined[item.id] = item.reason
 
-    def _saw_nack(self, _: None, delivery: Delivery, _now: datetime, error: str) -> None:
+    def _saw_nack(self, buried: bool, delivery: Delivery, _now: datetime, error: str) -> None:
+        if buried:
+            self.buried.add(delivery.id)
         if SIMULATED not in error:
             self.violate(delivery.attributes.get("run", ""), "no handler raises", error)
         self._want_pull(self.sqlite.bus.next_at() or self.now)
@@ -425,7 +497,7 @@ class World:
             if delivery.topic.endswith("-complete"):
                 run = run_of(delivery.attributes)
                 story = self.stories.get(run) if run else None
-                kept = delivery.id in self.quarantined
+                kept = delivery.id in self.quarantined or delivery.id in self.buried
                 self.check(run, invariants.no_completed_work_lost, story, delivery, kept)
 
     def _tell(self, entry: LedgerEntry) -> None:
@@ -446,13 +518,20 @@ class World:
     # --- processors -----------------------------------------------------------------------------------
 
     def _order(self, delivery: Delivery) -> None:
-        start = read_start(delivery.data)
+        try:
+            start = read_start(delivery.data)
+        except Malformed as error:
+            edge.quarantine(delivery, Refusal(str(error)), self._ports)
+            self.sqlite.bus.ack([delivery])
+            return
+        function = delivery.subscription.partition(".")[0]
+        instance = self._instances[function]
         self.receive(start)
         behaviour, inputs = self.behave(start), self.read_inputs(start)
         if behaviour.kind is Kind.HANG:
             self.sqlite.bus.ack([delivery])
         elif behaviour.kind is not Kind.DIE:
-            self.after(behaviour.after_s, lambda: self._finish(delivery, start, behaviour, inputs))
+            self.after(behaviour.after_s, lambda: self._finish(delivery, start, behaviour, inputs, instance))
 
     def receive(self, start: Start) -> None:
         """Whoever is told to start something may be told so."""
@@ -488,8 +567,12 @@ class World:
                 inputs[other.name] = stands[1].digest
         return inputs
 
-    def _finish(self, delivery: Delivery, start: Start, behaviour: Behaviour, inputs: Mapping[str, str]) -> None:
+    def _finish(
+        self, delivery: Delivery, start: Start, behaviour: Behaviour, inputs: Mapping[str, str], instance: int
+    ) -> None:
         """Write, report, and only then let go of the order."""
+        if instance != self._instances[delivery.subscription.partition(".")[0]]:  # deployed anew meanwhile
+            return
         match behaviour.kind:
             case Kind.NOT_READY | Kind.FAIL | Kind.SKIP:
                 statuses = {Kind.NOT_READY: Status.NOT_READY, Kind.FAIL: Status.FAILED, Kind.SKIP: Status.SKIPPED}
@@ -614,14 +697,29 @@ class World:
         self.faults[kind] += 1
         self.note(where, "fault", kind)
 
-    def note(self, who: str, does: str, what: str) -> None:
-        line = f"{self.now:%Y-%m-%d %H:%M:%S.%f} {who} {does} {what}"
+    def note(self, who: str, does: str, what: str, about: RunKey | None = None) -> None:
+        line = f"{self.now:%Y-%m-%d %H:%M:%S.%f} {who} {does} {what}{f' of {about}' if about else ''}"
         self.trace.append(line)
         self._digest.update(line.encode())
 
     @property
     def digest(self) -> str:
         return self._digest.hexdigest()
+
+
+def _about(arguments: tuple[Any, ...]) -> RunKey | None:
+    """The run that a call to a port is about, where its first argument says so."""
+    match arguments:
+        case (RunKey() as run, *_):
+            return run
+        case ((Plan() | Start()) as own, *_):
+            return own.run
+        case (Fact() as fact, *_):
+            return fact.completion.run
+        case (Batch(start=start) | ChunkReport(start=start), *_):
+            return start.run
+        case _:
+            return None
 
 
 def _brief(result: object) -> str:

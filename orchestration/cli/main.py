@@ -297,6 +297,7 @@ def _proving(command: Command) -> None:
     )
     simulate.add_argument("--days", type=number_to(DAYS_MAX), help="how many (10)")
     simulate.add_argument("--seed", type=int, default=0, help="same seed, same trace (0)")
+    simulate.add_argument("--episode", type=int, metavar="N", help="of these days only the ones of this world")
     simulate.add_argument("--scenario", metavar="NAME", help="`list` names them all")
     simulate.add_argument("--trace", action="store_true", help="print every event")
 

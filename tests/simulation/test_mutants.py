@@ -9,9 +9,10 @@ import pytest
 
 from simulation.scenarios import SCENARIOS
 from tests.simulation.batch_mutants import BATCH_MUTANTS
+from tests.simulation.delivery_mutants import DELIVERY_MUTANTS
 from tests.simulation.mutants import MUTANTS, Mutant, copy_code, plant, play
 
-PLANTED = (*MUTANTS, *BATCH_MUTANTS)
+PLANTED = (*MUTANTS, *DELIVERY_MUTANTS, *BATCH_MUTANTS)
 
 
 @pytest.mark.parametrize("mutant", PLANTED, ids=lambda mutant: mutant.name)
