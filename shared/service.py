@@ -276,7 +276,8 @@ class Service:
         """
         run, now = view.plan.run, view.now
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
-        latches = (*asked.latches, *alerts_due(view, verdict))
+        outcome = next((latch.outcome for latch in asked.latches), None)
+        latches = (*asked.latches, *alerts_due(view, verdict, outcome))
         if not latches and entry is None and _in_time(record.due_at, asked.due_at, now):
             return False
         with self._ports.trace.span("apply", run=run, phase=verdict.gate, decision=name_of(verdict.decision)):

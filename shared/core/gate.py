@@ -533,6 +533,7 @@ def _ready_at(
     moments = [before.decided_at, *_deadlines(left, before, news_at), *_grace_ends(before, standings, news_at)]
     moments += [fact.received_at for name in standings for fact in view.facts.get(name, ())]
     moments += [at for at in (not_before, view.control.hold and view.control.hold.until) if at]
+    moments += [word.act.at for word in view.control.said]
     return max(at for at in moments if at <= view.now)
 
 

@@ -263,7 +263,8 @@ class Day:
             asked = consequences(view, verdict, readings, not_before=not_before(last, verdict))
             fresh = [latch for latch in asked.latches if latch.key not in self.latches]
             assert len(fresh) == len(asked.latches), f"taken twice: {[latch.key for latch in asked.latches]}"
-            self.latches |= {latch.key: latch for latch in (*fresh, *alerts_due(view, verdict))}
+            outcome = next((latch.outcome for latch in asked.latches), None)
+            self.latches |= {latch.key: latch for latch in (*fresh, *alerts_due(view, verdict, outcome))}
             if not same(self.ledger[-1] if self.ledger else None, asked.entry):
                 self.ledger.append(asked.entry)
             self.due_at = asked.due_at

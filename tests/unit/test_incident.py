@@ -154,6 +154,30 @@ def test_an_opening_that_nobody_made_in_time_says_so() -> None:
     assert latch.outcome.ready_at == minute(7)
 
 
+LATE_ONES = [
+    pytest.param(9.0, [], id="two minutes are not late"),
+    pytest.param(9.1, ["raise late-gate/1 at +9.1"], id="more are told, for the morning"),
+]
+
+
+@pytest.mark.parametrize(("at", "told"), LATE_ONES)
+def test_a_gate_that_could_have_opened_long_ago_is_told(at: float, told: list[str]) -> None:
+    day = Day(ONE).play("+5 look", until=6)
+    day.report(minute(7), "a", "success")
+    day.advance(minute(at))
+    assert day.told == told
+    assert all(latch.alert.severity is Severity.WARN for latch in day.latches.values() if latch.alert)
+    day.play("+12 z done", until=13)
+    assert not open_incidents(day.view(minute(13))), "over when the run is"
+
+
+def test_a_late_end_is_told_to_nobody() -> None:
+    day = Day(ONE).play("+5 a done", until=6)
+    day.report(minute(7), "z", "success")
+    day.advance(minute(30))
+    assert day.told == []
+
+
 def test_only_a_refusal_of_the_same_gate_attempt_puts_it_off() -> None:
     day = Day(READ).play("+1 read health=block; +5 a done", until=6)
     entry = day.ledger[-1]
