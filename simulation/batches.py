@@ -110,7 +110,7 @@ class Batches:
     # --- the coordinator's parts ------------------------------------------------------------------------
 
     def _on_start(self, body: bytes) -> Refusal | None:
-        self._world.receive(read_start(body))
+        self._world.processors.receive(read_start(body))
         return service.begin(self.coordinator, PREDICTIONS, body)
 
     def _gather(self, start: Start) -> Inputs:
@@ -121,7 +121,7 @@ class Batches:
         processor, units = world.processor_of(start), start.units
         if units is None:
             units = expected_units(start.run, world.fate.games).get(processor.unit, ())
-        made_of = make_rows(processor, ("",), world.read_inputs(start))[0]["made_of"]
+        made_of = make_rows(processor, ("",), world.processors.read_inputs(start))[0]["made_of"]
         if behaviour.kind is Kind.SKIP:
             return Inputs(shared="", units={}, skipped=dict.fromkeys(units, NO_HISTORY))
         return Inputs(
@@ -134,7 +134,7 @@ class Batches:
     def _behaviour(self, start: Start) -> Behaviour:
         """The same for every delivery of a start."""
         if start.id not in self._behaviours:
-            self._behaviours[start.id] = self._world.behave(start)
+            self._behaviours[start.id] = self._world.processors.behave(start)
         return self._behaviours[start.id]
 
     def _heal(self, start: Start, units: Collection[str]) -> Inputs:
@@ -171,7 +171,7 @@ class Batches:
         world.check(start.run, invariants.nothing_is_merged_before_the_seal, story)
         if not written.superseded:
             story.merged.append(written.digest)
-            world.wrote(start, stood[0] if stood else None, written)
+            world.processors.wrote(start, stood[0] if stood else None, written)
             world.check(start.run, invariants.one_merge, story)
         return written
 
@@ -301,8 +301,8 @@ class Batches:
 
     def _still_open(self, story: BatchStory) -> None:
         world = self._world
-        until = world.stories[story.batch.start.run].disturbed_until
-        if until and until + invariants.BATCH_CLOSING > world.now:
+        until = world.settled_at(world.stories[story.batch.start.run])
+        if until + invariants.BATCH_CLOSING > world.now:
             world.at(until + invariants.BATCH_CLOSING, lambda: self._still_open(story))
             return
         world.check(story.batch.start.run, invariants.no_batch_outlasts_its_start, story)

@@ -15,7 +15,7 @@ from shared.config.nba import ANALYTICS, MODES, NBA, RAW
 from shared.core import calendar
 from shared.core.codec import encode
 from shared.core.gate import COMPLETE, DEGRADED
-from shared.core.messages import BODY_BYTES_MAX, Message, completion_message
+from shared.core.messages import Message, completion_message
 from shared.core.model import Completion, OutcomeKind, PipelineSpec, RunKey, Start, Status
 from simulation.fate import TICK_S, Call
 from simulation.scenario import (
@@ -29,6 +29,7 @@ from simulation.scenario import (
     expect_first_attempts,
     starts_of,
 )
+from simulation.spells import bodies, garbage
 from simulation.work import Behaviour, Kind
 from simulation.world import World
 
@@ -133,23 +134,6 @@ def poison_event(seed: int) -> World:
     again = world.sqlite.bus.redrive([delivery.id for delivery in dead], world.now)
     world.expect(len(again) == len(dead) > 0, f"{len(again)} of {len(dead)} dead letters could be sent again")
     return world
-
-
-def bodies() -> tuple[bytes, ...]:
-    """What no consumer of any topic can ever read."""
-    return (
-        b"\xff\xfe\x00",
-        b"",
-        b"{}",
-        b"[1, 2]",
-        b'{"run": "nba.2024-13-45.overnight.1"}',
-        b" " * (BODY_BYTES_MAX + 1),
-    )
-
-
-def garbage() -> list[Message]:
-    topics = sorted({topic for function in functions_of(NBA.name) for topic in function.listens})
-    return [Message(topic=topic, data=body) for topic in topics for body in bodies()]
 
 
 def swallowed_error(seed: int) -> World:

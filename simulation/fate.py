@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from shared.config.orchestration_config import PIPELINES
 from shared.core.batch import ChunkOrder
 from shared.core.messages import Message
-from shared.core.model import RunKey, Start
+from shared.core.model import PipelineSpec, RunKey, Start
 from shared.core.plan import Plan
+from simulation.spells import Spell
 from simulation.work import Behaviour, Games, Labour
 
 
@@ -43,6 +43,10 @@ class Fate:
     """What becomes of an order of a batch in a worker's hands, each time it is delivered."""
     share: Callable[[Start, str, bool], float | None] = lambda _start, _unit, _healed: 1.0
     """Of its inputs that a unit has, as they are read first, and as they are healed; None where nobody can tell."""
+    spells: Callable[[date], tuple[Spell, ...]] = lambda _: ()
+    """What befalls functions, warehouse, source and clockwork for a while, as begins on this local day."""
+    skew_s: Callable[[str, datetime], float] = lambda _function, _now: 0.0
+    """How far the clock of a function's instance is ahead."""
     misfit: Callable[[], str] = lambda: ""
     """Why what units give could not be written now; empty where it could."""
 
@@ -55,11 +59,12 @@ CALM = Fate(games=four_games)
 
 
 ORDINARY_S = (5.0, 10.0, 20.0, 20.0, 30.0, 60.0)  # few values, so that completions meet
+BATCHED = "predictions"  # the processor whose start is fanned out
+
 TICK_S = 0.02  # a port call's usual time
 
 
-def planned_in(start: Start) -> bool:
+def planned_in(declared: PipelineSpec, start: Start) -> bool:
     """Whether the mode's own declaration has this processor in this phase."""
-    phases = PIPELINES[start.run.pipeline].phases
-    specs = [spec for phase in phases if phase.name == start.phase for spec in phase.processors]
+    specs = [spec for phase in declared.phases if phase.name == start.phase for spec in phase.processors]
     return any(spec.name == start.processor and start.run.mode in (*spec.critical, *spec.optional) for spec in specs)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 
-from shared.config.functions import PREDICTION_READY_TOPIC, PREDICTION_REQUEST_TOPIC, PREDICTION_START_TOPIC
+from shared.config.functions import (
+    PREDICTION_READY_TOPIC,
+    PREDICTION_REQUEST_TOPIC,
+    PREDICTION_START_TOPIC,
+    FunctionKind,
+    functions_of,
+)
+from shared.config.nba import MODES, NBA
+from shared.core import calendar
 from shared.core.batch import CHUNK_TIMEOUT_S, TRIES_MAX, ChunkOrder, batch_id
 from shared.core.messages import Message, read_nudge
 from shared.core.model import RunKey, Start
 from shared.core.plan import Plan
 from simulation.draws import Draws
-from simulation.fate import ORDINARY_S, TICK_S, Call, Fate
+from simulation.fate import BATCHED, ORDINARY_S, TICK_S, Call, Fate
+from simulation.spells import Spell, SpellKind
 from simulation.work import Behaviour, Ending, Kind, Labour
 
 
@@ -58,13 +67,59 @@ class Faults:
     stuck: float = 0.03  # one unit never comes
     poison: float = 0.004  # one unit kills its worker every time
     held: float = 0.03  # an operator holds it for minutes
+    # per day: what befalls a whole function, the warehouse, the source or the clockwork, near one of the day's runs
+    redeploy: float = 0.10  # instances die, and a subscription is made anew
+    partition: float = 0.03
+    flapping: float = 0.03
+    bad_gate: float = 0.02
+    bad_service: float = 0.02
+    hung_service: float = 0.02
+    quota: float = 0.03
+    stale: float = 0.04
+    slow_service: float = 0.04
+    garbage: float = 0.05
+    no_schedules: float = 0.02
+    no_sweep: float = 0.03
+    config: float = 0.05
+    sink_down: float = 0.05
+    skew_s: float = 20.0  # how far an instance's clock is off at most, to either side
 
+
+LENGTHS_S: Mapping[SpellKind, tuple[float, float]] = {
+    SpellKind.REDEPLOY: (0.0, 60.0),  # of the gap without a subscription
+    SpellKind.PARTITION: (60.0, 1_200.0),
+    SpellKind.FLAPPING: (300.0, 1_800.0),
+    SpellKind.BAD_GATE: (60.0, 1_200.0),
+    SpellKind.BAD_SERVICE: (60.0, 1_800.0),
+    SpellKind.HUNG_SERVICE: (60.0, 1_800.0),
+    SpellKind.QUOTA: (60.0, 1_200.0),
+    SpellKind.STALE: (600.0, 3_600.0),
+    SpellKind.SLOW: (300.0, 2_400.0),
+    SpellKind.POISON: (0.0, 0.0),
+    SpellKind.NO_SCHEDULES: (86_400.0, 172_800.0),
+    SpellKind.NO_SWEEP: (300.0, 3_600.0),
+    SpellKind.CONFIG: (0.0, 0.0),
+    SpellKind.SINK_DOWN: (600.0, 7_200.0),
+}
+"""The shortest and the longest, each octave between them as likely."""
+
+GATES = tuple(spec.name for spec in functions_of(NBA.name) if spec.kind is FunctionKind.GATE)
+SERVICES = tuple(spec.name for spec in functions_of(NBA.name) if spec.kind is FunctionKind.SERVICE)
+BEFALLS: Mapping[SpellKind, tuple[str, ...]] = {
+    SpellKind.REDEPLOY: (*GATES, *SERVICES),
+    SpellKind.PARTITION: (*GATES, *SERVICES),
+    SpellKind.FLAPPING: (*GATES, *SERVICES),
+    SpellKind.POISON: (*GATES, *SERVICES),
+    SpellKind.BAD_GATE: GATES,
+    SpellKind.BAD_SERVICE: SERVICES,
+    SpellKind.HUNG_SERVICE: SERVICES,
+    SpellKind.SLOW: SERVICES,
+}
 
 SPOILS_PER_PROCESSOR = 2  # attempts that soft faults may take: one less than any processor has
 SPOILS_PER_RUN = 5  # each costs up to a timeout; more than five can take a run past its deadline
+NEAR_S = (-300.0, 1_500.0)  # of the start of a run, within which a spell begins
 SPOILS_PER_CHUNK = TRIES_MAX - 1  # orders of one chunk that soft faults may take: one less than any unit has
-
-BATCHED = "predictions"  # the processor whose start is fanned out
 
 
 def chance(seed: str, faults: Faults, only: Collection[str] | None = None) -> Fate:
@@ -84,6 +139,8 @@ def drawn(draws: Draws, faults: Faults) -> Fate:
         hold_s=dice.hold_s,
         labour=dice.labour,
         share=dice.share,
+        spells=dice.spells,
+        skew_s=dice.skew_s,
     )
 
 
@@ -95,6 +152,7 @@ class _Dice:
         self._dead: dict[RunKey, str] = {}  # the processor that never succeeds in a run, or none
         self._stuck: dict[RunKey, str] = {}  # the processor that never gets its last unit, or none
         self._poison: dict[RunKey, str] = {}  # the unit that kills whoever works on it, or none
+        self._skews: dict[tuple[str, int], float] = {}
         self._spoilt_chunks: Counter[tuple[str, str, int]] = Counter()
         self._spoilt: Counter[tuple[str, str]] = Counter()
         self._spoilt_runs: Counter[str] = Counter()
@@ -256,6 +314,54 @@ class _Dice:
         if healed or not start.units or not self._strikes("poor", name, own.random(), self._faults.poor):
             return 1.0
         return own.choice((None, 0.0)) if unit == own.choice(start.units) else 1.0
+
+    def spells(self, day: date) -> tuple[Spell, ...]:
+        faults = self._faults
+        likelihoods = (
+            (SpellKind.REDEPLOY, faults.redeploy),
+            (SpellKind.PARTITION, faults.partition),
+            (SpellKind.FLAPPING, faults.flapping),
+            (SpellKind.BAD_GATE, faults.bad_gate),
+            (SpellKind.BAD_SERVICE, faults.bad_service),
+            (SpellKind.HUNG_SERVICE, faults.hung_service),
+            (SpellKind.QUOTA, faults.quota),
+            (SpellKind.STALE, faults.stale),
+            (SpellKind.SLOW, faults.slow_service),
+            (SpellKind.POISON, faults.garbage),
+            (SpellKind.NO_SCHEDULES, faults.no_schedules),
+            (SpellKind.NO_SWEEP, faults.no_sweep),
+            (SpellKind.CONFIG, faults.config),
+            (SpellKind.SINK_DOWN, faults.sink_down),
+        )
+        return tuple(
+            spell for kind, likelihood in likelihoods if (spell := self._spell(kind, day, likelihood)) is not None
+        )
+
+    def _spell(self, kind: SpellKind, day: date, likelihood: float) -> Spell | None:
+        dice = self._draws.dice(f"{kind} on {day}")
+        if not self._strikes(kind.value, f"on {day}", dice.random(), likelihood):
+            return None
+        mode = dice.choice(MODES)
+        near = calendar.at(day, mode.starts_at, NBA.zone)
+        if kind is SpellKind.NO_SCHEDULES:
+            near = calendar.at(day, "00:00", NBA.zone)
+        shortest, longest = LENGTHS_S[kind]
+        length_s = max(shortest, 1.0) * math.pow(max(longest, 1.0) / max(shortest, 1.0), dice.random())
+        return Spell(
+            kind=kind,
+            begins_at=near + timedelta(seconds=dice.uniform(*NEAR_S)),
+            length_s=round(length_s, 3) if longest else 0.0,
+            function=dice.choice(BEFALLS.get(kind, ("",))),
+            degree=dice.random(),
+        )
+
+    def skew_s(self, function: str, now: datetime) -> float:
+        """Another one each hour: instances come and go."""
+        key = (function, now.year * 10_000 + now.timetuple().tm_yday * 24 + now.hour)
+        if key not in self._skews:
+            first, *_ = self._draws.numbers(f"clock of {key}")
+            self._skews[key] = (2 * first - 1) * self._faults.skew_s
+        return self._skews[key]
 
     def _may_spoil_chunk(self, run: str, attempt: str, chunk: int) -> bool:
         if self._spoilt_chunks[run, attempt, chunk] >= SPOILS_PER_CHUNK:

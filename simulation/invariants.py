@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.core.batch import (
@@ -20,12 +20,14 @@ from shared.core.batch import (
 )
 from shared.core.codec import Malformed
 from shared.core.gate import COMPLETE, NOTHING_EXPECTED, decide, name_of, recompute
+from shared.core.incident import STALLED
 from shared.core.messages import read_completion
 from shared.core.model import Control, Fact, Latch, OutcomeKind, RunKey, Start, Status
 from shared.core.plan import PlannedPhase, PlannedProcessor
 from shared.core.tally import STALL_SHARE
 from shared.ports import Delivery, RunRecord, Stamp
 from simulation.fate import planned_in
+from simulation.sink import Told
 from simulation.story import BatchStory, Story
 from simulation.warehouse import digest
 from simulation.work import Games, undisturbed
@@ -33,7 +35,11 @@ from simulation.work import Games, undisturbed
 ENOUGH = 0.95  # SYSTEMS, section 1: a partial critical result of this share may count
 READY = timedelta(minutes=2)  # SYSTEMS, section 1: ready but not fired for longer pages someone
 ORDER_LOST = timedelta(seconds=CHUNK_TIMEOUT_S + MUTE_MARGIN_S)  # nobody waits for its report any longer
+ALERTS_MAX = 6  # occurrences of one cause in a run
+IN_TIME = timedelta(minutes=5)  # after its deadline
 BATCH_CLOSING = timedelta(minutes=5)  # of a batch whose start's time is over, whatever has died
+ALERTS_MAX = 6  # occurrences of one cause in a run
+IN_TIME = timedelta(minutes=5)  # after its deadline
 CLOSING = timedelta(minutes=10)  # two looks after the time to give up
 
 Broken = Iterator[str]
@@ -46,6 +52,7 @@ class End:
     story: Story
     record: RunRecord
     games: Games
+    told: Mapping[str, Told] = field(default_factory=dict)  # by incident
 
 
 # --- while the world goes on --------------------------------------------------------------------------
@@ -81,8 +88,8 @@ def _counts(story: Story, phase: PlannedPhase, processor: PlannedProcessor, now:
     return False
 
 
-def starts_only_what_its_mode_plans(start: Start) -> Broken:
-    if not planned_in(start):
+def starts_only_what_its_mode_plans(story: Story, start: Start) -> Broken:
+    if not planned_in(story.declared, start):
         yield f"{start.id} is not declared for mode {start.run.mode}"
 
 
@@ -138,6 +145,21 @@ def ready_but_not_fired(story: Story, was: frozenset[str], now: datetime) -> Bro
         yield f"{effect} has been due since {now - READY:%H:%M:%S}"
 
 
+def ends_in_time_or_one_is_told(story: Story, now: datetime) -> Broken:
+    """Five minutes after its deadline a run has ended, or stands still and exactly one incident says so."""
+    final, stalled = story.final, [alert for alert in story.open_incidents if alert.cause == STALLED]
+    if final and final.kind is OutcomeKind.DONE:
+        if stalled:
+            yield f"is through, and {len(stalled)} incidents are open"
+    elif not story.control.held_at(now) and len(stalled) != 1:
+        yield f"is not through at {now:%H:%M}, and {len(stalled)} incidents are open"
+
+
+def no_alarm_when_nothing_is_wrong(latch: Latch, troubled: bool) -> Broken:
+    if latch.alert and not latch.alert.resolved and not troubled:
+        yield f"{latch.incident} is raised in fair weather: {latch.alert.summary}"
+
+
 # --- when it has ended ----------------------------------------------------------------------------------
 
 
@@ -177,7 +199,7 @@ def every_run_ends(end: End) -> Broken:
     ended = [outcome.decided_at for outcome in end.story.outcomes if outcome.kind is not OutcomeKind.OPEN]
     if not ended:
         yield f"has no end; next look {end.record.due_at}"
-    elif min(ended) > give_up_at and not end.story.excused:
+    elif min(ended) > give_up_at and not end.story.excuse:
         yield f"ended only at {min(ended)}, after {give_up_at}"
     if end.record.due_at is None and not decide(end.story.view(give_up_at)).stands:
         yield "stands open with nobody to look at it again"
@@ -203,7 +225,7 @@ def nothing_expected_only_on_days_without_games(end: End) -> Broken:
 
 
 def a_run_that_could_publish_does(end: End) -> Broken:
-    if end.story.excused:
+    if end.story.excuse:
         return
     in_time = [
         o for o in end.story.outcomes if o.kind is OutcomeKind.DONE and o.decided_at <= end.story.plan.deadline_at
@@ -215,6 +237,27 @@ def a_run_that_could_publish_does(end: End) -> Broken:
         )
 
 
+def each_incident_is_told_once_and_ends(end: End) -> Broken:
+    """Whatever the sink did: all that was raised is told, and is over once its run is through; a failed run has one."""
+    for latch in end.story.latches.values():
+        if latch.alert is None:
+            continue
+        told = end.told.get(latch.incident)
+        if told is None:
+            yield f"{latch.incident} was raised, and nobody told"
+        elif latch.alert.resolved and told.resolved_at is None:
+            yield f"{latch.incident} is over, and nobody told"
+    left, final = end.story.open_incidents, end.story.final
+    if final and final.kind is OutcomeKind.DONE and left:
+        yield f"is through, and open are {', '.join(alert.cause for alert in left)}"
+    if final and final.kind is OutcomeKind.FAIL and [alert.cause for alert in left].count(STALLED) != 1:
+        yield f"has failed, and open are {', '.join(alert.cause for alert in left) or 'no incidents'}"
+    causes = Counter(latch.alert.cause for latch in end.story.latches.values() if latch.alert)
+    for cause, times in causes.items():
+        if times > 2 * ALERTS_MAX:
+            yield f"{cause} was told {times} times"
+
+
 def bounded_control_plane(end: End) -> Broken:
     """Every entry has a cause: a fact, a start, an outcome, or a time that a plan names; every start has a budget."""
     processors = [processor for phase in end.story.plan.phases for processor in phase.processors]
@@ -222,15 +265,17 @@ def bounded_control_plane(end: End) -> Broken:
     if len(end.story.ledger) > 2 * causes:
         yield f"{len(end.story.ledger)} ledger entries for {causes} causes"
     rounds = Counter(outcome.gate for outcome in end.story.outcomes)
-    starts = Counter(start.processor for latch in end.story.latches.values() for start in latch.starts)
+    all_starts = [start for latch in end.story.latches.values() for start in latch.starts]
+    starts = Counter(start.processor for start in all_starts)
     for phase in end.story.plan.phases:
         for processor in phase.processors:
             inner = 1 + len(processor.needs) + len(processor.after)  # each may bring one newer input in a round
             most = max(rounds[phase.name], 1) * inner * (processor.attempts_max + processor.looks_max)
             if starts[processor.name] > most:
                 yield f"{processor.name} was started {starts[processor.name]} times, at most {most}"
+            ordered = sum(start.by is not None and start.processor == processor.name for start in all_starts)
             failed = sum(fact.completion.status is Status.FAILED for fact in end.story.facts_of[processor.name])
-            if failed > max(rounds[phase.name], 1) * inner * processor.attempts_max:
+            if failed > max(rounds[phase.name], 1) * inner * processor.attempts_max + ordered:
                 yield f"{processor.name} was tried again after {failed} failures"
 
 
@@ -394,6 +439,7 @@ AT_THE_END: tuple[Callable[[End], Broken], ...] = (
     published_equals_the_oracle,
     nothing_expected_only_on_days_without_games,
     a_run_that_could_publish_does,
+    each_incident_is_told_once_and_ends,
     bounded_control_plane,
     every_ledger_entry_recomputes,
 )

@@ -41,6 +41,9 @@ class Report:
     nothing_expected: int
     violations: tuple[Violation, ...]
     faults: Mapping[str, int]
+    excused: Mapping[str, int]  # runs that need not have been through by their deadline, by reason
+    incidents: int  # that people were told of
+    acts: int  # of people, to bring a run on
     decisions: int
     digest: str  # of every line of the trace
     trace: tuple[str, ...]  # its last lines, or the last ones of the first world that broke a rule
@@ -60,6 +63,9 @@ class Report:
                 {"run": v.run, "rule": v.rule, "detail": v.detail, "at": v.at.isoformat()} for v in self.violations
             ],
             "faults": dict(sorted(self.faults.items())),
+            "excused": dict(sorted(self.excused.items())),
+            "incidents": self.incidents,
+            "acts": self.acts,
             "broken_episodes": list(self.broken),
             "decisions": self.decisions,
             "trace_digest": self.digest,
@@ -161,6 +167,9 @@ def report(world: World, days: int, seed: int, episode: int = 0) -> Report:
         nothing_expected=ends[NOTHING_EXPECTED],
         violations=tuple(world.violations.values()),
         faults=dict(world.faults),
+        excused=Counter(story.excuse for story in stories if story.excuse),
+        incidents=len(world.sink.told),
+        acts=world.acts,
         decisions=world.decisions,
         digest=world.digest,
         trace=tuple(world.trace),
@@ -170,8 +179,10 @@ def report(world: World, days: int, seed: int, episode: int = 0) -> Report:
 
 def _merge(seed: int, reports: Sequence[Report]) -> Report:
     faults: Counter[str] = Counter()
+    excused: Counter[str] = Counter()
     for each in reports:
         faults.update(each.faults)
+        excused.update(each.excused)
     telling = next((each for each in reports if each.violations), reports[-1])
     return Report(
         days=sum(each.days for each in reports),
@@ -184,6 +195,9 @@ def _merge(seed: int, reports: Sequence[Report]) -> Report:
         nothing_expected=sum(each.nothing_expected for each in reports),
         violations=tuple(violation for each in reports for violation in each.violations),
         faults=dict(sorted(faults.items())),
+        excused=dict(sorted(excused.items())),
+        incidents=sum(each.incidents for each in reports),
+        acts=sum(each.acts for each in reports),
         decisions=sum(each.decisions for each in reports),
         digest=sha256("".join(each.digest for each in reports).encode()).hexdigest(),
         trace=telling.trace,

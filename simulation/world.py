@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -28,19 +28,17 @@ from shared.config.nba import NBA
 from shared.config.orchestration_config import PIPELINES
 from shared.core import calendar
 from shared.core.batch import Batch, ChunkReport
-from shared.core.codec import Malformed, encode
+from shared.core.codec import encode
+from shared.core.gate import Block, decide
 from shared.core.messages import (
     Message,
     Nudge,
-    completion_message,
     read_completion,
     read_nudge,
-    read_start,
     run_of,
 )
 from shared.core.model import (
     Act,
-    Completion,
     Control,
     Fact,
     Latch,
@@ -49,19 +47,20 @@ from shared.core.model import (
     RunKey,
     ScheduleSpec,
     Start,
-    Status,
 )
 from shared.core.plan import Plan, PlannedProcessor
-from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Ports, Stamp, StateStore, Written
+from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Notifier, Ports, StateStore
 from shared.readings import readers
 from shared.service import Refusal, Service
 from simulation import invariants
 from simulation.batches import Batches
-from simulation.fate import Call, Fate, planned_in
+from simulation.fate import Call, Fate
+from simulation.processors import Processors
 from simulation.seam import SIMULATED, Crash, Network, Seam, Unavailable
+from simulation.sink import Sink
+from simulation.spells import SpellKind, Weather
 from simulation.story import Story, done_by
 from simulation.warehouse import MemoryWarehouse
-from simulation.work import Behaviour, Kind, expected_units, make_rows, partition_of, players_of, reads, stamp_of
 
 HANDLER_LEASE_S = 60  # of a gate function's message
 START_LEASE_S = 600  # of an order to a processor: the longest that Pub/Sub allows
@@ -72,7 +71,6 @@ TRACE_LINES = 400  # kept to be read (None: all); all of them go into the digest
 BATCH_TIMER = f"prediction_coordinator.{NUDGE_TOPIC}"
 
 MINUTE = timedelta(minutes=1)
-FINDS = {spec.name: spec.finds for phase in NBA.phases for spec in phase.processors}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +83,13 @@ class Violation:
 
 @dataclass(slots=True)
 class VirtualClock:
+    """As whoever asks sees it: the clock of an instance may be off."""
+
     at: datetime
+    skew_s: float = 0.0
 
     def now(self) -> datetime:
-        return self.at
+        return self.at + timedelta(seconds=self.skew_s) if self.skew_s else self.at
 
 
 @dataclass(slots=True, eq=False)
@@ -120,6 +121,7 @@ class World:
         self.buried: set[str] = set()  # deliveries that are dead letters now
         self.violations: dict[tuple[str, str], Violation] = {}
         self.faults: Counter[str] = Counter()
+        self._troubled: set[str] = set()  # runs that a fault has struck
         self.decisions = 0
         self.trace: deque[str] = deque(maxlen=trace_lines)
         self.warehouse = MemoryWarehouse()
@@ -136,11 +138,16 @@ class World:
         self._ends_at = self.begins_at + OUTLAST
         states = cast(StateStore, Seam(self.sqlite.states, self.call))
         bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self.call))
-        ports = Ports(states=states, bus=bus, clock=self.clock, readers=readers(states))
+        self.sink = Sink(self)
+        notifier = cast(Notifier, Seam(self.sink, self.call))
+        ports = Ports(states=states, bus=bus, clock=self.clock, readers=readers(states), notifier=notifier)
         self.pipelines = dict(PIPELINES)  # as deployed now
         self.service = Service(ports, self.pipelines, tell=self._tell)
-        self._ports = ports
-        self._instances: Counter[str] = Counter()  # by function: how often it has been deployed anew
+        self.ports = ports
+        self.weather = Weather(self)
+        self.processors = Processors(self)
+        self.acts = 0  # of people, to bring a run on
+        self.instances: Counter[str] = Counter()  # by function: how often it has been deployed anew
         self._gaps: dict[str, datetime] = {}  # functions that have no subscription until then
         self.batches = Batches(self)
         self._handlers: dict[str, edge.Handler] = {}
@@ -201,6 +208,9 @@ class World:
         """What Cloud Scheduler says on these local days."""
         until = calendar.at(self.first + timedelta(days=days), "00:00", NBA.zone)
         self._ends_at = until + OUTLAST
+        for number in range(days):
+            for spell in self.fate.spells(self.first + timedelta(days=number)):
+                self.weather.comes(spell)
         for spec in NBA.schedules:
             if spec.act == "sweep" or spec.mode not in modes:
                 continue
@@ -212,6 +222,8 @@ class World:
         if spec.act == "start" and run not in self.stories:
             self._awaited.add(run)
             self.plan_sweep()
+        if self.weather.has(SpellKind.NO_SCHEDULES):
+            return
         self.carry([nudge_message(spec, NBA.name, self.now, NUDGE_TOPIC)])
 
     def nudge(self, nudge: Nudge) -> None:
@@ -231,7 +243,7 @@ class World:
             looks.append(batch_at)
         if not looks:
             return
-        whole = max(min(looks), self.now).replace(second=0, microsecond=0) + MINUTE
+        whole = max(min(looks), self.now, self.weather.sweeps_from).replace(second=0, microsecond=0) + MINUTE
         if self._sweep_at is None or whole < self._sweep_at:
             self._sweep_at = whole
             self.at(whole, lambda: self._sweep(whole))
@@ -240,6 +252,9 @@ class World:
         if planned_at != self._sweep_at:
             return
         self._sweep_at = None
+        if self.now < self.weather.sweeps_from:
+            self.plan_sweep()
+            return
         due = [story for story in self._open.values() if story.due_at is not None and story.due_at <= self.now]
         lapsed = any(at <= self.now for story in self._open.values() for at in story.leases.values())
         batch_at = self.batches.due_at
@@ -302,7 +317,7 @@ class World:
             if delivery.subscription in self._handlers:
                 self._hear(delivery)
             else:
-                self._order(delivery)
+                self.processors.order(delivery)
         next_at = bus.next_at()
         if next_at is not None:
             self._want_pull(max(next_at, self.now))
@@ -317,7 +332,7 @@ class World:
     def redeploy(self, function: str, gap_s: float = 0.0) -> None:
         """Its instances die, and its subscriptions are made anew: what waits, or comes in the gap, is gone."""
         self.fault("redeploy", function)
-        self._instances[function] += 1
+        self.instances[function] += 1
         self._gaps[function] = self.now + timedelta(seconds=gap_s)
         self._drop(function, self.now + timedelta(days=1))  # also what an instance held
         for handler in [handler for handler in self._alive if handler.function == function]:
@@ -349,7 +364,7 @@ class World:
 
         def live() -> None:
             try:
-                edge.receive([delivery], lambda each: self._handlers[each.subscription], self._ports)
+                edge.receive([delivery], lambda each: self._handlers[each.subscription], self.ports)
             except (Crash, Unavailable) as end:
                 self.note(name, "is gone", type(end).__name__, run)
                 if delivery.subscription in self._workers:  # whoever pushed the order sees that the line is dead
@@ -363,9 +378,9 @@ class World:
     def _resume(self, handler: Handler) -> None:
         if handler not in self._alive:  # killed meanwhile
             return
-        self._current = handler
+        self._current, self.clock.skew_s = handler, self.fate.skew_s(handler.function, self.now)
         handler.thread.switch()
-        self._current = None
+        self._current, self.clock.skew_s = None, 0.0
         if handler.thread.dead:
             self._alive.pop(handler, None)
 
@@ -399,6 +414,11 @@ class World:
             if struck:
                 self.fault(struck, call.run)
                 self.disturb(handler.run, HANDLER_LEASE_S)
+            elif self.weather.refuses(handler.function) or (verb == "merge" and self.weather.has(SpellKind.QUOTA)):
+                struck = "error"
+            if struck == "error" and verb == "notify":
+                return False  # a sink that is down says so
+            if struck:
                 raise Crash if struck == "crash" else Unavailable(f"{SIMULATED} {verb} is unavailable")
             result = method(*arguments, **named)
             self.note(handler.name, verb, _brief(result), handler.run or _about(arguments))
@@ -426,7 +446,10 @@ class World:
         if not created:
             return
         self.stories[plan.run] = self._open[plan.run] = story = Story(
-            plan=plan, due_at=plan.started_at, readers=readers(self.sqlite.states)
+            plan=plan,
+            declared=self.pipelines[plan.run.pipeline],
+            due_at=plan.started_at,
+            readers=readers(self.sqlite.states),
         )
         if plan.run in self.forgotten:
             return
@@ -435,7 +458,15 @@ class World:
             begin_s, length_s = held
             self.after(begin_s, lambda: self.hold(plan.run, length_s))
         self._look_whether_ready(story)
+        self.at(plan.deadline_at + invariants.IN_TIME, lambda: self._in_time(story))
         self.plan_sweep()
+
+    def _in_time(self, story: Story) -> None:
+        settled_at = self.settled_at(story)
+        if settled_at + invariants.READY > self.now:
+            self.at(settled_at + invariants.READY, lambda: self._in_time(story))
+            return
+        self.check(story.plan.run, invariants.ends_in_time_or_one_is_told, story, self.now)
 
     def _saw_append(self, written: bool, fact: Fact) -> None:
         if written:
@@ -466,11 +497,16 @@ class World:
         story.due_at = due_at
         self._open[run] = story
         for latch in created:
+            self.check(run, invariants.no_alarm_when_nothing_is_wrong, latch, self._is_troubled(story))
             story.latches[latch.key] = latch
             story.leases[latch.key] = now + timedelta(seconds=lease_s)
             story.ready -= done_by(latch)
             story.claimed.update(start.id for start in latch.starts)
         self.plan_sweep()
+
+    def _is_troubled(self, story: Story) -> bool:
+        """Whether any fault has come near it, or near the clockwork that it goes by."""
+        return str(story.plan.run) in self._troubled or self.weather.troubled_until >= story.plan.started_at
 
     def _saw_close(self, _: None, run: RunKey, keys: Sequence[str]) -> None:
         for key in keys:
@@ -515,139 +551,32 @@ class World:
         story.ready = frozenset()
         self.fault("held", str(run))
 
-    # --- processors -----------------------------------------------------------------------------------
+    def hand_back(self, delivery: Delivery) -> None:
+        """Nobody has taken it, or whoever did is gone: it comes again."""
+        self.sqlite.bus.nack(delivery, self.now, SIMULATED)
+        self._want_pull(self.sqlite.bus.next_at() or self.now)
 
-    def _order(self, delivery: Delivery) -> None:
-        try:
-            start = read_start(delivery.data)
-        except Malformed as error:
-            edge.quarantine(delivery, Refusal(str(error)), self._ports)
-            self.sqlite.bus.ack([delivery])
-            return
-        function = delivery.subscription.partition(".")[0]
-        instance = self._instances[function]
-        self.receive(start)
-        behaviour, inputs = self.behave(start), self.read_inputs(start)
-        if behaviour.kind is Kind.HANG:
-            self.sqlite.bus.ack([delivery])
-        elif behaviour.kind is not Kind.DIE:
-            self.after(behaviour.after_s, lambda: self._finish(delivery, start, behaviour, inputs, instance))
+    def operator_retries(self) -> None:
+        """A person looks at each run that is blocked for want of attempts, and orders another."""
+        for run, story in list(self.stories.items()):
+            verdict = decide(story.view(self.now))
+            if run in self.forgotten or not isinstance(verdict.decision, Block) or verdict.decision.recheck_at is None:
+                continue
+            index = story.plan.gates.index(verdict.gate)
+            left = story.plan.phases[index - 1] if index else None
+            tried = {start.processor for latch in story.latches.values() for start in latch.starts}
+            for missing in verdict.decision.missing:
+                if left and missing.processor in tried & {each.name for each in left.processors if each.critical}:
+                    act = Act(actor="operator", reason="it is mended", at=self.now)
+                    self.acts += not isinstance(self.service.again(run, left.name, missing.processor, act), Refusal)
+                    self.fault("retried", str(run))
 
-    def receive(self, start: Start) -> None:
-        """Whoever is told to start something may be told so."""
-        story = self.stories[start.run]
-        story.received[start.id] += 1
-        self.note(start.id, "starts", f"delivery {story.received[start.id]}")
-        self.check(start.run, invariants.starts_only_what_its_mode_plans, start)
-        self.check(start.run, invariants.starts_only_with_critical_inputs, story, start, self.now)
-
-    def behave(self, start: Start) -> Behaviour:
-        """What fate makes of a start."""
-        if not planned_in(start):  # what a stranger to the mode would read does not exist
-            return Behaviour(kind=Kind.NOT_READY)
-        story = self.stories[start.run]
-        behaviour = self.fate.behave(story.plan, start)
-        if behaviour.fault:
-            self.fault(behaviour.fault, start.id)
-        if behaviour.hard:
-            story.excused = story.excused or behaviour.fault
-        return behaviour
+    def settled_at(self, story: Story) -> datetime:
+        """When whatever has disturbed a run is over."""
+        return max(story.disturbed_until or self.begins_at, self.weather.troubled_until)
 
     def processor_of(self, start: Start) -> PlannedProcessor:
         return self.stories[start.run].plan.phase_by_name[start.phase].by_name[start.processor]
-
-    def read_inputs(self, start: Start) -> dict[str, str]:
-        """The digests of what a start's processor finds, of what it reads."""
-        story = self.stories[start.run]
-        inputs: dict[str, str] = {}
-        for other in reads(story.plan, story.plan.phase_by_name[start.phase], self.processor_of(start)):
-            stands = self.warehouse.read(partition_of(other), str(start.run))
-            if stands:
-                story.foreign |= stands[0].run != str(start.run)
-                inputs[other.name] = stands[1].digest
-        return inputs
-
-    def _finish(
-        self, delivery: Delivery, start: Start, behaviour: Behaviour, inputs: Mapping[str, str], instance: int
-    ) -> None:
-        """Write, report, and only then let go of the order."""
-        if instance != self._instances[delivery.subscription.partition(".")[0]]:  # deployed anew meanwhile
-            return
-        match behaviour.kind:
-            case Kind.NOT_READY | Kind.FAIL | Kind.SKIP:
-                statuses = {Kind.NOT_READY: Status.NOT_READY, Kind.FAIL: Status.FAILED, Kind.SKIP: Status.SKIPPED}
-                self.report(start, status=statuses[behaviour.kind], reason=behaviour.fault or behaviour.kind.value)
-            case _:
-                written, units = self._write(start, behaviour, inputs)
-                if behaviour.kind is not Kind.MUTE:
-                    self._report_written(start, written, units, behaviour.more)
-        self.sqlite.bus.ack([delivery])
-
-    def _write(self, start: Start, behaviour: Behaviour, inputs: Mapping[str, str]) -> tuple[Written, tuple[str, ...]]:
-        """What stands afterwards, and the units there should be. A start id that was done is not done again."""
-        story, processor = self.stories[start.run], self.processor_of(start)
-        partition, stamp = partition_of(processor), stamp_of(start)
-        units = start.units
-        if units is None:
-            units = expected_units(start.run, self.fate.games).get(processor.unit, ())
-        written = self.warehouse.standing(partition, stamp)
-        if written is None:
-            there = self.warehouse.read(partition)
-            made = tuple(unit for unit in units if unit not in behaviour.lacks)
-            rows = make_rows(processor, made, inputs) + [{"unit": game, "made_of": "rumour"} for game in behaviour.more]
-            written = self.warehouse.load(partition, rows, stamp, "unit" if processor.unit else "")
-            self.note(start.id, "writes", f"{written.digest}{' superseded' if written.superseded else ''}")
-            if not written.superseded:
-                self.wrote(start, there[0] if there else None, written)
-            elif there and there[0].run != str(start.run):
-                story.foreign = True
-        return written, units if processor.unit else ()
-
-    def wrote(self, start: Start, stood: Stamp | None, written: Written) -> None:
-        """That this stands now where that stood."""
-        story = self.stories[start.run]
-        rule = invariants.each_start_id_effective_once
-        self.check(start.run, rule, self.stories, start, stood, written.digest)
-        story.wrote[start.processor] = story.content[start.id] = written.digest
-
-    def _report_written(
-        self, start: Start, written: Written, units: tuple[str, ...], more: tuple[str, ...] = ()
-    ) -> None:
-        found = self._found(start, written.units, more)
-        if written.superseded:
-            self.report(start, status=Status.SKIPPED, reason="superseded", found=found)
-            return
-        missing = tuple(unit for unit in units if unit not in written.units)
-        self.report(
-            start,
-            status=Status.PARTIAL if missing else Status.SUCCESS,
-            units_expected=len(units) if units else None,
-            units_actual=len(written.units) if units else None,
-            missing=missing,
-            rows=written.rows,
-            digest=written.digest,
-            found=found,
-        )
-
-    def _found(self, start: Start, units: tuple[str, ...], more: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        league = expected_units(start.run, self.fate.games)
-        found = {name: league[name] for name in FINDS[start.processor]}
-        if "players" in found:
-            found["players"] = players_of(units)
-        return {name: (*names, *more) if name in ("games", "next_games") else names for name, names in found.items()}
-
-    def report(self, start: Start, **said: Any) -> None:
-        completion = Completion(
-            run=start.run,
-            phase=start.phase,
-            processor=start.processor,
-            attempt=start.attempt,
-            report=1,
-            **said,
-        )
-        self.note(start.id, "reports", completion.status)
-        topic = self.stories[start.run].plan.phase_by_name[start.phase].completion_topic
-        self.carry([completion_message(completion, topic)])
 
     # --- judgement --------------------------------------------------------------------------------------
 
@@ -663,8 +592,9 @@ class World:
         left = news & story.ready
         if not left:
             return
-        if story.disturbed_until and story.disturbed_until + invariants.READY > self.now:
-            self.at(story.disturbed_until + invariants.READY, lambda: self._still_ready(story, left))
+        settled_at = self.settled_at(story)
+        if settled_at + invariants.READY > self.now:
+            self.at(settled_at + invariants.READY, lambda: self._still_ready(story, left))
             return
         self.check(story.plan.run, invariants.ready_but_not_fired, story, left, self.now)
 
@@ -688,14 +618,17 @@ class World:
             if run in self.forgotten:
                 continue
             record = states.load(run)
+            story.outage_s = self.weather.outage_s(story.plan.started_at, story.plan.deadline_at)
             story.ledger = states.ledger(run)
             for rule in invariants.AT_THE_END:
-                self.check(run, rule, invariants.End(story, record, self.fate.games))
+                self.check(run, rule, invariants.End(story, record, self.fate.games, self.sink.told))
         self.batches.judge()
 
     def fault(self, kind: str, where: str) -> None:
         self.faults[kind] += 1
         self.note(where, "fault", kind)
+        run = where.partition("/")[0]
+        self._troubled.update([run] if run else map(str, self._open))
 
     def note(self, who: str, does: str, what: str, about: RunKey | None = None) -> None:
         line = f"{self.now:%Y-%m-%d %H:%M:%S.%f} {who} {does} {what}{f' of {about}' if about else ''}"

@@ -108,6 +108,10 @@ def _print(console: Console, report: Report, took_s: float, *, trace: bool) -> N
         "  ended    " + (", ".join(f"{n} {end}" for end, n in ends.items() if n) or "none: cut short by design")
     )
     console.print("  faults   " + (", ".join(f"{n} {kind}" for kind, n in report.faults.items()) or "none"))
+    if report.excused:
+        console.print("  excused  " + ", ".join(f"{n} {why}" for why, n in report.excused.items()))
+    if report.incidents:
+        console.print(f"  told     {report.incidents} incidents; {report.acts} words of people")
     console.print(f"  trace    {report.digest[:16]}")
     for violation in report.violations:
         text = f"{violation.at:%Y-%m-%d %H:%M:%S} {violation.run}: {violation.rule}: {violation.detail}"
