@@ -64,6 +64,11 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
     )
 
 
+def is_open(view: View) -> bool:
+    """Whether a run has not ended in any way."""
+    return view.control.cancel is None and all(o.kind is OutcomeKind.OPEN for o in view.outcomes.values())
+
+
 def with_outcome(view: View, outcome: Outcome) -> View:
     """The view as it will be once this outcome stands."""
     published = outcome if outcome.kind is OutcomeKind.DONE else view.published
