@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from data_processors.nba.runner import found
+from data_processors.nba.evidence import found
 from predictions.coordinator.points import predictions_phase
 from shared import edge
 from shared.core.batch import batch_id

@@ -12,10 +12,11 @@ from importlib.resources import files
 from orchestration.runs import status_of
 from shared import wiring
 from shared.core.model import RunKey
+from shared.core.repairs import gates_opened, repairs
 from shared.ports import Partition, Stamp, StateStore, Warehouse
 
-QUERIES = {"runs": "report.runs.sql", "accuracy": "report.accuracy.sql"}
-"""What each figure is asked with; the runs over tipoff_ops, the accuracy over the pipeline's own tables."""
+QUERIES = {"runs": "report.runs.sql", "repairs": "report.repairs.sql", "accuracy": "report.accuracy.sql"}
+"""What each figure is asked with; runs and repairs over tipoff_ops, the accuracy over the pipeline's own tables."""
 
 WRITER = Stamp(run="report", attempt=1, fence=1)
 
@@ -25,9 +26,11 @@ Rows = Sequence[Row]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The rows of both queries."""
+    """The rows of each query, and how many gates the runs have passed."""
 
     runs: Rows
+    repairs: Rows
+    gates: int
     accuracy: Rows
 
 
@@ -43,7 +46,9 @@ def report(home: wiring.Home, pipeline: str, first: date, last: date) -> Report:
     with closing(wiring.memory_warehouse()) as ops:
         load_runs(ops, home.ports.states, pipeline, first, last, now)
         runs = ops.query(sql(QUERIES["runs"]), span)
-    return Report(runs=runs, accuracy=accuracy(home.warehouse, first, last))
+        repairs = ops.query(sql(QUERIES["repairs"]), span)
+        gates = sum(int(str(row["gates"])) for row in ops.query("SELECT gates FROM tipoff_ops.runs", {}))
+    return Report(runs=runs, repairs=repairs, gates=gates, accuracy=accuracy(home.warehouse, first, last))
 
 
 def accuracy(warehouse: Warehouse, first: date, last: date) -> Rows:
@@ -52,17 +57,27 @@ def accuracy(warehouse: Warehouse, first: date, last: date) -> Rows:
 
 
 def load_runs(warehouse: Warehouse, states: StateStore, pipeline: str, first: date, last: date, now: datetime) -> None:
-    """Fold every run of these dates into tipoff_ops.runs."""
+    """Fold every run of these dates into tipoff_ops.runs, and what the backup did in each into tipoff_ops.repairs."""
     warehouse.create(sql("ops.sql"))
-    days = Partition(table="tipoff_ops.runs", column="date", first=first, last=last)
-    warehouse.load(days, list(_rows(states, states.runs(pipeline, first, last), now)), WRITER)
+    acts: list[Row] = []
+    rows = list(_rows(states, states.runs(pipeline, first, last), now, acts))
+    for table, found in (("runs", rows), ("repairs", acts)):
+        days = Partition(table=f"tipoff_ops.{table}", column="date", first=first, last=last)
+        warehouse.load(days, found, WRITER)
 
 
-def _rows(states: StateStore, runs: Sequence[RunKey], now: datetime) -> Iterator[Row]:
+def _rows(states: StateStore, runs: Sequence[RunKey], now: datetime, acts: list[Row]) -> Iterator[Row]:
     for run in runs:
         status, plan = status_of(states, run, now), states.plan(run)
         assert plan is not None
+        record, ledger = states.load(run), states.ledger(run)
+        about = {"run_id": str(run), "pipeline": run.pipeline, "date": run.date, "mode": run.mode}
+        acts.extend(
+            {**about, "kind": str(act.kind), "subject": act.subject, "reason": act.reason, "at": act.at}
+            for act in repairs(plan, record.facts, record.latches, ledger)
+        )
         yield {
+            "gates": gates_opened(ledger),
             "run_id": str(run),
             "pipeline": run.pipeline,
             "date": run.date,

@@ -69,6 +69,9 @@ DOUBTS_MAX = 10
 LETTERS_MAX = 100
 """Dead letters that one sweep looks at, the newest; whoever has more has a person's problem."""
 
+OPEN_WITHIN = timedelta(days=1)
+"""Every open run wants to be looked at far earlier; where none does, no dead letter can help one."""
+
 LATCH_KEPT = timedelta(hours=6)
 """Starts claimed so long ago are not sent any more: each has been given up, and its run is over or a person's."""
 
@@ -153,7 +156,7 @@ class Service:
         now = self._ports.clock.now()
         for latch in self._ports.states.take_lapsed(now, LATCH_LEASE_S, SWEEP_MAX):
             self._guard(partial(self._send_again, latch, now))
-        if looks_at_letters(now):
+        if looks_at_letters(now) and self._ports.states.due_runs(now + OPEN_WITHIN, 1):
             self._guard(partial(self._weigh_letters, now))
         for run in self._ports.states.due_runs(now, SWEEP_MAX):
             self._guard(partial(self.advance, run, Woke.SWEEP))

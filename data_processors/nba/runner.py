@@ -13,17 +13,7 @@ from data_processors.nba import exports, scrape
 from shared.config.nba_dates import DAY, as_of_date, season_first
 from shared.core.codec import to_data
 from shared.core.messages import TEXT_MAX
-from shared.core.model import (
-    FOUND_REASON,
-    FOUND_REPORT,
-    Completion,
-    Missing,
-    PipelineSpec,
-    ProcessorSpec,
-    RunKey,
-    Start,
-    Status,
-)
+from shared.core.model import Completion, Missing, PipelineSpec, ProcessorSpec, RunKey, Start, Status
 from shared.ports import Feed, ObjectStore, Partition, Stamp, Warehouse, Written
 
 UNIT_COLUMNS = {"": "", "games": "game_id", "next_games": "game_id", "players": "player_id"}
@@ -277,7 +267,7 @@ def judge(
     elif expected is None and not written.rows and isinstance(how, Select):
         status, reason = Status.SKIPPED, "not_covered" if not_covered else how.empty
     elif not missing:
-        status, reason = Status.SUCCESS, _remark(how, written, excused)
+        status, reason = Status.SUCCESS, remark(how, written, excused)
     else:
         nothing_yet = expected is not None and len(missing) == len(expected) and not whys
         status = Status.NOT_READY if nothing_yet else Status.PARTIAL
@@ -293,7 +283,7 @@ def judge(
     )
 
 
-def _remark(how: Table, written: Written, excused: set[str]) -> str:
+def remark(how: Table, written: Written, excused: set[str]) -> str:
     """What a whole result has to tell all the same."""
     if isinstance(how, Select) and how.names:
         return _listed(f"{how.says} {name}" for name in written.units)
@@ -346,55 +336,6 @@ def _publish(start: Start, export: Export, work: Work) -> Result:
         missing=missing,
         rows=published.rows,
         digest=published.digest,
-    )
-
-
-# --- what was done and never reported -----------------------------------------------------------------
-
-
-def found(start: Start, spec: ProcessorSpec, warehouse: Warehouse, objects: ObjectStore) -> Completion | None:
-    """The report that a start's output is worth, as Evidence promises; only a whole result tells all of itself.
-
-    What was found on the way, why units are missing, and that there was nothing to do, the processor alone knows.
-    """
-    how = REGISTRY.get(start.processor)
-    if how is None or spec.finds:
-        return None
-    reason, units = FOUND_REASON, start.units
-    if isinstance(how, Export):
-        document = exports.published_by(objects, exports.object_name(start.run.date, start.processor), start)
-        if document is None:
-            return None
-        rows, digest, there = document.rows, document.digest, document.games
-        units = units if there is not None else None
-    else:
-        partition = Partition(
-            table=table_of(start.phase, start.processor),
-            column=spec.partition,
-            first=start.partition,
-            last=start.partition,
-        )
-        stamp = Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
-        unit = UNIT_COLUMNS[spec.unit] or (how.names if isinstance(how, Select) else "")
-        written = warehouse.standing(partition, stamp, unit)
-        if written is None or not written.rows:
-            return None
-        rows, digest, there = written.rows, written.digest, written.units
-        reason = _remark(how, written, set()) or reason
-    if set(units or ()).difference(there or ()):
-        return None
-    return Completion(
-        run=start.run,
-        phase=start.phase,
-        processor=start.processor,
-        attempt=start.attempt,
-        report=FOUND_REPORT,
-        status=Status.SUCCESS,
-        reason=reason,
-        units_expected=None if units is None else len(set(units)),
-        units_actual=None if units is None else len(set(units)),
-        rows=rows,
-        digest=digest,
     )
 
 

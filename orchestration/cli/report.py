@@ -41,14 +41,35 @@ def run(arguments: argparse.Namespace) -> int:
         found = report.report(home, spec.name, first, last)
     if arguments.json:
         ends = {"from": _day(arguments.first), "to": _day(arguments.last)}
-        show.print_json({"pipeline": spec.name, **ends, "runs": found.runs, "accuracy": found.accuracy})
+        rows = {"runs": found.runs, "gates": found.gates, "repairs": found.repairs, "accuracy": found.accuracy}
+        show.print_json({"pipeline": spec.name, **ends, **rows})
         return OK
     if not found.runs:
         console.print(f"No run of {spec.name} of these dates: {where(settings)}.", soft_wrap=True)
         return OK
     print_table(console, runs_table(found.runs))
+    console.print(f"\n{backup_line(found)}", soft_wrap=True)
     print_accuracy(console, found.accuracy)
     return OK
+
+
+ACTS = {
+    "gate": "{times} of {among} gates opened by the timer",
+    "run": "{times} of {among} runs begun by the timer",
+    "latch": "{times} latches sent again",
+    "found": "{times} results found that were never reported",
+    "resend": "{times} starts sent once more",
+    "attempt": "{times} attempts ordered after silent ones",
+    "redrive": "{times} dead letters sent again",
+}
+
+
+def backup_line(found: report.Report) -> str:
+    """How often the timer did what a message should have done."""
+    if not found.repairs:
+        return f"What the backup did: nothing; {found.gates:,} gates were opened as they should be."
+    acts = ", ".join(ACTS[str(row["kind"])].format(**row) for row in found.repairs)
+    return f"What the backup did: {acts}."
 
 
 def _day(day: date | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 SELF_HEAL = "self-heal"
 """The job whose heartbeat everything hangs on: its schedule has the same name."""
@@ -11,6 +11,9 @@ BEAT_EVERY = timedelta(minutes=1)  # a job that goes round faster leaves no more
 BEAT_MAX = timedelta(minutes=5)
 """Five missed rounds are no hiccup. Whoever asks each minute, from outside, tells a person within ten."""
 
+NEVER = datetime.min.replace(tzinfo=timezone.utc)
+"""When whoever cannot say since when it has looked began to: for it a job that has never beaten is dead."""
+
 
 def beats_again(last: datetime | None, now: datetime) -> bool:
     """Whether a job that has come through leaves another heartbeat; also where the clock was put back."""
@@ -18,16 +21,17 @@ def beats_again(last: datetime | None, now: datetime) -> bool:
 
 
 def dead_since(name: str, last: datetime | None, now: datetime, born_at: datetime) -> str:
-    """Why a job counts as dead; empty while it lives. One that has never beaten has as long since `born_at`, when
-    whoever asks began to look: a project that was just deployed is not dead."""
-    if last is None:
-        if now <= born_at + BEAT_MAX:
-            return ""
-        return f"{name} has never left a heartbeat; is its schedule there, and not paused?"
-    age = now - last
-    if age <= BEAT_MAX:
+    """Why a job counts as dead; empty while it lives.
+
+    Nobody who has looked only since `born_at` says so before BEAT_MAX: what was just deployed, or begun anew after a
+    night, gets the time for a round.
+    """
+    if now - max(last or born_at, born_at) <= BEAT_MAX:
         return ""
-    return f"{name} left its last heartbeat {_minutes(age)} ago, at {last:%Y-%m-%d %H:%M} UTC; is its schedule paused?"
+    if last is None:
+        return f"{name} has never left a heartbeat; is its schedule there, and not paused?"
+    age, when = _minutes(now - last), f"{last:%Y-%m-%d %H:%M} UTC"
+    return f"{name} left its last heartbeat {age} ago, at {when}; is its schedule paused?"
 
 
 def _minutes(age: timedelta) -> str:

@@ -1,4 +1,7 @@
-"""The nouns of one run, for every room: keys, specs, facts, latches, control. Values only."""
+"""The nouns of one run, for every room: keys, specs, facts, latches, control. Values only.
+
+Longer than 400 lines because every room speaks of the same nouns, and each has its place.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.core.heartbeat import beats_again, dead_since
+from shared.core.heartbeat import NEVER, beats_again, dead_since
 from tests.unit.plans import T0, minute
 
 
@@ -21,6 +21,11 @@ from tests.unit.plans import T0, minute
         ),
         pytest.param(0, 300, "self-heal left its last heartbeat 5 hours ago, at 2024-01-16 11:00 UTC;", id="in hours"),
         pytest.param(9, 0, "", id="alive: another clock is ahead"),
+        pytest.param(-600, 5, "", id="alive: whoever asks has just begun to look"),
+        pytest.param(
+            *(-600, 5.1, "self-heal left its last heartbeat 15 minutes ago, at 2024-01-16 10:50 UTC;"),
+            id="dead: and has waited for a round",
+        ),
         pytest.param(None, 5, "", id="alive: nobody has waited long enough for its first"),
         pytest.param(None, 5.1, "self-heal has never left a heartbeat;", id="dead: its first never came"),
     ],
@@ -29,6 +34,11 @@ def test_the_watchdog(last: float | None, now: float, said: str) -> None:
     told = dead_since("self-heal", None if last is None else minute(last), minute(now), T0)
     assert told.startswith(said)
     assert bool(told) == bool(said)
+
+
+def test_for_whom_cannot_wait_one_that_has_never_beaten_is_dead() -> None:
+    assert dead_since("self-heal", None, T0, NEVER)
+    assert not dead_since("self-heal", T0, T0, NEVER)
 
 
 @pytest.mark.parametrize(
