@@ -24,11 +24,13 @@ from shared.core.gate import (
     decide,
     key_of,
     name_of,
+    not_before,
     refused_before,
     says_the_same,
     start_latch,
 )
 from shared.core.heartbeat import SELF_HEAL, beats_again
+from shared.core.incident import alerts_due
 from shared.core.letters import LETTERS_KEPT, judge_letter, letter_name, looks_at_letters
 from shared.core.messages import Message, Nudge, run_of, start_message
 from shared.core.model import (
@@ -155,7 +157,7 @@ class Service:
         exist. Who has come through leaves a heartbeat."""
         now = self._ports.clock.now()
         for latch in self._ports.states.take_lapsed(now, LATCH_LEASE_S, SWEEP_MAX):
-            self._guard(partial(self._send_again, latch, now))
+            self._guard(partial(self._tell_of, [latch]) if latch.alert else partial(self._send_again, latch, now))
         if looks_at_letters(now) and self._ports.states.due_runs(now + OPEN_WITHIN, 1):
             self._guard(partial(self._weigh_letters, now))
         for run in self._ports.states.due_runs(now, SWEEP_MAX):
@@ -283,7 +285,8 @@ class Service:
                 with self._ports.trace.span("gather", run=run, phase=verdict.gate):
                     readings = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
                 verdict = self._decide(view, readings, refused)
-            asked = consequences(view, verdict, readings, refused)
+            put_off = not_before(record.last_entry, verdict)
+            asked = consequences(view, verdict, readings, refused, put_off)
             if not self._apply(view, record, verdict, replace(asked, entry=replace(asked.entry, woke=woke))):
                 return
 
@@ -317,14 +320,16 @@ class Service:
         """
         run, now = view.plan.run, view.now
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
-        if not asked.latches and entry is None and _in_time(record.due_at, asked.due_at, now):
+        outcome = next((latch.outcome for latch in asked.latches), None)
+        latches = (*asked.latches, *alerts_due(view, verdict, outcome))
+        if not latches and entry is None and _in_time(record.due_at, asked.due_at, now):
             return False
         with self._ports.trace.span("apply", run=run, phase=verdict.gate, decision=name_of(verdict.decision)):
-            claimed = self._claim(run, record, asked.latches, entry, asked.due_at, now)
+            claimed = self._claim(run, record, latches, entry, asked.due_at, now)
         if claimed is None:
             return True
-        if claimed:
-            self._send(claimed)
+        if claimed:  # people are told by the sweep: whatever the sink does, it holds no message up
+            self._send(latch for latch in claimed if latch.alert is None)
         if entry is not None:
             self._tell(entry)
         return True
@@ -360,6 +365,19 @@ class Service:
             if messages:
                 publish(self._ports.bus, self._ports.trace, messages, self._ports.clock.now(), run=run)
             self._ports.states.close(run, [latch.key for latch in group])
+
+    def _tell_of(self, latches: Iterable[Latch]) -> None:
+        """Tell people of incidents, then close. A sink that is down leaves the latch open: it comes again.
+
+        A trigger that is told when its end is known already is told with it: the sink's last word is always the end.
+        """
+        for latch in latches:
+            record = self._ports.states.load(latch.run)
+            ends = [each for each in record.latches if each.alert and each.alert.resolved]
+            over = [] if latch in ends else [each for each in ends if each.incident == latch.incident]
+            told = [each for each in (latch, *over) if each.alert]
+            if all(self._ports.notifier.notify(each.run, each.incident, each.alert) for each in told if each.alert):
+                self._ports.states.close(latch.run, [each.key for each in told])
 
     # --- what the timer makes good ----------------------------------------------------------------------
 

@@ -129,7 +129,8 @@ ASSUMPTIONS: tuple[str, ...] = (
     f"functions have {CPUS:g} vCPU and {MEMORY_GIB:g} GiB, one request at a time; a sweep takes {SWEEP_S:g} s, a gate "
     f"{GATE_S:g} s, a processor {PROCESSOR_S:g} s, a chunk {CHUNK_S:g} s, and each starts a container in {COLD_S:g} s",
     f"a sweep that finds nothing reads {SWEEP_READS} documents and writes its heartbeat; a run's reads "
-    "and writes follow from its plan (a night of nba was counted on the emulator: 99 reads, 78 writes), with one process for each gate",
+    "and writes follow from its plan (a night of nba was counted on the emulator: 99 reads, 78 "
+    "writes), with one process for each gate",
     f"every message is published and delivered once, each at least {MESSAGE_BYTES_MIN:,} bytes; "
     f"a chunk has {CHUNK_UNITS} units of {ORDER_UNIT_BYTES} bytes, and a word back",
     f"a processor asks BigQuery {STANDING_TABLES + SCRIPT_TABLES + QUERY_TABLES * (1 + QUERIES)} times for a table, "

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.core.fold import View
-from shared.core.gate import key_of, name_of, recompute
+from shared.core.gate import key_of
 from shared.core.model import (
     FOUND_REASON,
     FOUND_REPORT,
@@ -77,11 +77,6 @@ def repairs(
     return tuple(sorted([*kept, *folded], key=lambda repair: (repair.at, repair.kind, repair.subject)))
 
 
-def gates_opened(ledger: Iterable[LedgerEntry]) -> int:
-    """How often a gate of a run was passed, the last one included."""
-    return sum(entry.decision in OPENED for entry in ledger)
-
-
 def _begun(plan: Plan) -> Iterator[Repair]:
     if BEGUN_BY.items() <= plan.labels.items():
         reason = "its schedule had not begun it"
@@ -114,37 +109,28 @@ def _attempts(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch]) -> It
 
 
 def _gates(
-    plan: Plan, facts: Sequence[Fact], latches: Sequence[Latch], ledger: Sequence[LedgerEntry]
+    plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], ledger: Iterable[LedgerEntry]
 ) -> Iterator[Repair]:
-    """Those that the timer opened, though nothing stood against it when the last report came.
+    """Those that the timer opened though a report, the last thing they waited for, should have done so.
 
-    Where time had to pass first (a grace, a deadline, a hold, a reading asked again), opening is the timer's own job.
+    Where time had to pass (a grace, a deadline, a hold, a reading asked again), opening is the timer's own job.
     """
-    refused: set[str] = set()
+    told = {fact.received_at for fact in facts if fact.completion.report != FOUND_REPORT}
+    begun = BEGUN_BY.items() <= plan.labels.items()
+    opened = {(o.gate, o.attempt): o for latch in latches if (o := latch.outcome)}
     for entry in ledger:
-        if entry.decision not in OPENED:
-            if entry.decision == "block" or entry.readings:
-                refused.add(key_of(entry))
+        if entry.decision not in OPENED or entry.woke != Woke.SWEEP:
             continue
-        if entry.woke == Woke.SWEEP and key_of(entry) not in refused:
-            yield from _late_gate(plan, facts, latches, entry)
-
-
-def _late_gate(plan: Plan, facts: Sequence[Fact], latches: Sequence[Latch], entry: LedgerEntry) -> Iterator[Repair]:
-    seen = [fact for fact in facts if fact.completion.id in entry.facts]
-    if not seen and BEGUN_BY.items() <= plan.labels.items():
-        return  # it is the run that was late
-    newest = max(seen, key=lambda fact: fact.received_at, default=None)
-    if newest and newest.completion.report == FOUND_REPORT:
-        return  # as it is the report
-    ready_at = newest.received_at if newest else plan.started_at
-    if entry.at < ready_at + QUICKER:
-        return
-    verdict = recompute(plan, facts, latches, replace(entry, at=ready_at))
-    if key_of(verdict) == key_of(entry) and name_of(verdict.decision) == entry.decision:
-        waited_s = (entry.at - ready_at).total_seconds()
-        reason = f"it could have opened {waited_s:.0f} s before, when the last report came"
-        yield Repair(kind=RepairKind.GATE, subject=key_of(entry), reason=reason, at=entry.at)
+        outcome = opened[entry.gate, entry.attempt]
+        ready_at = outcome.ready_at
+        if ready_at is None and not outcome.left_round and not begun:  # the gate that opens by itself
+            ready_at = plan.started_at
+        elif ready_at not in told:
+            continue
+        if ready_at and entry.at >= ready_at + QUICKER:
+            waited_s = (entry.at - ready_at).total_seconds()
+            reason = f"it could have opened {waited_s:.0f} s before, when the last report came"
+            yield Repair(kind=RepairKind.GATE, subject=key_of(entry), reason=reason, at=entry.at)
 
 
 def _of(start: Start) -> str:

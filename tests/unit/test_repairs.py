@@ -10,7 +10,6 @@ from shared.core.model import FOUND_REPORT, Act, Control, Fact, Latch, Repair, R
 from shared.core.plan import Plan
 from shared.core.repairs import (
     BEGUN_BY,
-    gates_opened,
     left_to_a_person,
     repair_latch,
     repairs,
@@ -131,7 +130,6 @@ def test_a_gate_that_a_report_should_have_opened() -> None:
     late(day, "a", 2)
     assert told(day) == ["+3 gate out/1: it could have opened 60 s before, when the last report came"]
     assert told(day, woke=Woke.COMPLETION) == []
-    assert gates_opened(day.ledger) == 2
 
 
 def test_a_gate_that_opens_by_time_is_the_timers_own() -> None:
