@@ -87,10 +87,7 @@ HISTORY_RUNS = 20  # looked back at: three weeks of a daily run
 HISTORY_DAYS = 30  # and no further: what ran before is another pipeline by now
 HISTORY_MIN = 8  # with fewer the second slowest is hardly a bound: the next one passes it as often as one in five
 LIMIT_FLOOR_S = 60  # less is noise: a cold start, a message that comes again
-LIMIT_SCALE = 3.0  # spreads above the second slowest; tipoff bench timeouts says how often healthy work passes it
-SPREAD_MIN = 0.1  # of a logarithm, one part in ten: work that never varied will
-MAD_TO_SIGMA = 1.4826  # of a normal distribution: Rousseeuw and Croux, JASA 88 (1993)
-INSTANT_S = 0.001  # what takes less has no logarithm worth having
+LIMIT_TIMES = 2  # the second slowest; `tipoff bench timeouts` says how seldom healthy work passes it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,30 +118,26 @@ class Usual:
     source: str
 
 
-def slow_s(history_s: Sequence[float], scale: float) -> float:
-    """What healthy work hardly takes any longer than: second slowest x exp(scale x spread).
+def slow_s(history_s: Sequence[float]) -> float:
+    """What healthy work seldom takes longer than: the second slowest of those before it.
 
-    The spread is that of the logarithms, sqrt((MAD_TO_SIGMA x MAD)^2 + SPREAD_MIN^2): durations spread by factors, and
-    the median absolute deviation stays where it is until half of them are odd. The second slowest of N is passed by the
-    next one like them with probability 2 / (N + 1), however they are distributed (order statistics: Wilks, Annals of
-    Mathematical Statistics 12, 1941), and one outlier moves it no further than to the slowest of the others. Of the
-    rules tried on a year of real durations it needed the least above the usual time (docs/benchmarks.md).
+    The next one like these N passes it with probability 2 / (N + 1), however they are distributed (order statistics:
+    Wilks, Annals of Mathematical Statistics 12, 1941); a median and a spread say so of a normal distribution only. One
+    outlier, however far out, moves it no further than to the slowest of the others. Tried on a year of real durations
+    against the mean, the median and spreads around it (docs/benchmarks.md).
     """
-    logs = sorted(math.log(max(each, INSTANT_S)) for each in history_s)
-    middle = _median(logs)
-    mad = _median(sorted(abs(each - middle) for each in logs))
-    return math.exp(logs[-2] + scale * math.hypot(MAD_TO_SIGMA * mad, SPREAD_MIN))
+    return sorted(history_s)[-2]
 
 
 def time_limit(history_s: Sequence[float], *, cap_s: int, floor_s: int = LIMIT_FLOOR_S) -> Limit:
-    """How long a processor may take, by how long it took before: slow_s of it, between floor_s and cap_s.
+    """How long a processor may take, by how long it took before: LIMIT_TIMES slow_s, between the two bounds.
 
     cap_s is also the fallback where fewer than HISTORY_MIN are known, and what a longer one counts as: a hang in the
     history weighs no more than that. The cap stands above the floor.
     """
     if len(history_s) < HISTORY_MIN:
         return Limit(cap_s, "fallback")
-    limit_s = math.ceil(slow_s([min(each, cap_s) for each in history_s], LIMIT_SCALE))
+    limit_s = math.ceil(LIMIT_TIMES * slow_s([min(each, cap_s) for each in history_s]))
     if max(limit_s, floor_s) >= cap_s:
         return Limit(cap_s, "cap")
     return Limit(floor_s, "floor") if limit_s < floor_s else Limit(limit_s, f"history of {len(history_s)}")
@@ -163,8 +156,3 @@ def usual_time(history_s: Sequence[float], *, fallback_s: int | None) -> Usual:
         bound, source = (FLOOR, "floor") if usual < FLOOR else (CAP, "cap")
         return Usual(round(bound.total_seconds()), source)
     return Usual(round(usual.total_seconds()), f"history of {len(history_s)}")
-
-
-def _median(ranked: Sequence[float]) -> float:
-    half = len(ranked) // 2
-    return ranked[half] if len(ranked) % 2 else (ranked[half - 1] + ranked[half]) / 2

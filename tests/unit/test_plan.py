@@ -306,7 +306,7 @@ def test_a_history_that_is_long_enough_decides_how_long_the_first_attempt_may_ta
         p.name: (p.timeout_of(1), p.timeout_from, p.timeout_of(2)) for phase in plan.phases for p in phase.processors
     }
     assert found["schedule"] == (60, "floor", 120)
-    assert found["raw_schedule"] == (135, "history of 12", 300)
+    assert found["raw_schedule"] == (200, "history of 12", 300)
     assert found["status"] == (300, "fallback", 300)
     assert found["tonight"] == (300, "cap", 300)
 
