@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from shared import history
 from shared.core import calendar
 from shared.core.again import given_by, order_again, order_looks
 from shared.core.fold import View, look
@@ -86,7 +87,9 @@ class Service:
 
         Raises ValueError for a pipeline or mode that nobody declared.
         """
-        created = self._ports.states.create_run(self._plan(run, labels))
+        # Who asks for a run that is there need not read how long those before it took.
+        known = self._ports.states.plan(run) is not None
+        created = not known and self._ports.states.create_run(self._plan(run, labels))
         self.advance(run)
         return created
 
@@ -363,6 +366,7 @@ class Service:
             deadline_at=calendar.deadline(mode, run.date, spec.zone),
             labels=labels,
             given=given,
+            before=history.before(self._ports.states, run),
         )
 
 

@@ -80,7 +80,8 @@ class ProcessorSpec:
     unit: str = ""  # the expectation that measures it ("games"); empty: it has no units
     finds: tuple[str, ...] = ()  # the expectations its report carries
     partition: str = "game_date"  # column of its output's partition; "as_of" is the mode's as_of date
-    timeout_s: int = 300
+    timeout_s: int = 300  # cap and fallback of what its history says
+    learns_timeout: bool = True  # no: it always has timeout_s
     grace_s: int = 300
     attempts_max: int = 3  # failures in one round before it counts as ended
     looks_max: int = 36  # partial or not_ready reports in one round before it counts as ended
