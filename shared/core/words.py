@@ -10,6 +10,7 @@ from shared.core.fold import View
 from shared.core.gate import decide, key_of
 from shared.core.line import one_line
 from shared.core.model import END, Act, Control, OutcomeKind, Word
+from shared.core.plan import Plan, PlannedPhase
 from shared.core.standing import stand
 
 WORDS_MAX = 100
@@ -25,7 +26,7 @@ QUALITY = "quality"
 
 def speak(view: View, word: Word) -> Control | str:
     """The control once this has been said; the very same one where nothing changes by it. Or why it cannot be said."""
-    said = _checked(word, view.now)
+    said = checked(word, view.now)
     if isinstance(said, str):
         return said
     control = VERBS[said.verb](view, said.about, said.act)
@@ -39,8 +40,8 @@ def speak(view: View, word: Word) -> Control | str:
     return replace(control, version=control.version + 1, said=(*control.said, said))
 
 
-def _checked(word: Word, now: datetime) -> Word | str:
-    """The word as it is kept."""
+def checked(word: Word, now: datetime) -> Word | str:
+    """The word as it is kept; or why it cannot be, whatever the run is."""
     try:
         act = replace(word.act, actor=one_line(word.act.actor), reason=one_line(word.act.reason))
     except ValueError as error:
@@ -56,6 +57,15 @@ def _checked(word: Word, now: datetime) -> Word | str:
 def same(one: Act | None, other: Act) -> bool:
     """Whether both say the same, whenever they were said."""
     return one is not None and (one.actor, one.reason, one.until) == (other.actor, other.reason, other.until)
+
+
+def phase_of(plan: Plan, processor: str) -> PlannedPhase | str:
+    """The phase that a processor is planned in; or that it is in none."""
+    phase = next((phase for phase in plan.phases if processor in phase.by_name), None)
+    if phase is None:
+        known = ", ".join(each.name for phase in plan.phases for each in phase.processors)
+        return f"processor {processor[:40]!r} is not planned in {plan.run}; planned: {known}"
+    return phase
 
 
 def _over(view: View) -> str:
@@ -89,10 +99,9 @@ def _cancel(view: View, _: str, act: Act) -> Control | str:
 
 def _skip(view: View, name: str, act: Act) -> Control | str:
     plan = view.plan
-    phase = next((phase for phase in plan.phases if name in phase.by_name), None)
-    if phase is None:
-        known = ", ".join(processor.name for phase in plan.phases for processor in phase.processors)
-        return f"processor {name[:40]!r} is not planned in {plan.run}; planned: {known}"
+    phase = phase_of(plan, name)
+    if isinstance(phase, str):
+        return phase
     if phase.by_name[name].critical:
         behind = plan.gates[plan.gates.index(phase.name) + 1]
         remedy = f"`tipoff force {plan.run} {behind} --reason TEXT` opens the gate behind it with what is there"
