@@ -309,8 +309,8 @@ class Act:
 class Word:
     """One thing that an operator said of a run: kept, whatever is said later."""
 
-    verb: str  # hold, release, skip, force, retry, replay, override, cancel
-    about: str  # a processor, a gate, a reading; empty for the run
+    verb: str  # hold, release, cancel, skip, force, override, retry, replay, look_again
+    about: str  # a processor, a gate, a reading, the first phase of a replay; empty for the run
     act: Act
 
 
@@ -323,7 +323,7 @@ class Control:
     cancel: Act | None = None
     quality: Act | None = None  # units whose inputs are too poor are worked on all the same, until it ends
     skips: Mapping[str, Act] = field(default_factory=dict)  # by processor: goes without it
-    forces: Mapping[str, Act] = field(default_factory=dict)  # by gate: opens with what is there
+    forces: Mapping[str, Act] = field(default_factory=dict)  # by gate attempt, out/1: opens with what is there
     overrides: Mapping[str, Act] = field(default_factory=dict)  # by reading: only warns, until it ends
     said: tuple[Word, ...] = ()  # the audit: every word, oldest first
 
