@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from shared import history
 from shared.core import calendar
 from shared.core.again import given_by, order_again, order_looks
 from shared.core.fold import View, is_open, look
@@ -47,10 +48,12 @@ from shared.core.model import (
     RunKey,
     Start,
     Woke,
+    Word,
 )
 from shared.core.plan import Given, Plan, build_plan
 from shared.core.repairs import BEGUN_BY, repair_latch, repairs_kept, resend_of
-from shared.core.standing import in_doubt
+from shared.core.standing import in_doubt, under_way_until
+from shared.core.words import QUALITY, checked, phase_of, same, speak
 from shared.ports import Bus, Delivery, Ports, RunRecord, Tracer
 
 LATCH_LEASE_S = 30
@@ -77,8 +80,8 @@ OPEN_WITHIN = timedelta(days=1)
 LATCH_KEPT = timedelta(hours=6)
 """Starts claimed so long ago are not sent any more: each has been given up, and its run is over or a person's."""
 
-OVERRIDE_MAX = timedelta(days=7)
-"""Who needs poor units for longer lowers what is asked of them."""
+SAY_TRIES = 5
+"""Words that may come between a word's look at a run and its being kept: more people than speak at once."""
 
 BEGIN_GRACE = timedelta(minutes=1)
 """A schedule speaks at the very minute at which its run should be there; it is the first to do so."""
@@ -120,7 +123,9 @@ class Service:
 
         Raises ValueError for a pipeline or mode that nobody declared.
         """
-        created = self._ports.states.create_run(self._plan(run, labels))
+        # Who asks for a run that is there need not read how long those before it took.
+        known = self._ports.states.plan(run) is not None
+        created = not known and self._ports.states.create_run(self._plan(run, labels))
         self.advance(run, woke)
         return created
 
@@ -172,6 +177,17 @@ class Service:
 
     # --- what an operator asks for --------------------------------------------------------------------
 
+    def say(self, run: RunKey, word: Word) -> Control | Refusal:
+        """Hold, release, cancel, skip, force or override: kept with who, why and until when, and then acted upon.
+
+        Said again it changes nothing, and the run is looked at once more. The control as it stands then.
+        """
+        told = self._say(run, word)
+        if isinstance(told, Refusal):
+            return told
+        self.advance(run)
+        return told.control
+
     def replay(
         self, run: RunKey, from_phase: str, act: Act, labels: Mapping[str, str] | None = None
     ) -> RunKey | Refusal:
@@ -184,15 +200,21 @@ class Service:
         given = given_by(view, from_phase, act.reason) if view else _unknown(run)
         if view is None or isinstance(given, str):
             return Refusal(str(given))
+        word = checked(Word(verb="replay", about=given.phase, act=act), view.now)
+        if isinstance(word, str):
+            return Refusal(word)
         labels = {name: text for name, text in view.plan.labels.items() if name not in BEGUN_BY} | dict(labels or {})
         said = {"replays": str(run), "from": given.phase, "reason": given.reason, "actor": act.actor}
         again = replace(run, generation=self._newest(run).generation + 1)
         while not self._ports.states.create_run(self._plan(again, labels | said, given)):
             again = replace(again, generation=again.generation + 1)
+        self._say(again, word)
         self.advance(again)
         return again
 
-    def look_again(self, run: RunKey, processors: Sequence[str] = ()) -> tuple[Start, ...] | Refusal:
+    def look_again(
+        self, run: RunKey, processors: Sequence[str] = (), act: Act | None = None
+    ) -> tuple[Start, ...] | Refusal:
         """Order the sources of a run, or those named, to look again at what may have been corrected since.
 
         What they bring travels as everything does that comes late: the same content changes nothing, other content is
@@ -207,6 +229,11 @@ class Service:
         starts, refused = order_looks(view, processors)
         if not starts:
             return Refusal("; ".join(refused))
+        if act:
+            told = self._say(run, Word(verb="look_again", about=", ".join(processors), act=act))
+            if isinstance(told, Refusal):
+                return told
+            view, starts = told, tuple(replace(start, by=act) for start in starts)
         return self._order(view, starts)
 
     def again(
@@ -222,22 +249,45 @@ class Service:
         start = order_again(view, phase, processor, act, only)
         if isinstance(start, str):
             return Refusal(start)
-        ordered = self._order(view, [start])
+        told = self._say(run, Word(verb="retry", about=processor, act=act))
+        if isinstance(told, Refusal):
+            return told
+        start = order_again(told, phase, processor, act, only)  # it may have been skipped until it was said
+        if isinstance(start, str):
+            return Refusal(start)
+        ordered = self._order(told, [start])
         return ordered[0] if ordered else Refusal(f"{run} has changed meanwhile; look at it, and ask again")
+
+    def retry(self, run: RunKey, processor: str, act: Act) -> Start | Refusal:
+        """As again, of a processor wherever it is planned. What the same word has ordered, while it is under way."""
+        view = self._view(run)
+        if view is None:
+            return Refusal(_unknown(run))
+        phase = phase_of(view.plan, processor)
+        if isinstance(phase, str):
+            return Refusal(phase)
+        last = view.starts.get(processor, ())[-1:]
+        if last and same(last[0].by, act) and under_way_until(view, phase.by_name[processor]):
+            return last[0]
+        return self.again(run, phase.name, processor, act)
 
     def allow_poor(self, run: RunKey, act: Act) -> Control | Refusal:
         """Until act.until, work on units of a run whose inputs are too poor. The last word stands; its batches keep
         whose it was."""
-        now = self._ports.clock.now()
-        if act.until is None or not now < act.until <= now + OVERRIDE_MAX:
-            return Refusal(f"until: {act.until} is not within the next {OVERRIDE_MAX.days} days")
-        view = self._view(run)
-        if view is None:
-            return Refusal(_unknown(run))
-        control = replace(view.control, version=view.control.version + 1, quality=act)
-        if self._ports.states.set_control(run, control):
-            return control
-        return Refusal(f"{run} has changed meanwhile; ask again")
+        return self.say(run, Word(verb="override", about=QUALITY, act=act))
+
+    def _say(self, run: RunKey, word: Word) -> View | Refusal:
+        """Keep a word; the run with it."""
+        for _ in range(SAY_TRIES):
+            view = self._view(run)
+            if view is None:
+                return Refusal(_unknown(run))
+            control = speak(view, word)
+            if isinstance(control, str):
+                return Refusal(control)
+            if control is view.control or self._ports.states.set_control(run, control):
+                return replace(view, control=control)
+        return Refusal(f"{run} has changed meanwhile; look at it, and say it again")
 
     def _order(self, view: View, starts: Sequence[Start]) -> tuple[Start, ...]:
         """Claim and send starts beside those that decisions order; those that this call claimed."""
@@ -478,6 +528,7 @@ class Service:
             deadline_at=calendar.deadline(mode, run.date, spec.zone),
             labels=labels,
             given=given,
+            before=history.before(self._ports.states, run),
         )
 
 

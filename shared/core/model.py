@@ -83,7 +83,8 @@ class ProcessorSpec:
     unit: str = ""  # the expectation that measures it ("games"); empty: it has no units
     finds: tuple[str, ...] = ()  # the expectations its report carries
     partition: str = "game_date"  # column of its output's partition; "as_of" is the mode's as_of date
-    timeout_s: int = 300
+    timeout_s: int = 300  # cap and fallback of what its history says
+    learns_timeout: bool = True  # no: it always has timeout_s
     grace_s: int = 300
     attempts_max: int = 3  # failures in one round before it counts as ended
     looks_max: int = 36  # partial or not_ready reports in one round before it counts as ended
@@ -341,8 +342,8 @@ class Act:
 class Word:
     """One thing that an operator said of a run: kept, whatever is said later."""
 
-    verb: str  # hold, release, skip, force, retry, replay, override, cancel
-    about: str  # a processor, a gate, a reading; empty for the run
+    verb: str  # hold, release, cancel, skip, force, override, retry, replay, look_again
+    about: str  # a processor, a gate, a reading, the first phase of a replay; empty for the run
     act: Act
 
 
@@ -355,7 +356,7 @@ class Control:
     cancel: Act | None = None
     quality: Act | None = None  # units whose inputs are too poor are worked on all the same, until it ends
     skips: Mapping[str, Act] = field(default_factory=dict)  # by processor: goes without it
-    forces: Mapping[str, Act] = field(default_factory=dict)  # by gate: opens with what is there
+    forces: Mapping[str, Act] = field(default_factory=dict)  # by gate attempt, out/1: opens with what is there
     overrides: Mapping[str, Act] = field(default_factory=dict)  # by reading: only warns, until it ends
     said: tuple[Word, ...] = ()  # the audit: every word, oldest first
 

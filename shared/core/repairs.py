@@ -46,11 +46,6 @@ def repairs_kept(latches: Iterable[Latch]) -> tuple[Repair, ...]:
     return tuple(latch.repair for latch in latches if latch.repair)
 
 
-def left_to_a_person(latches: Iterable[Latch]) -> tuple[Repair, ...]:
-    """The dead letters of a run that the timer does nothing about any more: its budget is used up, or there is none."""
-    return tuple(repair for repair in repairs_kept(latches) if repair.kind is RepairKind.LEFT)
-
-
 def resend_of(view: View, start: Start) -> Latch | None:
     """The claim to send a start in doubt once more, under its own id: whoever has done it says so, and works no more.
 
@@ -104,7 +99,7 @@ def _attempts(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch]) -> It
         processor = plan.phase_by_name[start.phase].by_name[name]
         at = heard.get((name, before.attempt))
         if start.issued_at >= mute_at(before, processor) and (at is None or at > start.issued_at):
-            reason = f"attempt {before.attempt} did not report in {processor.timeout_s} s"
+            reason = f"attempt {before.attempt} did not report in {processor.timeout_of(before.attempt)} s"
             yield Repair(kind=RepairKind.ATTEMPT, subject=_of(start), reason=reason, at=start.issued_at)
 
 

@@ -80,7 +80,7 @@ def order_start(
         attempt=attempt,
         fence=fence(processor.fence_rank, view.plan.run.generation, attempt),
         partition=processor.partition,
-        timeout_s=processor.timeout_s,
+        timeout_s=processor.timeout_of(attempt),
         issued_at=view.now,
         units=_expected(view, opened, processor.unit),
         inputs={name: standings[name].mark for name in (*processor.needs, *processor.after) if standings[name].mark},
@@ -92,12 +92,12 @@ def order_start(
 
 def mute_at(start: Start, processor: PlannedProcessor) -> datetime:
     """When a start that has not been reported by then counts as failed."""
-    return start.issued_at + timedelta(seconds=processor.timeout_s) + MUTE_MARGIN
+    return start.issued_at + timedelta(seconds=processor.timeout_of(start.attempt)) + MUTE_MARGIN
 
 
 def doubt_at(start: Start, processor: PlannedProcessor) -> datetime:
     """From when a start that nobody has reported is looked for: well before it counts as failed."""
-    return start.issued_at + timedelta(seconds=min(DOUBT_S, processor.timeout_s))
+    return start.issued_at + timedelta(seconds=min(DOUBT_S, processor.timeout_of(start.attempt)))
 
 
 def look_for_at(start: Start, processor: PlannedProcessor, now: datetime) -> datetime:
@@ -110,7 +110,8 @@ def look_for_at(start: Start, processor: PlannedProcessor, now: datetime) -> dat
 
 def resend_at(start: Start, processor: PlannedProcessor) -> datetime:
     """From when a start that has left nothing is sent once more."""
-    return max(doubt_at(start, processor), start.issued_at + timedelta(seconds=processor.timeout_s / RESEND_SHARE))
+    patience = timedelta(seconds=processor.timeout_of(start.attempt) / RESEND_SHARE)
+    return max(doubt_at(start, processor), start.issued_at + patience)
 
 
 def in_doubt(view: View) -> tuple[Start, ...]:
@@ -159,6 +160,8 @@ def _stand(
     processor: PlannedProcessor,
     standings: Mapping[str, Standing],
 ) -> Standing:
+    if act := view.control.skips.get(processor.name):
+        return Standing(processor=processor, ended=True, why=f"was skipped by {act.actor}: {act.reason}")
     base = opened.base.get(processor.name, 1)
     facts: Sequence[Fact] = view.facts.get(processor.name, ())
     starts: Sequence[Start] = view.starts.get(processor.name, ())
@@ -354,7 +357,7 @@ def _in_flight(
         why = result.why or f"is running, attempt {start.attempt}"
         return _but(result, why, next_at=look_for_at(start, processor, view.now))
     failures = _failures(facts, starts, mute=True)
-    why = f"did not report in {processor.timeout_s} s, {failures} of {processor.attempts_max} attempts"
+    why = f"did not report in {processor.timeout_of(start.attempt)} s, {failures} of {processor.attempts_max} attempts"
     if failures < processor.attempts_max and _looks(facts) < processor.looks_max:
         return _but(result, why, due=start.attempt + 1)
     return _but(result, why, ended=True)

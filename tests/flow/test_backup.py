@@ -16,7 +16,7 @@ from shared.config.nba import NBA
 from shared.core.letters import LETTERS_EVERY_MIN, letter_name
 from shared.core.messages import Message
 from shared.core.model import FOUND_REASON, FOUND_REPORT, Completion, RunKey, Start, Woke
-from shared.core.repairs import left_to_a_person, repairs
+from shared.core.repairs import repairs
 from shared.ports import Delivery, Ports
 from shared.service import LATCH_LEASE_S, Service
 from tests.flow.days import ANN, NOON, Days, WholeDays, new_days, succeed, whole_days
@@ -301,7 +301,7 @@ def test_a_dead_letter_of_a_cause_that_passes_is_sent_again_twice_and_then_left_
         look_at_letters(backup)
         assert len(letters(backup)) == 1, "it stays where a person finds it"
     assert [act for act in backup.acts() if act.startswith("redrive")] == [f"redrive {name(backup)}"] * 2
-    [left] = left_to_a_person(backup.days.store.states.load(RUN).latches)
+    [left] = backup.days.view(RUN).left
     assert left.reason == f"sent again 2 times, and dead again: {TRANSIENT}"
 
 
@@ -317,7 +317,7 @@ def test_poison_is_never_sent_again(backup: Backup) -> None:
         look_at_letters(backup)
     assert len(letters(backup)) == 1
     assert not [act for act in backup.acts() if act.startswith("redrive")]
-    assert len(left_to_a_person(backup.days.store.states.load(RUN).latches)) == 1
+    assert len(backup.days.view(RUN).left) == 1
 
 
 def test_letters_of_a_run_that_is_over_or_unknown_are_a_persons(backup: Backup) -> None:

@@ -10,7 +10,6 @@ from shared.core.model import FOUND_REPORT, Act, Control, Fact, Latch, Repair, R
 from shared.core.plan import Plan
 from shared.core.repairs import (
     BEGUN_BY,
-    left_to_a_person,
     repair_latch,
     repairs,
     repairs_kept,
@@ -206,5 +205,6 @@ def test_what_has_a_record_of_its_own_is_told_and_what_a_person_was_left_is_not(
         *("redrive/m/1", "redrive/m/2", "left/m/1", "latch/m/1")
     ]
     assert told(day, latches=tuple(kept)) == ["+1 redrive m: why", "+2 redrive m: why", "+4 latch m: why"]
-    assert [repair.at for repair in left_to_a_person(kept)] == [minute(3)]
+    day.latches |= {latch.key: latch for latch in kept}
+    assert [repair.at for repair in day.view(minute(5)).left] == [minute(3)]
     assert len(repairs_kept(kept)) == 4
