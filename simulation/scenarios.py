@@ -57,7 +57,8 @@ def same_day_one_of_five(seed: int) -> World:
 def unknown_names(seed: int) -> World:
     def behave(start: Start) -> Behaviour:
         if start.run == OVERNIGHT and start.processor == "team_offense_game_summary":
-            world.after(60, lambda: _strangers(world, start))
+            if world.stories[OVERNIGHT].received[start.id] == 1:
+                world.after(60, lambda: _strangers(world, start))
             return Behaviour(after_s=250)  # all optional ones are done long before
         return Behaviour()
 

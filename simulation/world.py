@@ -49,13 +49,14 @@ from shared.core.model import (
     Start,
 )
 from shared.core.plan import Plan, PlannedProcessor
-from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Notifier, Ports, StateStore
+from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Notifier, Ports, StateStore
 from shared.readings import readers
 from shared.service import Refusal, Service
 from simulation import invariants
 from simulation.batches import Batches
+from simulation.evidence import WorldEvidence
 from simulation.fate import Call, Fate
-from simulation.processors import Processors
+from simulation.processors import FINDS, Processors
 from simulation.seam import SIMULATED, Crash, Network, Seam, Unavailable
 from simulation.sink import Sink
 from simulation.spells import SpellKind, Weather
@@ -140,7 +141,10 @@ class World:
         bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self.call))
         self.sink = Sink(self)
         notifier = cast(Notifier, Seam(self.sink, self.call))
-        ports = Ports(states=states, bus=bus, clock=self.clock, readers=readers(states), notifier=notifier)
+        evidence = cast(Evidence, Seam(WorldEvidence(self, FINDS), self.call))
+        ports = Ports(
+            states=states, bus=bus, clock=self.clock, readers=readers(states), notifier=notifier, evidence=evidence
+        )
         self.pipelines = dict(PIPELINES)  # as deployed now
         self.service = Service(ports, self.pipelines, tell=self._tell)
         self.ports = ports
@@ -390,7 +394,7 @@ class World:
         if handler is None:
             self.before_call(verb)
             result = method(*arguments, **named)
-        elif verb == "plan":  # a plan never changes: whoever reads it early reads the same
+        elif verb in ("plan", "beat"):  # a plan never changes, and a heartbeat changes nothing
             result = method(*arguments, **named)
         else:
             handler.calls += 1

@@ -171,12 +171,16 @@ def key_of(about: Verdict | LedgerEntry) -> str:
     return f"{about.gate}/{about.attempt}"
 
 
-def not_before(entry: LedgerEntry | None, verdict: Verdict) -> datetime | None:
-    """Until when the last decision put a gate attempt off by a reading or a block, if the verdict is about the same."""
+def not_before(entry: LedgerEntry | None, verdict: Verdict, due_at: datetime | None, now: datetime) -> datetime | None:
+    """Until when the last decision put a gate attempt off by a reading or a block, if the verdict is about the same.
+
+    A look that says the same again is not written down, and puts the next one off all the same: `due_at` says until
+    when. Whoever looks earlier finds what may have changed a moment ago.
+    """
     if entry is None or key_of(entry) != key_of(verdict):
         return None
     held = entry.decision == "block" or any(each.verdict is not ReadingVerdict.PASS for each in entry.readings.values())
-    return entry.next_look_at if held else None
+    return min(due_at or now, now) if held else None
 
 
 def refused_before(entry: LedgerEntry | None, now: datetime) -> str:
@@ -232,7 +236,7 @@ def consequences(
         next_look_at=due_at,
         facts=view.fact_ids,
         latches=view.latch_keys,
-        control=view.control,
+        control=replace(view.control, said=()),  # what was said is kept once; no decision goes by it
         readings=readings or {},
         refused=refused,
     )
@@ -325,6 +329,8 @@ def _verdict(
             block = replace(block, recheck_at=view.now + LOOK_AGAIN)
         return Verdict(gate=gate, attempt=attempt, decision=block, next_look_at=block.recheck_at)
     decision: Decision
+    force = view.control.forces.get(f"{gate}/{attempt}") if gate != END else None
+    forced = f"forced by {force.actor}: {force.reason}" if force else ""
     if left is None or before is None:
         give_up_at = view.plan.phase_by_name[gate].give_up_at
         decision = _first(view.plan)
@@ -332,8 +338,14 @@ def _verdict(
         news_at = _news_at(standings, outcome or holiday)
         deadline_at, give_up_at = _deadlines(left, before, news_at)
         decision = _weigh(view, left, before, standings, news_at, deadline_at, give_up_at)
+        if forced and isinstance(decision, Wait | Block | Fail):
+            decision = _forced(forced, decision, min(before.completeness, _completeness(standings)))
+            forced = decision.reason
     if isinstance(decision, Open) and gate != END:
-        decision = _with_readings(view, view.plan.phase_by_name[gate], decision, readings, give_up_at)
+        would = decision
+        decision = _with_readings(view, view.plan.phase_by_name[gate], would, readings, give_up_at)
+        if forced and isinstance(decision, Wait | Block | Fail):
+            decision = _forced(forced, decision, would.completeness, readings)
     if isinstance(decision, Open) and gate == END:
         decision = Done(
             reason=decision.reason,
@@ -346,6 +358,23 @@ def _verdict(
         attempt = view.outcomes[END].attempt + 1 if END in view.outcomes else 1
     next_look_at = decision.recheck_at if isinstance(decision, Wait | Block) else None
     return Verdict(gate=gate, attempt=attempt, decision=decision, next_look_at=next_look_at or view.now + READ_AGAIN)
+
+
+def _forced(
+    said: str, refused: Wait | Block | Fail, completeness: float, readings: Mapping[str, Reading] | None = None
+) -> Open:
+    """What a person's word makes of a refusal: it opens with what is there, and names what is not, readings too."""
+    against = tuple(
+        Missing(processor=name, why=reading.note)
+        for name, reading in (readings or {}).items()
+        if reading.verdict in (ReadingVerdict.HOLD, ReadingVerdict.BLOCK)
+    )
+    return Open(
+        reason=f"{said}; {refused.reason}",
+        grade=DEGRADED,
+        missing=refused.missing + against,
+        completeness=completeness,
+    )
 
 
 def _first(plan: Plan) -> Open:

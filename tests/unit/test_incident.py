@@ -8,8 +8,9 @@ import pytest
 
 from shared.core.gate import consequences, decide, not_before
 from shared.core.incident import STALLED, Cause, alerts_due, open_incidents, raise_latch, resolve_latch
-from shared.core.model import Act, Latch, Severity
+from shared.core.model import Act, Latch, Repair, RepairKind, Severity
 from shared.core.plan import Plan
+from shared.core.repairs import repair_latch
 from tests.unit.plans import Day, critical, left_of_out, minute, optional, phase, plan
 
 A, C = critical("a", attempts_max=1), optional("c", attempts_max=1)
@@ -83,6 +84,30 @@ def test_a_person_is_told_when_a_run_does_not_go_on_by_itself(
     assert Day(of).play(script, until=at).told == told
 
 
+def test_a_person_is_told_once_of_the_dead_letters_that_the_timer_leaves() -> None:
+    day = Day(ONE).play("+5 look", until=6)
+    for at in (6, 8):
+        repair = Repair(kind=RepairKind.LEFT, subject=f"m{at}", reason="KeyError: 'x'", at=minute(at))
+        latch = repair_latch(day.plan.run, repair, ())
+        day.latches[latch.key] = latch
+        day.advance(minute(at))
+        day.advance(minute(at + 1))
+    assert day.told == ["raise dead-letters/1 at +6"]
+    (alert,) = open_incidents(day.view(minute(9)))
+    assert (alert.severity, alert.summary.endswith("see `tipoff dlq list`")) == (Severity.WARN, True)
+    day.play("+10 a done; +11 z done; +12 look", until=20)
+    assert day.told == ["raise dead-letters/1 at +6", "resolve dead-letters/1 at +11"]
+
+
+def test_a_redriven_letter_is_no_incident() -> None:
+    day = Day(ONE).play("+5 look", until=6)
+    repair = Repair(kind=RepairKind.REDRIVE, subject="m", reason="503", at=minute(6))
+    latch = repair_latch(day.plan.run, repair, ())
+    day.latches[latch.key] = latch
+    day.advance(minute(6))
+    assert day.told == []
+
+
 def test_the_summary_says_which_run_why_and_when_it_is_looked_at_again() -> None:
     day = Day(ONE).play("+5 a failed reason=disk_full", until=6)
     (alert,) = open_incidents(day.view(minute(6)))
@@ -136,6 +161,7 @@ READY = [
     pytest.param(THREE, "+5 a done; +5 b done", 20, 15, id="the end of the grace with an optional one"),
     pytest.param(ONE, "+2 hold until=+9; +5 a done", 10, 9, id="the end of a hold"),
     pytest.param(READ, "+1 read health=block; +5 a done; +6 read health=pass", 9, 6, id="the look after a refusal"),
+    pytest.param(READ, "+1 read health=hold; +5 a done; +8 read health=pass", 9, 8, id="after many that said the same"),
 ]
 
 
@@ -181,7 +207,10 @@ def test_a_late_end_is_told_to_nobody() -> None:
 def test_only_a_refusal_of_the_same_gate_attempt_puts_it_off() -> None:
     day = Day(READ).play("+1 read health=block; +5 a done", until=6)
     entry = day.ledger[-1]
-    assert not_before(entry, day.decide(6)) == entry.next_look_at
-    assert not_before(replace(entry, attempt=9), day.decide(6)) is None
-    assert not_before(None, day.decide(6)) is None
-    assert not_before(replace(entry, decision="wait", readings={}), day.decide(6)) is None
+    now, soon = minute(6), minute(7)
+    assert not_before(entry, day.decide(6), entry.next_look_at, now) == entry.next_look_at
+    assert not_before(entry, day.decide(6), soon, now) == now, "whoever looks before his time"
+    assert not_before(entry, day.decide(6), None, now) == now
+    assert not_before(replace(entry, attempt=9), day.decide(6), soon, now) is None
+    assert not_before(None, day.decide(6), soon, now) is None
+    assert not_before(replace(entry, decision="wait", readings={}), day.decide(6), soon, now) is None
