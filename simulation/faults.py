@@ -50,6 +50,7 @@ class Faults:
     hang: float = 0.006
     mute: float = 0.006
     die: float = 0.006
+    stretched: float = 0.0  # ordinary work takes from twice to twenty times as long
     slow: float = 0.006  # beyond its timeout: a zombie that writes when another has been ordered
     partial: float = 0.02
     not_ready: float = 0.02
@@ -68,6 +69,7 @@ class Faults:
     poison: float = 0.004  # one unit kills its worker every time
     held: float = 0.03  # an operator holds it for minutes
     # per day: what befalls a whole function, the warehouse, the source or the clockwork, near one of the day's runs
+    outages_s: tuple[float, ...] = ()  # how long functions are out, at OUTAGE_QUANTILES; empty: as LENGTHS_S says
     redeploy: float = 0.10  # instances die, and a subscription is made anew
     partition: float = 0.03
     flapping: float = 0.03
@@ -102,6 +104,17 @@ LENGTHS_S: Mapping[SpellKind, tuple[float, float]] = {
     SpellKind.SINK_DOWN: (600.0, 7_200.0),
 }
 """The shortest and the longest, each octave between them as likely."""
+
+OUTAGE_QUANTILES = (0.0, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
+OF_FUNCTIONS = frozenset(
+    {
+        SpellKind.PARTITION,
+        SpellKind.FLAPPING,
+        SpellKind.BAD_GATE,
+        SpellKind.BAD_SERVICE,
+        SpellKind.HUNG_SERVICE,
+    }
+)
 
 GATES = tuple(spec.name for spec in functions_of(NBA.name) if spec.kind is FunctionKind.GATE)
 SERVICES = tuple(spec.name for spec in functions_of(NBA.name) if spec.kind is FunctionKind.SERVICE)
@@ -198,6 +211,10 @@ class _Dice:
         if self._spoils("slow", name, rolls[-1], faults.slow, start):
             after_s = start.timeout_s * self._draws.dice(f"slow {name}").uniform(1.0, 2.5)
             return Behaviour(after_s=after_s, fault="slow")
+        if faults.stretched:
+            dice = self._draws.dice(f"stretched {name}")
+            if self._strikes("stretched", name, dice.random(), faults.stretched):
+                after_s *= 2 * math.pow(10.0, dice.random())
         return Behaviour(after_s=after_s)
 
     def _spoils(self, kind: str, name: str, roll: float, likelihood: float, start: Start) -> bool:
@@ -345,15 +362,23 @@ class _Dice:
         near = calendar.at(day, mode.starts_at, NBA.zone)
         if kind is SpellKind.NO_SCHEDULES:
             near = calendar.at(day, "00:00", NBA.zone)
-        shortest, longest = LENGTHS_S[kind]
-        length_s = max(shortest, 1.0) * math.pow(max(longest, 1.0) / max(shortest, 1.0), dice.random())
+        length_s = self._length_s(kind, dice.random())
         return Spell(
             kind=kind,
             begins_at=near + timedelta(seconds=dice.uniform(*NEAR_S)),
-            length_s=round(length_s, 3) if longest else 0.0,
+            length_s=round(length_s, 3),
             function=dice.choice(BEFALLS.get(kind, ("",))),
             degree=dice.random(),
         )
+
+    def _length_s(self, kind: SpellKind, roll: float) -> float:
+        lengths = self._faults.outages_s
+        if lengths and kind in OF_FUNCTIONS:
+            index = max(index for index, quantile in enumerate(OUTAGE_QUANTILES[:-1]) if quantile <= roll)
+            low, high = OUTAGE_QUANTILES[index : index + 2]
+            return lengths[index] + (lengths[index + 1] - lengths[index]) * (roll - low) / (high - low)
+        shortest, longest = LENGTHS_S[kind]
+        return max(shortest, 1.0) * math.pow(longest / max(shortest, 1.0), roll) if longest else 0.0
 
     def skew_s(self, function: str, now: datetime) -> float:
         """Another one each hour: instances come and go."""
