@@ -30,6 +30,7 @@ SERVICE_OF = {
 QUOTA_LOOK_S = 20.0  # between two tries of a write that the warehouse refuses for its quota
 SOURCES = ("schedule", "boxscores")  # what reads the league
 
+LOST_WORK = (Kind.FAIL, Kind.HANG, Kind.MUTE, Kind.DIE)
 STATUSES = {Kind.NOT_READY: Status.NOT_READY, Kind.FAIL: Status.FAILED, Kind.SKIP: Status.SKIPPED}
 
 
@@ -76,6 +77,7 @@ class Processors:
         world = self._world
         story = world.stories[start.run]
         story.received[start.id] += 1
+        world.meter.received(start, world.now)
         world.note(start.id, "starts", f"delivery {story.received[start.id]}")
         world.check(start.run, invariants.starts_only_what_its_mode_plans, story, start)
         world.check(start.run, invariants.starts_only_with_critical_inputs, story, start, world.now)
@@ -90,7 +92,11 @@ class Processors:
         if behaviour.fault:
             world.fault(behaviour.fault, start.id)
             story.spoilt.add(start.id)
-        if behaviour.hard:
+        if behaviour.kind in LOST_WORK and not behaviour.hard:
+            world.meter.strike_work(behaviour.fault or behaviour.kind.value, start, world.now)
+        units = len(start.units or ())
+        hopeless = behaviour.kind is not Kind.PARTIAL or len(behaviour.lacks) == units
+        if behaviour.hard and hopeless and world.processor_of(start).critical:
             story.excused = story.excused or behaviour.fault
         return behaviour
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from shared.config.functions import functions_of
 from shared.config.nba import NBA
+from shared.core.heartbeat import SELF_HEAL, dead_since
 from shared.core.messages import BODY_BYTES_MAX, Message
 from shared.core.model import PipelineSpec, ProcessorSpec
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 TIMEOUT_S_MAX = 2_400  # a batch's, the longest declared
+TELLS_WITHIN_S = 420.0  # five minutes without a heartbeat, asked each minute
 FLAP_S = 90.0  # so long it is there, so long it is not
 
 
@@ -73,6 +75,8 @@ class Weather:
         self._world = world
         self._now: list[Spell] = []
         self.past: list[Spell] = []  # and present, in the order they began
+        self.detections: list[float] = []  # seconds until the dead-man's switch told of a timer that is out
+        self.undetected = 0
         self.sweeps_from = world.now  # the timer is out until then
         self.troubled_until = world.now  # what needs gates or the timer may be late until then
 
@@ -85,6 +89,11 @@ class Weather:
     def refuses(self, function: str) -> bool:
         """Whether this function can do nothing now."""
         return any(spell.function == function and self._is_away(spell) for spell in self._now)
+
+    def ends_at(self, function: str) -> datetime:
+        """When what this function suffers now is over."""
+        ends = [spell.ends_at for spell in self._now if spell.function in (function, "")]
+        return max(ends, default=self._world.now)
 
     def late_s(self, function: str) -> float:
         """How late this function takes its starts now."""
@@ -120,11 +129,28 @@ class Weather:
             case SpellKind.REDEPLOY:
                 world.redeploy(spell.function, spell.length_s)
             case SpellKind.NO_SWEEP:
+                self._watch_over(spell)
                 self.sweeps_from = max(self.sweeps_from, spell.ends_at)
             case SpellKind.POISON:
                 world.arrive(garbage(spell.function))
             case SpellKind.CONFIG:
                 world.deploy(changed(NBA, spell.degree))
+
+    def _watch_over(self, spell: Spell) -> None:
+        """The dead-man's switch: somebody outside asks each minute whether the timer's job lives."""
+        world = self._world
+        states = world.sqlite.states
+        states.beat(SELF_HEAL, world.now)  # it came through until now; worlds leave out the rounds that find nothing
+
+        def ask() -> None:
+            if dead_since(SELF_HEAL, states.beats().get(SELF_HEAL), world.now, world.begins_at):
+                self.detections.append((world.now - spell.begins_at).total_seconds())
+            elif world.now < spell.ends_at:
+                world.after(60, ask)
+            elif spell.length_s > TELLS_WITHIN_S:
+                self.undetected += 1
+
+        world.after(60, ask)
 
     def _end(self, spell: Spell) -> None:
         self._now.remove(spell)

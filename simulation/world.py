@@ -56,6 +56,7 @@ from simulation import invariants
 from simulation.batches import Batches
 from simulation.evidence import WorldEvidence
 from simulation.fate import Call, Fate
+from simulation.meter import Meter
 from simulation.processors import FINDS, Processors
 from simulation.seam import SIMULATED, Crash, Network, Seam, Unavailable
 from simulation.sink import Sink
@@ -150,6 +151,8 @@ class World:
         self.ports = ports
         self.weather = Weather(self)
         self.processors = Processors(self)
+        self.meter = Meter()
+        self.expected: set[RunKey] = set()  # that the schedules of its days call for
         self.acts = 0  # of people, to bring a run on
         self.instances: Counter[str] = Counter()  # by function: how often it has been deployed anew
         self._gaps: dict[str, datetime] = {}  # functions that have no subscription until then
@@ -223,6 +226,8 @@ class World:
 
     def _fire(self, spec: ScheduleSpec) -> None:
         run = RunKey(NBA.name, calendar.resolve(spec.date, self.now, spec.zone), spec.mode)
+        if spec.act == "start":
+            self.expected.add(run)
         if spec.act == "start" and run not in self.stories:
             self._awaited.add(run)
             self.plan_sweep()
@@ -280,6 +285,7 @@ class World:
                 self.disturb(None, min(copies, default=60.0))
             if not copies:
                 self.fault("lost", message.attributes.get("run", ""))
+                self.meter.strike_message("lost", message, self.now)
             if len(copies) > 1:
                 self.fault("doubled", message.attributes.get("run", ""))
             for copy_s in copies:
@@ -348,6 +354,8 @@ class World:
             self.sqlite.bus.ack(gone)
             for delivery in gone:
                 self.note(delivery.id, "is gone from", delivery.topic, run_of(delivery.attributes))
+                lost = Message(topic=delivery.topic, data=delivery.data, attributes=delivery.attributes)
+                self.meter.strike_message("redeploy", lost, self.now)
                 self.disturb(run_of(delivery.attributes), 0.0)
 
     def _kill(self, handler: Handler) -> None:
@@ -418,8 +426,10 @@ class World:
             if struck:
                 self.fault(struck, call.run)
                 self.disturb(handler.run, HANDLER_LEASE_S)
+                self._meter_strike(struck, handler, self.now)
             elif self.weather.refuses(handler.function) or (verb == "merge" and self.weather.has(SpellKind.QUOTA)):
                 struck = "error"
+                self._meter_strike("outage", handler, self.weather.ends_at(handler.function))
             if struck == "error" and verb == "notify":
                 return False  # a sink that is down says so
             if struck:
@@ -430,6 +440,23 @@ class World:
         if seen:
             seen(result, *arguments, **named)
         return result
+
+    def _meter_strike(self, kind: str, handler: Handler, at: datetime) -> None:
+        """What this handler would have done: record its report, send what is claimed, latch what is due."""
+        story = self.stories.get(handler.run) if handler.run else None
+        delivery = handler.delivery
+        if story is None or not delivery.topic.endswith("-complete"):
+            return
+        said = delivery.attributes
+        attempts = {fact.completion.attempt for fact in story.facts_of[said["processor"]]}
+        if int(said["attempt"]) not in attempts:
+            self.meter.strike_message(kind, Message(topic=delivery.topic, data=delivery.data, attributes=said), at)
+            return
+        self.meter.strike_effects(kind, story.plan.run, sorted(story.ready), at)
+        for key in story.leases:
+            for start in story.latches[key].starts:
+                if not story.sent[start.id]:
+                    self.meter.strike_order(kind, start.id, at)
 
     def pass_by(self, seconds: float) -> None:
         """For a handler, so much time; for the others of the world, their own."""
@@ -475,6 +502,7 @@ class World:
     def _saw_append(self, written: bool, fact: Fact) -> None:
         if written:
             story = self.stories[fact.completion.run]
+            self.meter.recorded(fact.completion, self.now)
             self.check(fact.completion.run, invariants.a_fact_is_written_once, story, fact)
             story.facts[fact.completion.id] = fact
             story.facts_of[fact.completion.processor].append(fact)
@@ -505,6 +533,7 @@ class World:
             story.latches[latch.key] = latch
             story.leases[latch.key] = now + timedelta(seconds=lease_s)
             story.ready -= done_by(latch)
+            self.meter.done(run, sorted(done_by(latch)), self.now, self.settled_at(story))
             story.claimed.update(start.id for start in latch.starts)
         self.plan_sweep()
 
@@ -589,6 +618,8 @@ class World:
         due = story.would(self.now)
         news = due - story.ready
         story.ready = due
+        timed = story.due_at and story.due_at < self.now and not story.leases
+        self.meter.due(story.plan.run, sorted(news), story.due_at if timed and story.due_at else self.now)
         if news:
             self.at(self.now + invariants.READY, lambda: self._still_ready(story, news))
 

@@ -28,6 +28,7 @@ BATCHES_MAX = 1_000  # that `batch list` shows; each is read by itself
 
 AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[hm])")
 
+ALONE = ("chain", "chain_fsync", "core", "wide", "stalls", "reliability", "night", "season")
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
 """What `bench` measures only when asked: not every machine has emulators."""
 
@@ -354,10 +355,23 @@ def _proving(command: Command) -> None:
         "what",
         nargs="?",
         default="all",
-        choices=["all", "chain", "chain_fsync", "core", "wide", "stalls", "night", "season", *ON_EMULATORS],
+        choices=[
+            "all",
+            "chain",
+            "chain_fsync",
+            "core",
+            "wide",
+            "stalls",
+            "reliability",
+            "night",
+            "season",
+            *ON_EMULATORS,
+        ],
         help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)})",
     )
     bench.add_argument("--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one)")
+    bench.add_argument("--days", type=number_to(DAYS_MAX), help="for `reliability`: how many (100)")
+    bench.add_argument("--seed", type=int, default=0, help="for `reliability`: same seed, same figures (0)")
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:
