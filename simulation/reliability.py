@@ -19,8 +19,9 @@ from shared.config.nba import MODES, NBA
 from shared.core import calendar
 from shared.core.gate import NOTHING_EXPECTED
 from shared.core.model import OutcomeKind, RunKey
+from simulation.dice import drawn
 from simulation.draws import Draws
-from simulation.faults import Faults, drawn
+from simulation.faults import Faults
 from simulation.simulate import FAULTS, PROCESSES_MAX, Episode, episodes, live
 from simulation.standard import STANDARD
 from simulation.world import World

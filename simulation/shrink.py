@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from time import monotonic
 
+from simulation.dice import drawn
 from simulation.draws import Draws
-from simulation.faults import Faults, drawn
+from simulation.faults import Faults
 from simulation.simulate import FAULTS, Episode, live
 from simulation.world import Violation, World
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from shared.core.gate import COMPLETE, DEGRADED, NOTHING_EXPECTED
 from shared.core.model import OutcomeKind
+from simulation.dice import drawn
 from simulation.draws import Draws
-from simulation.faults import Faults, drawn
+from simulation.faults import Faults
 from simulation.scenarios import SCENARIOS
 from simulation.world import Violation, World, quiet
 
