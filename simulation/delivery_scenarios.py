@@ -11,8 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.config.functions import NUDGE_TOPIC, functions_of
-from shared.config.nba import ANALYTICS, MODES, NBA, RAW
-from shared.core import calendar
+from shared.config.nba import ANALYTICS, NBA, RAW
 from shared.core.codec import encode
 from shared.core.gate import COMPLETE, DEGRADED
 from shared.core.messages import Message, completion_message
@@ -24,6 +23,7 @@ from simulation.scenario import (
     SAME_DAY,
     TOMORROW,
     Scenario,
+    begins_at,
     calm,
     expect_end,
     expect_first_attempts,
@@ -68,11 +68,6 @@ def stricter(spec: PipelineSpec) -> PipelineSpec:
         for phase in spec.phases
     )
     return replace(spec, phases=phases)
-
-
-def begins_at(run: RunKey) -> datetime:
-    mode = next(mode for mode in MODES if mode.name == run.mode)
-    return calendar.usual_start(mode, run.date, NBA.zone)
 
 
 def opened_at(world: World, run: RunKey, gate: str) -> datetime:
@@ -275,34 +270,6 @@ def in_other_words(start: Start) -> Message:
     return replace(message, data=encode(completion).replace(b"{", b'{"schema_version":2,', 1))
 
 
-# --- silence --------------------------------------------------------------------------------------------------
-
-
-SILENT_DAYS = 6
-
-
-def silent_gap(seed: int) -> World:
-    """For six days no schedule speaks, nothing sweeps: the last two are made up, each of the others is an absence."""
-
-    def carry(message: Message) -> tuple[float, ...]:
-        silent = message.topic == NUDGE_TOPIC and world.now < back_at
-        return () if silent else (0.0,)
-
-    world = World(replace(calm(seed), carry=carry), DAY)
-    back_at = calendar.at(DAY + timedelta(days=SILENT_DAYS), "00:00", NBA.zone)
-    world.forget_before()
-    world.schedule(SILENT_DAYS + 1)
-    world.go_on()
-    expected = set(calendar.expected_runs(NBA, back_at, SILENT_DAYS))
-    world.expect(len(expected) == 3 * SILENT_DAYS, f"{len(expected)} runs are expected in {SILENT_DAYS} days")
-    absent = expected - set(world.stories)
-    lost = {run for run in expected if begins_at(run) < back_at - timedelta(days=2)}
-    world.expect(absent == lost, f"absent are {sorted(map(str, absent ^ lost))} beside what no look back reaches")
-    for run in expected - absent:
-        world.expect(world.stories[run].final is not None, "was made up, and has no end", run)
-    return world
-
-
 DELIVERY_SCENARIOS = (
     Scenario("mid-day-threshold-change", (16,), "a run goes by the plan it began with", mid_day_threshold_change),
     Scenario("redeploy-gap", (32,), "what a new subscription never got is done again", redeploy_gap),
@@ -312,5 +279,4 @@ DELIVERY_SCENARIOS = (
     Scenario("slow-ack", (31,), "two copies at once are harmless", slow_ack),
     Scenario("hot-document", (37,), "hundreds of reports write only what is new", hot_document),
     Scenario("contract-break", (38,), "a report in other words is kept, with what is wrong", contract_break),
-    Scenario("silent-gap", (48,), "what is expected and not there is told as absent", silent_gap),
 )

@@ -38,6 +38,7 @@ from simulation.scenario import (
     starts_of,
 )
 from simulation.seam import Crash
+from simulation.watch_scenarios import WATCH_SCENARIOS
 from simulation.work import Behaviour, Kind, partition_of
 from simulation.world import World
 
@@ -589,6 +590,7 @@ SCENARIOS = {
         Scenario("nothing-today", (12,), "a holiday is not an alarm, a dead scraper is not a holiday", nothing_today),
         Scenario("hold-in-flight", (46,), "an operator's word counts from the moment it is given", hold_in_flight),
         *DELIVERY_SCENARIOS,
+        *WATCH_SCENARIOS,
         *BATCH_SCENARIOS,
     )
 }

@@ -140,7 +140,7 @@ class Weather:
         """The dead-man's switch: somebody outside asks each minute whether the timer's job lives."""
         world = self._world
         states = world.sqlite.states
-        states.beat(SELF_HEAL, world.now)  # it came through until now; worlds leave out the rounds that find nothing
+        world.sweep_now()  # it came through until now: worlds leave out the rounds that find nothing
 
         def ask() -> None:
             if dead_since(SELF_HEAL, states.beats().get(SELF_HEAL), world.now, world.begins_at):

@@ -51,7 +51,7 @@ from shared.core.model import (
 from shared.core.plan import Plan, PlannedProcessor
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Notifier, Ports, StateStore
 from shared.readings import readers
-from shared.service import Refusal, Service
+from shared.service import SWEEP_LOOK_BACK_DAYS, Refusal, Service
 from simulation import invariants
 from simulation.batches import Batches
 from simulation.evidence import WorldEvidence
@@ -72,6 +72,7 @@ TRACE_LINES = 400  # kept to be read (None: all); all of them go into the digest
 
 BATCH_TIMER = f"prediction_coordinator.{NUDGE_TOPIC}"
 
+MADE_UP = timedelta(days=SWEEP_LOOK_BACK_DAYS, minutes=5)
 MINUTE = timedelta(minutes=1)
 
 
@@ -136,7 +137,7 @@ class World:
         self._hub = getcurrent()
         self._pull_at: datetime | None = None
         self._sweep_at: datetime | None = None
-        self._awaited: set[RunKey] = set()  # scheduled, and not begun
+        self._awaited: dict[RunKey, datetime] = {}  # scheduled, when, and not begun
         self._ends_at = self.begins_at + OUTLAST
         states = cast(StateStore, Seam(self.sqlite.states, self.call))
         bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self.call))
@@ -229,7 +230,7 @@ class World:
         if spec.act == "start":
             self.expected.add(run)
         if spec.act == "start" and run not in self.stories:
-            self._awaited.add(run)
+            self._awaited[run] = self.now
             self.plan_sweep()
         if self.weather.has(SpellKind.NO_SCHEDULES):
             return
@@ -240,6 +241,8 @@ class World:
 
     def plan_sweep(self) -> None:
         """The next full minute at which the timer would find something; those before it would find nothing."""
+        for run in [run for run, at in self._awaited.items() if at + MADE_UP < self.now]:
+            del self._awaited[run]  # nobody makes it up any more
         looks = [self.now] if self._awaited else []
         for run in [run for run, story in self._open.items() if story.due_at is None and not story.leases]:
             del self._open[run]
@@ -270,8 +273,11 @@ class World:
         if due or self._awaited or lapsed or (batch_at is not None and batch_at <= self.now):
             for story in due:
                 self._look_whether_ready(story)
-            self.nudge(Nudge(pipeline=NBA.name, mode="", date="", scheduled_at=self.now, act="sweep"))
+            self.sweep_now()
         self.plan_sweep()
+
+    def sweep_now(self) -> None:
+        self.nudge(Nudge(pipeline=NBA.name, mode="", date="", scheduled_at=self.now, act="sweep"))
 
     # --- messages -------------------------------------------------------------------------------------
 
@@ -473,7 +479,7 @@ class World:
     # --- what is seen at the seam -------------------------------------------------------------------------
 
     def _saw_create_run(self, created: bool, plan: Plan) -> None:
-        self._awaited.discard(plan.run)
+        self._awaited.pop(plan.run, None)
         if not created:
             return
         self.stories[plan.run] = self._open[plan.run] = story = Story(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.simulation.mutants import CALENDAR, SERVICE, SQLITE, STANDING, Mutant
 
-EDGE = "shared/edge.py"
+EDGE, INCIDENT = "shared/edge.py", "shared/core/incident.py"
+TOLD = "self._ports.notifier.notify(each.run, each.incident, each.alert) for each in told if each.alert"
 MALFORMED = '        refused = Refusal(f"malformed: {error}")\n'
 NACK = "        return ports.bus.nack(delivery, ports.clock.now(), logs.describe(error))\n"
 
@@ -67,5 +68,37 @@ DELIVERY_MUTANTS = (
         "    earliest = now - timedelta(days=look_back_days)\n",
         "    earliest = now - timedelta(days=min(look_back_days, 3))\n",
         "silent-gap",
+    ),
+    Mutant(
+        "who-could-not-be-told-is-told-no-more",
+        41,
+        SERVICE,
+        f"            if all({TOLD}):\n",
+        f"            if [{TOLD}]:\n",
+        "alert-sink-down",
+    ),
+    Mutant(
+        "an-end-is-told-to-nobody",
+        42,
+        INCIDENT,
+        "        *(resolve_latch(view, cause, ended) for cause in sorted(over & open_now)),\n",
+        "",
+        "alert-sink-down",
+    ),
+    Mutant(
+        "a-watchdog-may-sleep-for-hours",
+        43,
+        "shared/core/heartbeat.py",
+        "BEAT_MAX = timedelta(minutes=5)",
+        "BEAT_MAX = timedelta(hours=5)",
+        "paused-watchdog",
+    ),
+    Mutant(
+        "a-sweep-leaves-no-heartbeat",
+        43,
+        SERVICE,
+        "            self._ports.states.beat(SELF_HEAL, now)\n",
+        "",
+        "paused-watchdog",
     ),
 )

@@ -11,8 +11,8 @@ import pytest
 
 from simulation.shrink import shrink
 from simulation.simulate import episodes, simulate
-from tests.simulation.delivery_mutants import DELIVERY_MUTANTS
-from tests.simulation.mutants import MUTANTS, Mutant, copy_code, plant
+from tests.simulation.mutants import Mutant, copy_code, plant
+from tests.simulation.planted import PLANTED
 
 SHRINK = """
 import json, sys
@@ -25,7 +25,7 @@ shrunk = shrink(episodes(days, seed)[report.broken[0]], tell=lambda _: None)
 print(json.dumps([report.to_json(), again.to_json(), shrunk.to_json()]))
 """
 SEED = 1  # both break a rule in its first days
-PLANTED = {mutant.name: mutant for mutant in (*MUTANTS, *DELIVERY_MUTANTS)}
+BY_NAME = {mutant.name: mutant for mutant in PLANTED}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ PLANTED = {mutant.name: mutant for mutant in (*MUTANTS, *DELIVERY_MUTANTS)}
     [("fence-ignores-the-attempt", ["slow"]), ("an-error-is-swallowed", ["error"])],
 )
 def test_a_failure_shrinks_to_the_faults_that_it_needs(name: str, needed: list[str], tmp_path: Path) -> None:
-    report, again, shrunk = played(PLANTED[name], tmp_path)
+    report, again, shrunk = played(BY_NAME[name], tmp_path)
     assert again["violations"] == [each for each in report["violations"] if each in again["violations"]] != []
     assert shrunk["nothing_more_can_go"]
     assert shrunk["days"] <= 2
