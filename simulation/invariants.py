@@ -121,7 +121,7 @@ def a_hold_holds(control: Control, latches: tuple[Latch, ...], now: datetime) ->
 
 
 def what_is_closed_was_sent(story: Story, latch: Latch) -> Broken:
-    """Whoever says that a latch is done with has published what it carries: what comes to its help hides who did not."""
+    """Whoever says that a latch is done with has published what it carries: other help would hide who has not."""
     for start in latch.starts:
         if story.sent[start.id] < story.closed[start.id]:
             yield f"{latch.key} is closed, and {start.id} was not published for it"
