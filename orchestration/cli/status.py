@@ -16,6 +16,7 @@ from shared import wiring
 from shared.config.settings import Settings
 from shared.core.fold import look
 from shared.core.model import RunKey
+from shared.core.plan import Plan
 from shared.core.status import RunStatus, summarise
 from shared.ports import StateStore
 
@@ -53,8 +54,13 @@ def _print(home: wiring.ReadHome, settings: Settings, statuses: Sequence[RunStat
 
 def status_of(states: StateStore, run: RunKey) -> RunStatus:
     """Raises UsageError for a run that this home does not know."""
+    plan, record = known_plan(states, run), states.load(run)
+    return summarise(look(plan, record.facts, record.latches, record.control, show.utc_now()), record.last_entry)
+
+
+def known_plan(states: StateStore, run: RunKey) -> Plan:
+    """Raises UsageError for a run that this home does not know."""
     plan = states.plan(run)
     if plan is None:
         raise UsageError(f"run {run} is not in this home; `tipoff status {run.pipeline} --date {run.date}` lists those")
-    record = states.load(run)
-    return summarise(look(plan, record.facts, record.latches, record.control, show.utc_now()), record.last_entry)
+    return plan

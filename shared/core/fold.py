@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.core.model import Control, Fact, Latch, Outcome, OutcomeKind, Start, Status
+from shared.core.model import Control, Fact, Latch, LedgerEntry, Outcome, OutcomeKind, Start, Status
 from shared.core.plan import Plan, PlannedPhase
 
 FINDS = (Status.SUCCESS, Status.PARTIAL)
@@ -61,6 +61,17 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
         expectations=_expectations(plan, in_order),
         fact_ids=tuple(fact_ids),
         latch_keys=tuple(latch_keys),
+    )
+
+
+def look_back(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], entry: LedgerEntry) -> View:
+    """What a decision saw, among all that was ever recorded."""
+    return look(
+        plan,
+        (fact for fact in facts if fact.completion.id in entry.facts),
+        (latch for latch in latches if latch.key in entry.latches),
+        entry.control,
+        entry.at,
     )
 
 
