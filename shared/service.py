@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from shared import history
 from shared.core import calendar
 from shared.core.again import given_by, order_again, order_looks
 from shared.core.fold import View, look
@@ -24,10 +25,12 @@ from shared.core.gate import (
     decide,
     key_of,
     name_of,
+    not_before,
     refused_before,
     says_the_same,
     start_latch,
 )
+from shared.core.incident import alerts_due
 from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import (
     Act,
@@ -98,7 +101,9 @@ class Service:
 
         Raises ValueError for a pipeline or mode that nobody declared.
         """
-        created = self._ports.states.create_run(self._plan(run, labels))
+        # Who asks for a run that is there need not read how long those before it took.
+        known = self._ports.states.plan(run) is not None
+        created = not known and self._ports.states.create_run(self._plan(run, labels))
         self.advance(run)
         return created
 
@@ -134,7 +139,7 @@ class Service:
         """The timer's walk through the same door: unsent latches, runs that are due, runs that should exist."""
         now = self._ports.clock.now()
         for latch in self._ports.states.take_lapsed(now, LATCH_LEASE_S, SWEEP_MAX):
-            self._guard(partial(self._send, [latch]))
+            self._guard(partial(self._tell_of if latch.alert else self._send, [latch]))
         for run in self._ports.states.due_runs(now, SWEEP_MAX):
             self._guard(partial(self.advance, run))
         for spec in self._pipelines.values() if self._starts_missing_runs else ():
@@ -299,7 +304,8 @@ class Service:
                 with self._ports.trace.span("gather", run=run, phase=verdict.gate):
                     readings = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
                 verdict = self._decide(view, readings, refused)
-            if not self._apply(view, record, verdict, consequences(view, verdict, readings, refused)):
+            put_off = not_before(record.last_entry, verdict)
+            if not self._apply(view, record, verdict, consequences(view, verdict, readings, refused, put_off)):
                 return
 
     def _decide(self, view: View, readings: Mapping[str, Reading], refused: str | None) -> Verdict:
@@ -332,14 +338,16 @@ class Service:
         """
         run, now = view.plan.run, view.now
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
-        if not asked.latches and entry is None and _in_time(record.due_at, asked.due_at, now):
+        outcome = next((latch.outcome for latch in asked.latches), None)
+        latches = (*asked.latches, *alerts_due(view, verdict, outcome))
+        if not latches and entry is None and _in_time(record.due_at, asked.due_at, now):
             return False
         with self._ports.trace.span("apply", run=run, phase=verdict.gate, decision=name_of(verdict.decision)):
-            claimed = self._claim(run, record, asked.latches, entry, asked.due_at, now)
+            claimed = self._claim(run, record, latches, entry, asked.due_at, now)
         if claimed is None:
             return True
-        if claimed:
-            self._send(claimed)
+        if claimed:  # people are told by the sweep: whatever the sink does, it holds no message up
+            self._send(latch for latch in claimed if latch.alert is None)
         if entry is not None:
             self._tell(entry)
         return True
@@ -376,6 +384,19 @@ class Service:
                 publish(self._ports.bus, self._ports.trace, messages, self._ports.clock.now(), run=run)
             self._ports.states.close(run, [latch.key for latch in group])
 
+    def _tell_of(self, latches: Iterable[Latch]) -> None:
+        """Tell people of incidents, then close. A sink that is down leaves the latch open: it comes again.
+
+        A trigger that is told when its end is known already is told with it: the sink's last word is always the end.
+        """
+        for latch in latches:
+            record = self._ports.states.load(latch.run)
+            ends = [each for each in record.latches if each.alert and each.alert.resolved]
+            over = [] if latch in ends else [each for each in ends if each.incident == latch.incident]
+            told = [each for each in (latch, *over) if each.alert]
+            if all(self._ports.notifier.notify(each.run, each.incident, each.alert) for each in told if each.alert):
+                self._ports.states.close(latch.run, [each.key for each in told])
+
     # --- what is asked of a message, and of a run -----------------------------------------------------
 
     def _refuse(self, plan: Plan, completion: Completion) -> Refusal | None:
@@ -404,6 +425,7 @@ class Service:
             deadline_at=calendar.deadline(mode, run.date, spec.zone),
             labels=labels,
             given=given,
+            before=history.before(self._ports.states, run),
         )
 
 

@@ -23,10 +23,11 @@ from shared.config.settings import Settings
 from shared.core.batch_status import BatchStatus
 from shared.core.codec import to_data
 from shared.core.fold import View, look
+from shared.core.incident import open_incidents
 from shared.core.model import END, Alert, LedgerEntry, RunKey, Word
 from shared.core.status import PhaseStatus, RunStatus, summarise
 from shared.core.story import Lack, Saw, lacks, saw
-from shared.ports import Quarantined, RunRecord
+from shared.ports import Quarantined
 from shared.wiring import ReadHome
 
 QUARANTINED_MAX = 1_000  # the newest; more than that is another command's work
@@ -98,21 +99,12 @@ def _read(home: ReadHome, settings: Settings, key: RunKey, only: str | None) -> 
         lacks=tuple(lack for lack in lacks(view) if lack.phase in names),
         decisions=tuple((entry, saw(plan, record.facts, record.latches, entry)) for entry in entries),
         words=record.control.said,
-        incidents=_incidents(record),
+        incidents=open_incidents(view),
         batches=[batch for batch in batches_of(home, key, show.utc_now()) if batch.head.phase in names],
         refused=[item for item in home.states.quarantined(QUARANTINED_MAX) if item.run == str(key)],
         newest=newest(home.states, key.pipeline, key.date, key.date)[key.date, key.mode],
         goes_on=goes_on_line(status, home, settings),
     )
-
-
-def _incidents(record: RunRecord) -> tuple[Alert, ...]:
-    """Those that are open: the last that was said of each is not that it is over."""
-    last: dict[str, Alert] = {}
-    for latch in record.latches:
-        if latch.alert:
-            last[latch.alert.incident] = latch.alert
-    return tuple(alert for alert in last.values() if not alert.resolved)
 
 
 # --- for a person -----------------------------------------------------------------------------------------

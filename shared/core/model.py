@@ -80,7 +80,8 @@ class ProcessorSpec:
     unit: str = ""  # the expectation that measures it ("games"); empty: it has no units
     finds: tuple[str, ...] = ()  # the expectations its report carries
     partition: str = "game_date"  # column of its output's partition; "as_of" is the mode's as_of date
-    timeout_s: int = 300
+    timeout_s: int = 300  # cap and fallback of what its history says
+    learns_timeout: bool = True  # no: it always has timeout_s
     grace_s: int = 300
     attempts_max: int = 3  # failures in one round before it counts as ended
     looks_max: int = 36  # partial or not_ready reports in one round before it counts as ended
@@ -257,6 +258,7 @@ class Outcome:
     saw: Mapping[str, str] = field(default_factory=dict)  # marks of the processors on its left
     base: Mapping[str, int] = field(default_factory=dict)  # first attempt of each processor it opens
     expectations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # sealed with it
+    ready_at: datetime | None = None  # when the last came of what it was decided on; None: nobody noted it
 
 
 class Severity(StrEnum):
@@ -266,9 +268,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """What a person is told of an incident: that it is there, or, resolved, that it is over."""
+    """What a person is told of an incident of a run: that it is there, or, resolved, that it is over."""
 
-    incident: str  # one for each cause and occurrence; equal for its trigger and its end: the sink's dedup key
+    cause: str
+    number: int  # of its occurrences in the run, from 1
     severity: Severity
     summary: str
     at: datetime
@@ -284,6 +287,12 @@ class Latch:
     outcome: Outcome | None = None
     starts: tuple[Start, ...] = ()
     alert: Alert | None = None
+
+    @property
+    def incident(self) -> str:
+        """Equal for the trigger of an incident and its end, and for no other: the sink's dedup key."""
+        assert self.alert is not None, f"{self.key} tells nothing"
+        return f"{self.run}/incident/{self.alert.cause}/{self.alert.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

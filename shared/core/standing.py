@@ -69,7 +69,7 @@ def order_start(
         attempt=attempt,
         fence=fence(processor.fence_rank, view.plan.run.generation, attempt),
         partition=processor.partition,
-        timeout_s=processor.timeout_s,
+        timeout_s=processor.timeout_of(attempt),
         issued_at=view.now,
         units=_expected(view, opened, processor.unit),
         inputs={name: standings[name].mark for name in (*processor.needs, *processor.after) if standings[name].mark},
@@ -81,7 +81,7 @@ def order_start(
 
 def mute_at(start: Start, processor: PlannedProcessor) -> datetime:
     """When a start that has not been reported by then counts as failed."""
-    return start.issued_at + timedelta(seconds=processor.timeout_s) + MUTE_MARGIN
+    return start.issued_at + timedelta(seconds=processor.timeout_of(start.attempt)) + MUTE_MARGIN
 
 
 def under_way_until(view: View, processor: PlannedProcessor) -> datetime | None:
@@ -303,7 +303,7 @@ def _in_flight(
         why = result.why or f"is running, attempt {start.attempt}"
         return _but(result, why, next_at=mute)
     failures = _failures(facts, starts, mute=True)
-    why = f"did not report in {processor.timeout_s} s, {failures} of {processor.attempts_max} attempts"
+    why = f"did not report in {processor.timeout_of(start.attempt)} s, {failures} of {processor.attempts_max} attempts"
     if failures < processor.attempts_max and _looks(facts) < processor.looks_max:
         return _but(result, why, due=start.attempt + 1)
     return _but(result, why, ended=True)

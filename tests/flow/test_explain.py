@@ -113,20 +113,17 @@ def test_what_happens_next_and_when_stands_at_the_top(days: Days, tmp_path: Path
 
 def test_an_open_incident_is_told_and_one_that_is_over_is_not(days: Days, tmp_path: Path) -> None:
     now = days.clock.now()
-    for incident, *resolved in (("a", False), ("b", False, True)):
-        for over in resolved:
-            alert = Alert(
-                incident=incident, severity=Severity.PAGE, summary=f"{incident} \x1b[2J", at=now, resolved=bool(over)
-            )
-            key = f"{RUN}/incident/{incident}/1/{over}"
-            record = days.store.states.load(RUN)
-            assert days.store.states.claim(
-                RUN, control_version=record.control.version, latches=[Latch(key=key, run=RUN, alert=alert)],
-                entry=None, due_at=record.due_at, now=now, lease_s=30,
-            )  # fmt: skip
+    for cause, resolved in (("stalled", False), ("late", False), ("late", True)):
+        alert = Alert(
+            cause=cause, number=1, severity=Severity.PAGE, summary=f"{cause} \x1b[2J", at=now, resolved=resolved
+        )
+        latch = Latch(key=f"{RUN}/incident/{cause}/1/{resolved}", run=RUN, alert=alert)
+        assert days.store.states.claim(
+            RUN, control_version=0, latches=[latch], entry=None, due_at=now, now=now, lease_s=30
+        )
     said = tipoff("explain", RUN, "--home", tmp_path).stdout
-    assert re.findall(r"^INCIDENT \(page\) since \S+ \S+ UTC: (.*)$", said, re.MULTILINE) == [r"a \x1b[2J"]
-    assert [each["incident"] for each in tipoff_json("explain", RUN, "--home", tmp_path)["incidents"]] == ["a"]
+    assert re.findall(r"^INCIDENT \(page\) since \S+ \S+ UTC: (.*)$", said, re.MULTILINE) == [r"stalled \x1b[2J"]
+    assert [each["cause"] for each in tipoff_json("explain", RUN, "--home", tmp_path)["incidents"]] == ["stalled"]
 
 
 def test_of_a_long_story_the_newest_is_told_and_how_much_more_there_is(days: Days, tmp_path: Path) -> None:

@@ -31,9 +31,11 @@ from shared.core.gate import (
     consequences,
     decide,
     name_of,
+    not_before,
     start_latch,
 )
 from shared.core.gate import says_the_same as same
+from shared.core.incident import alerts_due
 from shared.core.model import (
     Act,
     Completion,
@@ -265,10 +267,12 @@ class Day:
         for _ in range(LOOKS_MAX):
             verdict = self.decide(now)
             view, readings, _ = self.verdicts[-1]
-            asked = consequences(view, verdict, readings)
+            last = self.ledger[-1] if self.ledger else None
+            asked = consequences(view, verdict, readings, not_before=not_before(last, verdict))
             fresh = [latch for latch in asked.latches if latch.key not in self.latches]
             assert len(fresh) == len(asked.latches), f"taken twice: {[latch.key for latch in asked.latches]}"
-            self.latches |= {latch.key: latch for latch in fresh}
+            outcome = next((latch.outcome for latch in asked.latches), None)
+            self.latches |= {latch.key: latch for latch in (*fresh, *alerts_due(view, verdict, outcome))}
             if not same(self.ledger[-1] if self.ledger else None, asked.entry):
                 self.ledger.append(asked.entry)
             self.due_at = asked.due_at
@@ -283,6 +287,15 @@ class Day:
             f"{latch.outcome.kind} {latch.outcome.gate}/{latch.outcome.attempt} at {minutes(latch.outcome.decided_at)}"
             for latch in self.latches.values()
             if latch.outcome
+        ]
+
+    @property
+    def told(self) -> list[str]:
+        """What people were told of incidents, in order."""
+        alerts = [latch.alert for latch in self.latches.values() if latch.alert]
+        return [
+            f"{'resolve' if alert.resolved else 'raise'} {alert.cause}/{alert.number} at {minutes(alert.at)}"
+            for alert in alerts
         ]
 
     def outcome(self, gate: str) -> Outcome:

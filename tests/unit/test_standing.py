@@ -12,6 +12,7 @@ from shared.core.standing import Standing, deadline_of, may_refresh, next_attemp
 from tests.unit.plans import Day, critical, minute, minutes, opened, optional, phase, plan, start
 
 MUTE = {"timeout_s": 60}  # falls silent after a minute and a half
+LEARNT = {**MUTE, "timeout_from": "history of 12", "timeout_max_s": 240}  # a later attempt has four minutes
 A = critical("a", unit="games")
 TEN = tuple(f"g{n}" for n in range(1, 11))
 
@@ -158,6 +159,30 @@ ALONE = [
         4.5,
         "ended 0",
         "did not report in 60 s, 3 of 3 attempts",
+    ),
+    row(
+        "silent for as long as it ever took",
+        critical("a", **LEARNT),
+        "",
+        1.5,
+        "0 due=2",
+        "did not report in 60 s, 1 of 3 attempts",
+    ),
+    row(
+        "then it has all the time that is declared",
+        critical("a", **LEARNT),
+        "",
+        5.9,
+        "0 next=+6",
+        "is running, attempt 2",
+    ),
+    row("and not more", critical("a", **LEARNT), "", 6, "0 due=3", "did not report in 240 s, 2 of 3 attempts"),
+    row(
+        "slower than it ever was, it is cut off once and whole in the end",
+        critical("a", **LEARNT),
+        "+5 a done attempt=2",
+        5,
+        WHOLE,
     ),
     row(
         "silence and failures share one budget",
