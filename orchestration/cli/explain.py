@@ -68,12 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print_phases(console, story)
     for batch in story.batches:
-        console.print("\n".join(show.batch_lines(batch, show.utc_now())), soft_wrap=True)
+        console.print("\n".join(show.batch_lines(batch, show.utc_now())), soft_wrap=not console.is_terminal)
     _print_decisions(console, story, whole=arguments.phase is not None)
     if story.refused:
         console.print("\n[bold]Quarantined messages[/] (they changed nothing)")
     for item in story.refused:
-        console.print(f"{item.at:%Y-%m-%d %H:%M:%S}  {item.topic}: {escape(item.reason)}", soft_wrap=True)
+        console.print(
+            f"{item.at:%Y-%m-%d %H:%M:%S}  {item.topic}: {escape(item.reason)}", soft_wrap=not console.is_terminal
+        )
     return OK
 
 
@@ -116,7 +118,7 @@ def _print_head(console: Console, story: Story, settings: Settings) -> None:
     console.print(show.headline(status), soft_wrap=not console.is_terminal)
     for alert in story.incidents:
         told = f"INCIDENT ({alert.severity}) since {show.moment(alert.at)}: {show.safe(alert.summary)}"
-        console.print(Text(told, style=show.ALARM), soft_wrap=True)
+        console.print(Text(told, style=show.ALARM), soft_wrap=not console.is_terminal)
     console.print(show.next_line(status, now) or "It is through; nothing is under way.")
     if story.newest != status.run:
         told = f"{story.newest} stands over it: tipoff explain {story.newest}{home_option(settings)}"
@@ -160,7 +162,9 @@ def _lack(story: Story, lack: Lack) -> list[Text]:
 
 def _print_phase(console: Console, phase: PhaseStatus) -> None:
     """One of them, with each of its processors."""
-    console.print(f"\n[bold]{phase.phase}[/] {phase.state}: {escape(_gate_line(phase))}", soft_wrap=True)
+    console.print(
+        f"\n[bold]{phase.phase}[/] {phase.state}: {escape(_gate_line(phase))}", soft_wrap=not console.is_terminal
+    )
     if phase.opened_at is not None:
         console.print(show.processor_table(phase))
 
