@@ -24,7 +24,8 @@ from shared.core.batch_status import BatchStatus
 from shared.core.codec import to_data
 from shared.core.fold import View, look
 from shared.core.incident import open_incidents
-from shared.core.model import END, Alert, LedgerEntry, RunKey, Word
+from shared.core.model import END, Alert, LedgerEntry, Repair, RepairKind, RunKey, Woke, Word
+from shared.core.repairs import repairs
 from shared.core.status import PhaseStatus, RunStatus, summarise
 from shared.core.story import Lack, Saw, lacks, saw
 from shared.ports import Quarantined
@@ -44,6 +45,7 @@ class Story:
     lacks: tuple[Lack, ...]
     decisions: tuple[tuple[LedgerEntry, Saw], ...]
     words: tuple[Word, ...]
+    repairs: tuple[Repair, ...]
     incidents: tuple[Alert, ...]
     batches: list[BatchStatus]
     refused: list[Quarantined]
@@ -87,6 +89,7 @@ def _read(home: ReadHome, settings: Settings, key: RunKey, only: str | None) -> 
         record = home.states.load(key)
     view = look(plan, record.facts, record.latches, record.control, show.utc_now())
     status = summarise(view, record.last_entry)
+    acts = repairs(plan, record.facts, record.latches, entries)
     phases = status.phases
     if only is not None:
         phases = tuple(phase for phase in phases if phase.phase == only)
@@ -101,6 +104,7 @@ def _read(home: ReadHome, settings: Settings, key: RunKey, only: str | None) -> 
         lacks=tuple(lack for lack in lacks(view) if lack.phase in names),
         decisions=tuple((entry, saw(plan, record.facts, record.latches, entry)) for entry in entries),
         words=record.control.said,
+        repairs=acts,
         incidents=open_incidents(view),
         batches=[batch for batch in batches_of(home, key, show.utc_now()) if batch.head.phase in names],
         refused=[item for item in home.states.quarantined(QUARANTINED_MAX) if item.run == str(key)],
@@ -173,6 +177,7 @@ def _print_decisions(console: Console, story: Story, *, whole: bool) -> None:
     """Decisions and what people said, in the order of time; of a long story the newest, unless all is asked for."""
     named = set[str]()  # what is missing is named once: it is carried on to the end
     told = [(word.act.at, 0, _word(story, word)) for word in story.words]
+    told += [(act.at, 0, _repair(story, act)) for act in story.repairs if act.kind is not RepairKind.GATE]
     for entry, seen in story.decisions:
         told.append((entry.at, 1, _decision(story, entry, seen, named)))
         if entry.decision not in ("wait", "ask"):  # what a wait is for is told as it is now
@@ -200,6 +205,12 @@ def _word(story: Story, word: Word) -> list[Text]:
     ]
 
 
+def _repair(story: Story, act: Repair) -> list[Text]:
+    """One of a gate is told with its opening: it says that the timer woke it."""
+    cells = (_clock(story, act.at), "self_heal", str(act.kind), "", show.safe(f"{act.subject}: {act.reason}"))
+    return [Text(cell, style=style) for cell, style in zip(cells, ("dim", "cyan", "cyan", "", ""), strict=True)]
+
+
 def _decision(story: Story, entry: LedgerEntry, seen: Saw, named: Collection[str]) -> list[Text]:
     again = f" ({entry.attempt})" if entry.attempt > 1 else ""
     return [
@@ -220,8 +231,8 @@ def _why(entry: LedgerEntry, seen: Saw, named: Collection[str]) -> Iterator[str]
     lacking = [each.processor for each in entry.missing if each.processor not in named]
     if lacking and entry.decision not in ("wait", "ask") and not all(name in entry.reason for name in lacking):
         yield f"without {show.shorten(lacking)}"
-    if entry.woke and entry.woke != "completion":
-        yield f"woken by {entry.woke}"
+    if entry.woke in (Woke.SWEEP, Woke.NUDGE) and entry.decision in ("open", "done", "fail"):
+        yield f"woken by the {entry.woke}"
 
 
 def _clock(story: Story, instant: datetime | None) -> str:
@@ -278,6 +289,7 @@ def to_json(story: Story) -> dict[str, object]:
         "incidents": [to_data(alert) for alert in story.incidents],
         "newest": str(story.newest),
         "quarantined": [_refused(item) for item in story.refused],
+        "repairs": to_data(story.repairs),
     }
 
 

@@ -94,7 +94,7 @@ def test_the_words_are_told_to_machines_too(days: Days, tmp_path: Path) -> None:
     ]
     assert told["words"][2].keys() == {"verb", "about", "actor", "reason", "at", "until"}
     opened = next(each for each in told["decisions"] if (each["gate"], each["decision"]) == ("precompute", "open"))
-    assert (opened["done"], opened["planned"], opened["readings"], opened["woke"]) == (3, 5, [], "")
+    assert (opened["done"], opened["planned"], opened["readings"], opened["woke"]) == (3, 5, [], "completion")
     [phase] = [phase for phase in told["phases"] if phase["phase"] == "analytics"]
     since = {each["processor"]: each["since"] for each in phase["processors"]}
     assert since["team_defense_game_summary"] == told["words"][2]["at"]
