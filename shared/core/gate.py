@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.core.fold import View, found_by, look, with_outcome, with_starts
+from shared.core.fold import View, found_by, look_back, with_outcome, with_starts
 from shared.core.model import (
     END,
     Fact,
@@ -600,11 +600,4 @@ def _clock(instant: datetime) -> str:
 
 def recompute(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], entry: LedgerEntry) -> Verdict:
     """The decision of a ledger entry, made again from what it saw among all that was ever recorded."""
-    view = look(
-        plan,
-        (fact for fact in facts if fact.completion.id in entry.facts),
-        (latch for latch in latches if latch.key in entry.latches),
-        entry.control,
-        entry.at,
-    )
-    return decide(view, entry.readings, entry.refused)
+    return decide(look_back(plan, facts, latches, entry), entry.readings, entry.refused)

@@ -122,7 +122,7 @@ def in_doubt(view: View) -> tuple[Start, ...]:
     for phase, gate in zip(view.plan.phases, view.plan.gates[1:], strict=True):
         passed = gate in view.outcomes
         for processor in phase.processors:
-            start = _unreported(view, processor)
+            start = None if processor.name in view.control.skips else _unreported(view, processor)
             if start is None or not doubt_at(start, processor) <= view.now < mute_at(start, processor) + DOUBT_KEPT:
                 continue
             if not passed or (processor.refresh_until and view.now <= processor.refresh_until):

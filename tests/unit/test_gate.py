@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.core.gate import Block, Fail, consequences, decide, recompute, refused_before
-from shared.core.model import END, Missing, OutcomeKind
+from shared.core.model import END, Act, Control, Missing, OutcomeKind
 from shared.core.plan import Given, Plan
 from tests.unit.plans import (
     RUN,
@@ -943,6 +943,12 @@ def test_a_hold_and_a_cancel_outrank_a_force(word: str, verdict: str) -> None:
     day.happen(minute(5), "force", "out")
     day.happen(minute(5), word)
     assert say(day.decide(5)) == verdict
+
+
+def test_the_end_opens_by_no_word_whoever_has_written_it() -> None:
+    day = Day(ONE).play("+5 a done", until=6)
+    day.control = Control(forces={"end/1": Act(actor="ann", reason="storm", at=minute(6))})
+    assert say(day.decide(6)) == "wait end/1 until +120"
 
 
 def test_a_latch_of_the_day_names_what_it_claims() -> None:
