@@ -28,6 +28,7 @@ from shared.core.plan import Plan, PlannedPhase
 from shared.core.standing import (
     Standing,
     deadline_of,
+    ignored,
     lacking,
     may_refresh,
     next_attempt,
@@ -384,7 +385,9 @@ def _weigh(
     if _nothing_expected(view):
         reason = f"no {view.plan.expects} are expected"
         return Done(reason=reason, grade=NOTHING_EXPECTED, missing=(), completeness=1.0)
+    gone_without = ignored(view, left, standings, None)
     missing = before.missing + lacking(standings.values())
+    missing += tuple(Missing(processor=name, why=why) for name, why in gone_without.items() if standings[name].whole)
     completeness = min(before.completeness, share_of(tuple(standings.values())))
     count = f"{sum(s.done for s in standings.values())} of {len(standings)} processors of {left.name} are done"
     if all(standing.whole for standing in standings.values()):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from data_processors.nba.runner import create_tables, sql
+from shared.adapters.duckdb import DuckDbWarehouse
 from shared.config.functions import PREDICTION_READY_TOPIC, PREDICTION_REQUEST_TOPIC
 from shared.config.nba import NBA
 from shared.core.batch import batch_id
@@ -251,3 +253,18 @@ def test_a_late_result_that_is_ignored_moves_nothing_and_is_told(
         assert days.hear()[-1] == late
         assert (days.status(run).state, days.status(run).missing) == (RunState.DEGRADED, (LATE,))
         assert told(days, run) == ((LATE,), f"came at {at}, after the gate behind analytics; ignored: {why}")
+
+
+# --- tables of an older version -----------------------------------------------------------------------
+
+
+def test_the_tables_of_an_older_version_are_brought_up_to_date_with_their_rows() -> None:
+    older = sql("schema.sql").replace(",\n  inputs_completeness FLOAT64, inputs_missing STRING\n", "\n")
+    older = older.replace(",\n  inputs_completeness, inputs_missing\n", "\n")
+    assert "inputs" not in older.split("CREATE SCHEMA", 1)[1]
+    warehouse = DuckDbWarehouse(":memory:")
+    warehouse.create(older)
+    create_tables(warehouse)
+    for table in (*KEYS, "nba_predictions.current"):
+        assert list(warehouse.columns(table))[-2:] == ["inputs_completeness", "inputs_missing"], table
+    warehouse.close()

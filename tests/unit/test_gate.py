@@ -617,6 +617,16 @@ def test_an_after_that_comes_late_makes_its_reader_run_again_if_it_may(policy: s
     assert say(day.decide(14)) == ("wait out/1 until +60" if again else "wait end/1 until +120")
 
 
+def test_what_was_made_without_a_late_one_that_is_ignored_is_degraded_and_names_it() -> None:
+    of = left_of_out(optional("a", refresh_until=None), critical("b", after=("a",)))
+    day = Day(of).play("+12 b done digest=without; +13 a done digest=x", until=14)
+    assert say(day.decide(14)) == "wait end/1 until +120"
+    [z] = day.starts("z")
+    [missing] = z.missing
+    assert (day.outcome("out").grade, missing.processor) == ("degraded", "a")
+    assert missing.why == "came at 2024-01-16 11:13 UTC, after b; ignored: late is ignored here"
+
+
 def test_a_gate_that_opens_again_waits_for_the_readers_of_what_came_late() -> None:
     """Else it would open twice: once for the late one, and again for what was made of it."""
     of = left_of_out(A, optional("c"), optional("d", after=("c",), weight=1.0), quorum=0.6)
