@@ -243,7 +243,7 @@ def consequences(
         next_look_at=due_at,
         facts=view.fact_ids,
         latches=view.latch_keys,
-        control=view.control,
+        control=replace(view.control, said=()),  # what was said is kept once; no decision goes by it
         readings=readings or {},
         refused=refused,
     )
@@ -336,6 +336,8 @@ def _verdict(
             block = replace(block, recheck_at=view.now + LOOK_AGAIN)
         return Verdict(gate=gate, attempt=attempt, decision=block, next_look_at=block.recheck_at)
     decision: Decision
+    force = view.control.forces.get(f"{gate}/{attempt}") if gate != END else None
+    forced = f"forced by {force.actor}: {force.reason}" if force else ""
     if left is None or before is None:
         give_up_at = view.plan.phase_by_name[gate].give_up_at
         decision = _first(view.plan)
@@ -343,8 +345,14 @@ def _verdict(
         news_at = _news_at(standings, outcome or holiday)
         deadline_at, give_up_at = _deadlines(left, before, news_at)
         decision = _weigh(view, left, before, standings, news_at, deadline_at, give_up_at)
+        if forced and isinstance(decision, Wait | Block | Fail):
+            decision = _forced(forced, decision, min(before.completeness, share_of(tuple(standings.values()))))
+            forced = decision.reason
     if isinstance(decision, Open) and gate != END:
-        decision = _with_readings(view, view.plan.phase_by_name[gate], decision, readings, give_up_at)
+        would = decision
+        decision = _with_readings(view, view.plan.phase_by_name[gate], would, readings, give_up_at)
+        if forced and isinstance(decision, Wait | Block | Fail):
+            decision = _forced(forced, decision, would.completeness, readings)
     if isinstance(decision, Open) and gate == END:
         decision = Done(
             reason=decision.reason,
@@ -357,6 +365,23 @@ def _verdict(
         attempt = view.outcomes[END].attempt + 1 if END in view.outcomes else 1
     next_look_at = decision.recheck_at if isinstance(decision, Wait | Block) else None
     return Verdict(gate=gate, attempt=attempt, decision=decision, next_look_at=next_look_at or view.now + READ_AGAIN)
+
+
+def _forced(
+    said: str, refused: Wait | Block | Fail, completeness: float, readings: Mapping[str, Reading] | None = None
+) -> Open:
+    """What a person's word makes of a refusal: it opens with what is there, and names what is not, readings too."""
+    against = tuple(
+        Missing(processor=name, why=reading.note)
+        for name, reading in (readings or {}).items()
+        if reading.verdict in (ReadingVerdict.HOLD, ReadingVerdict.BLOCK)
+    )
+    return Open(
+        reason=f"{said}; {refused.reason}",
+        grade=DEGRADED,
+        missing=refused.missing + against,
+        completeness=completeness,
+    )
 
 
 def _first(plan: Plan) -> Open:
@@ -535,6 +560,7 @@ def _ready_at(
     moments = [before.decided_at, *_deadlines(left, before, news_at), *_grace_ends(before, standings, news_at)]
     moments += [fact.received_at for name in standings for fact in view.facts.get(name, ())]
     moments += [at for at in (not_before, view.control.hold and view.control.hold.until) if at]
+    moments += [word.act.at for word in view.control.said]
     return max(at for at in moments if at <= view.now)
 
 

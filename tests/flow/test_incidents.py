@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -58,9 +57,13 @@ class Told(World):
             self.after(61)
 
 
+def new_world() -> Told:
+    return Told(Sqlite(":memory:"), HandClock(), line())
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Told:
-    return Told(Sqlite(tmp_path / "state.sqlite"), HandClock(), line())
+def world() -> Told:
+    return new_world()
 
 
 def test_an_incident_is_told_by_the_next_sweep_and_only_once(world: Told) -> None:
