@@ -114,11 +114,17 @@ def run_table(status: RunStatus, far: Mapping[str, str] | None = None) -> Table:
             phase.phase,
             f"[{STYLE.get(phase.state, '')}]{phase.state}[/]" if STYLE.get(phase.state) else phase.state,
             f"{phase.done} of {phase.expected}" + (f" ({far[phase.phase]})" if far and phase.phase in far else ""),
-            escape(shorten(phase.missing)),
+            escape(missing_text(phase)),
             took(phase.opened_at, phase.passed_at),
             escape(gate_text(phase)),
         )
     return table
+
+
+def missing_text(phase: PhaseStatus) -> str:
+    """What is not there, or was not when the gate behind it opened; what came too late for it."""
+    late = f"late and ignored: {shorten(phase.ignored)}" if phase.ignored else ""
+    return "; ".join(filter(None, (shorten(phase.missing), late)))
 
 
 def gate_text(phase: PhaseStatus) -> str:
