@@ -68,3 +68,9 @@ def planned_in(declared: PipelineSpec, start: Start) -> bool:
     """Whether the mode's own declaration has this processor in this phase."""
     specs = [spec for phase in declared.phases if phase.name == start.phase for spec in phase.processors]
     return any(spec.name == start.processor and start.run.mode in (*spec.critical, *spec.optional) for spec in specs)
+
+
+def is_critical(declared: PipelineSpec, run: RunKey, phase: str, processor: str) -> bool:
+    """Whether the mode's own declaration calls it so."""
+    specs = [spec for each in declared.phases if each.name == phase for spec in each.processors]
+    return any(spec.name == processor and run.mode in spec.critical for spec in specs)

@@ -223,7 +223,9 @@ def a_run_that_could_publish_does(end: End) -> Broken:
     if end.story.excuse:
         return
     in_time = [
-        o for o in end.story.outcomes if o.kind is OutcomeKind.DONE and o.decided_at <= end.story.plan.deadline_at
+        outcome
+        for outcome in end.story.outcomes
+        if outcome.kind is OutcomeKind.DONE and outcome.decided_at <= end.story.plan.deadline_at + IN_TIME
     ]
     if not in_time:
         final = end.story.final

@@ -15,7 +15,7 @@ from shared.core.model import Completion, Start, Status
 from shared.ports import Delivery, Stamp, Written
 from shared.service import Refusal
 from simulation import invariants
-from simulation.fate import planned_in
+from simulation.fate import is_critical, planned_in
 from simulation.seam import SIMULATED
 from simulation.spells import SpellKind
 from simulation.work import Behaviour, Kind, expected_units, make_rows, partition_of, players_of, reads, stamp_of
@@ -91,12 +91,13 @@ class Processors:
         behaviour = self._weathered(start) or world.fate.behave(story.plan, start)
         if behaviour.fault:
             world.fault(behaviour.fault, start.id)
+        if behaviour.kind in LOST_WORK:
             story.spoilt.add(start.id)
         if behaviour.kind in LOST_WORK and not behaviour.hard:
             world.meter.strike_work(behaviour.fault or behaviour.kind.value, start, world.now)
         units = len(start.units or ())
         hopeless = behaviour.kind is not Kind.PARTIAL or len(behaviour.lacks) == units
-        if behaviour.hard and hopeless and world.processor_of(start).critical:
+        if behaviour.hard and hopeless and is_critical(story.declared, start.run, start.phase, start.processor):
             story.excused = story.excused or behaviour.fault
         return behaviour
 

@@ -13,6 +13,7 @@ from shared.core.gate import Ask, Done, Fail, Open, Verdict, decide
 from shared.core.model import Alert, Completion, Control, Fact, Latch, LedgerEntry, Outcome, OutcomeKind, PipelineSpec
 from shared.core.plan import Plan
 from shared.ports import Reader
+from simulation.fate import is_critical
 
 USUAL_S = 5_400.0
 """What a run takes with five soft faults in it, each for a timeout: beyond it is slack."""
@@ -73,7 +74,8 @@ class Story:
         for phase in self.plan.phases:
             for processor in phase.processors:
                 spoilt = [start for start in starts if start.processor == processor.name and start.id in self.spoilt]
-                if processor.critical and len(spoilt) >= processor.attempts_max:
+                critical = is_critical(self.declared, self.plan.run, phase.name, processor.name)
+                if critical and len(spoilt) >= processor.attempts_max:
                     return processor.name
         return ""
 
