@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections import defaultdict
@@ -20,15 +21,50 @@ FALSE_ALARMS = 0.01  # of healthy runs: the rate at which the rules are compared
 FIRST_PART = 0.5  # of the runs, in time: what the scales are calibrated on
 HUNG_SHARE, SEED = 0.1, 7  # of the runs behind it, chosen by chance, each of which never ends
 
-Base = Callable[[Sequence[float]], float]
-"""What a rule makes of a history; its limit is that times its scale."""
+SHIPPED = {"mean": 2.0, "median_mad": 3.0, "second_slowest": float(LIMIT_TIMES)}
+MAD_TO_SIGMA = 1.4826  # of a normal distribution: Rousseeuw and Croux, JASA 88 (1993)
+SPREAD_MIN = 0.1  # of a logarithm: work that never varied will
 
-RULES: dict[str, Base] = {
-    "fixed": lambda _: 1.0,
-    "mean": statistics.fmean,
-    "second_slowest": slow_s,
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A limit by a history and one scale, and its inverse: the scale at which a duration just keeps its limit."""
+
+    limit_s: Callable[[Sequence[float], float], float]
+    scale: Callable[[Sequence[float], float], float]
+
+
+def times(base: Callable[[Sequence[float]], float]) -> Rule:
+    return Rule(
+        limit_s=lambda history_s, scale: scale * base(history_s),
+        scale=lambda history_s, duration_s: duration_s / base(history_s),
+    )
+
+
+def middle_and_spread(history_s: Sequence[float]) -> tuple[float, float]:
+    """Median of the logarithms, and sqrt((MAD_TO_SIGMA x their MAD)^2 + SPREAD_MIN^2)."""
+    logs = [math.log(each) for each in history_s]
+    middle = statistics.median(logs)
+    mad = statistics.median(abs(each - middle) for each in logs)
+    return middle, math.hypot(MAD_TO_SIGMA * mad, SPREAD_MIN)
+
+
+def limit_by_spread(history_s: Sequence[float], scale: float) -> float:
+    middle, spread = middle_and_spread(history_s)
+    return math.exp(middle + scale * spread)
+
+
+def scale_by_spread(history_s: Sequence[float], duration_s: float) -> float:
+    middle, spread = middle_and_spread(history_s)
+    return (math.log(duration_s) - middle) / spread
+
+
+RULES: dict[str, Rule] = {
+    "fixed": times(lambda _: 1.0),
+    "mean": times(statistics.fmean),
+    "median_mad": Rule(limit_by_spread, scale_by_spread),
+    "second_slowest": times(slow_s),
 }
-SHIPPED = {"mean": 2.0, "second_slowest": float(LIMIT_TIMES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +107,7 @@ def timeouts(folder: Path) -> dict[str, object]:
         "calibrated_on": len(first),
         "evaluated_on": len(rest),
         "hung": len(hung),
-        **{name: tried(name, base, first, rest, hung) for name, base in RULES.items()},
+        **{name: tried(name, rule, first, rest, hung) for name, rule in RULES.items()},
     }
 
 
@@ -94,23 +130,23 @@ def walk(runs: Sequence[Run]) -> list[Seen]:
 
 
 def tried(
-    name: str, base: Base, first: Sequence[Seen], rest: Sequence[Seen], hung: Sequence[Seen]
+    name: str, rule: Rule, first: Sequence[Seen], rest: Sequence[Seen], hung: Sequence[Seen]
 ) -> dict[str, dict[str, float]]:
-    scales = {"calibrated": scale_for(base, first), "equal": scale_for(base, rest)}
+    scales = {"calibrated": scale_for(rule, first), "equal": scale_for(rule, rest)}
     if name in SHIPPED:
         scales["as_it_is"] = SHIPPED[name]
-    return {how: measured(base, scale, rest, hung) for how, scale in scales.items()}
+    return {how: measured(rule, scale, rest, hung) for how, scale in scales.items()}
 
 
-def scale_for(base: Base, seen: Sequence[Seen]) -> float:
+def scale_for(rule: Rule, seen: Sequence[Seen]) -> float:
     """The least scale at which no more than FALSE_ALARMS of these pass their limit."""
-    needed = sorted(each.run.duration_s / base(each.history_s) for each in seen)
+    needed = sorted(rule.scale(each.history_s, each.run.duration_s) for each in seen)
     return needed[len(needed) - 1 - int(FALSE_ALARMS * len(needed))]
 
 
-def measured(base: Base, scale: float, rest: Sequence[Seen], hung: Sequence[Seen]) -> dict[str, float]:
-    passed = sum(each.run.duration_s > scale * base(each.history_s) for each in rest)
-    delays_s = [scale * base(each.history_s) for each in hung]
+def measured(rule: Rule, scale: float, rest: Sequence[Seen], hung: Sequence[Seen]) -> dict[str, float]:
+    passed = sum(each.run.duration_s > rule.limit_s(each.history_s, scale) for each in rest)
+    delays_s = [rule.limit_s(each.history_s, scale) for each in hung]
     of_usual = [delay_s / statistics.median(each.history_s) for delay_s, each in zip(delays_s, hung, strict=True)]
     return {
         "scale": round(scale, 3),

@@ -38,7 +38,7 @@ def test_a_scale_lets_just_as_many_pass_as_it_should(rule: str) -> None:
     seen = walk(daily(1_000 + HISTORY_MIN))
     assert len(seen) == 1_000
     found = measured(RULES[rule], scale_for(RULES[rule], seen), seen, seen)
-    assert found["false_alarms_pct"] == pytest.approx(100 * FALSE_ALARMS, abs=0.1)
+    assert found["false_alarms_pct"] == pytest.approx(100 * FALSE_ALARMS, abs=0.11), "rounding may take one across"
 
 
 def test_a_hang_is_noticed_when_its_limit_is_over() -> None:
