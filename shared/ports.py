@@ -15,7 +15,7 @@ from typing import Protocol
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.fold import View
 from shared.core.messages import Message
-from shared.core.model import Control, Fact, Latch, LedgerEntry, Reading, RunKey
+from shared.core.model import Alert, Control, Fact, Latch, LedgerEntry, Reading, RunKey
 from shared.core.plan import Plan
 
 
@@ -493,6 +493,24 @@ class HealthProbe(Protocol):
         """Asked once, now. Never raises for a service that is unhealthy, absent, or another: that is the answer."""
 
 
+class Notifier(Protocol):
+    """Tells people of incidents."""
+
+    def notify(self, run: RunKey, incident: str, alert: Alert) -> bool:
+        """Whether the sink has taken it; never raises for a sink that is down. Idempotent: `incident` is the sink's
+        dedup key, and telling the same again, or the end of what it never heard of, changes nothing there."""
+
+
+class Unnotified:
+    """Nobody is told: for whoever looks at a world from outside."""
+
+    def notify(self, _run: RunKey, _incident: str, _alert: Alert) -> bool:
+        return True
+
+
+UNNOTIFIED = Unnotified()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """All of them, as wiring built them."""
@@ -502,3 +520,4 @@ class Ports:
     clock: Clock
     readers: Mapping[str, Reader] = field(default_factory=dict)
     trace: Tracer = NO_TRACE
+    notifier: Notifier = UNNOTIFIED

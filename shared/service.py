@@ -25,13 +25,29 @@ from shared.core.gate import (
     decide,
     key_of,
     name_of,
+    not_before,
     refused_before,
     says_the_same,
     start_latch,
 )
+from shared.core.incident import alerts_due
 from shared.core.messages import Message, Nudge, start_message
-from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, PipelineSpec, Reading, RunKey, Start
+from shared.core.model import (
+    Act,
+    Completion,
+    Control,
+    Fact,
+    Latch,
+    LedgerEntry,
+    PipelineSpec,
+    Reading,
+    RunKey,
+    Start,
+    Word,
+)
 from shared.core.plan import Given, Plan, build_plan
+from shared.core.standing import under_way_until
+from shared.core.words import QUALITY, checked, phase_of, same, speak
 from shared.ports import Bus, Ports, RunRecord, Tracer
 
 LATCH_LEASE_S = 30
@@ -46,8 +62,8 @@ SWEEP_MAX = 500
 NUDGE_AHEAD = timedelta(hours=1)
 """A schedule speaks when it is due; this much its clock may be ahead of ours."""
 
-OVERRIDE_MAX = timedelta(days=7)
-"""Who needs poor units for longer lowers what is asked of them."""
+SAY_TRIES = 5
+"""Words that may come between a word's look at a run and its being kept: more people than speak at once."""
 
 SWEEP_LOOK_BACK_DAYS = 2
 """How old a run may be that nobody started and the calendar says should exist."""
@@ -123,7 +139,7 @@ class Service:
         """The timer's walk through the same door: unsent latches, runs that are due, runs that should exist."""
         now = self._ports.clock.now()
         for latch in self._ports.states.take_lapsed(now, LATCH_LEASE_S, SWEEP_MAX):
-            self._guard(partial(self._send, [latch]))
+            self._guard(partial(self._tell_of if latch.alert else self._send, [latch]))
         for run in self._ports.states.due_runs(now, SWEEP_MAX):
             self._guard(partial(self.advance, run))
         for spec in self._pipelines.values() if self._starts_missing_runs else ():
@@ -132,6 +148,17 @@ class Service:
                     self._guard(partial(self.start_run, run))
 
     # --- what an operator asks for --------------------------------------------------------------------
+
+    def say(self, run: RunKey, word: Word) -> Control | Refusal:
+        """Hold, release, cancel, skip, force or override: kept with who, why and until when, and then acted upon.
+
+        Said again it changes nothing, and the run is looked at once more. The control as it stands then.
+        """
+        told = self._say(run, word)
+        if isinstance(told, Refusal):
+            return told
+        self.advance(run)
+        return told.control
 
     def replay(
         self, run: RunKey, from_phase: str, act: Act, labels: Mapping[str, str] | None = None
@@ -145,15 +172,21 @@ class Service:
         given = given_by(view, from_phase, act.reason) if view else _unknown(run)
         if view is None or isinstance(given, str):
             return Refusal(str(given))
+        word = checked(Word(verb="replay", about=given.phase, act=act), view.now)
+        if isinstance(word, str):
+            return Refusal(word)
         labels = {**view.plan.labels, **(labels or {})}
         said = {"replays": str(run), "from": given.phase, "reason": given.reason, "actor": act.actor}
         again = replace(run, generation=self._newest(run).generation + 1)
         while not self._ports.states.create_run(self._plan(again, labels | said, given)):
             again = replace(again, generation=again.generation + 1)
+        self._say(again, word)
         self.advance(again)
         return again
 
-    def look_again(self, run: RunKey, processors: Sequence[str] = ()) -> tuple[Start, ...] | Refusal:
+    def look_again(
+        self, run: RunKey, processors: Sequence[str] = (), act: Act | None = None
+    ) -> tuple[Start, ...] | Refusal:
         """Order the sources of a run, or those named, to look again at what may have been corrected since.
 
         What they bring travels as everything does that comes late: the same content changes nothing, other content is
@@ -168,6 +201,11 @@ class Service:
         starts, refused = order_looks(view, processors)
         if not starts:
             return Refusal("; ".join(refused))
+        if act:
+            told = self._say(run, Word(verb="look_again", about=", ".join(processors), act=act))
+            if isinstance(told, Refusal):
+                return told
+            view, starts = told, tuple(replace(start, by=act) for start in starts)
         return self._order(view, starts)
 
     def again(
@@ -183,22 +221,45 @@ class Service:
         start = order_again(view, phase, processor, act, only)
         if isinstance(start, str):
             return Refusal(start)
-        ordered = self._order(view, [start])
+        told = self._say(run, Word(verb="retry", about=processor, act=act))
+        if isinstance(told, Refusal):
+            return told
+        start = order_again(told, phase, processor, act, only)  # it may have been skipped until it was said
+        if isinstance(start, str):
+            return Refusal(start)
+        ordered = self._order(told, [start])
         return ordered[0] if ordered else Refusal(f"{run} has changed meanwhile; look at it, and ask again")
+
+    def retry(self, run: RunKey, processor: str, act: Act) -> Start | Refusal:
+        """As again, of a processor wherever it is planned. What the same word has ordered, while it is under way."""
+        view = self._view(run)
+        if view is None:
+            return Refusal(_unknown(run))
+        phase = phase_of(view.plan, processor)
+        if isinstance(phase, str):
+            return Refusal(phase)
+        last = view.starts.get(processor, ())[-1:]
+        if last and same(last[0].by, act) and under_way_until(view, phase.by_name[processor]):
+            return last[0]
+        return self.again(run, phase.name, processor, act)
 
     def allow_poor(self, run: RunKey, act: Act) -> Control | Refusal:
         """Until act.until, work on units of a run whose inputs are too poor. The last word stands; its batches keep
         whose it was."""
-        now = self._ports.clock.now()
-        if act.until is None or not now < act.until <= now + OVERRIDE_MAX:
-            return Refusal(f"until: {act.until} is not within the next {OVERRIDE_MAX.days} days")
-        view = self._view(run)
-        if view is None:
-            return Refusal(_unknown(run))
-        control = replace(view.control, version=view.control.version + 1, quality=act)
-        if self._ports.states.set_control(run, control):
-            return control
-        return Refusal(f"{run} has changed meanwhile; ask again")
+        return self.say(run, Word(verb="override", about=QUALITY, act=act))
+
+    def _say(self, run: RunKey, word: Word) -> View | Refusal:
+        """Keep a word; the run with it."""
+        for _ in range(SAY_TRIES):
+            view = self._view(run)
+            if view is None:
+                return Refusal(_unknown(run))
+            control = speak(view, word)
+            if isinstance(control, str):
+                return Refusal(control)
+            if control is view.control or self._ports.states.set_control(run, control):
+                return replace(view, control=control)
+        return Refusal(f"{run} has changed meanwhile; look at it, and say it again")
 
     def _order(self, view: View, starts: Sequence[Start]) -> tuple[Start, ...]:
         """Claim and send starts beside those that decisions order; those that this call claimed."""
@@ -243,7 +304,8 @@ class Service:
                 with self._ports.trace.span("gather", run=run, phase=verdict.gate):
                     readings = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
                 verdict = self._decide(view, readings, refused)
-            if not self._apply(view, record, verdict, consequences(view, verdict, readings, refused)):
+            put_off = not_before(record.last_entry, verdict)
+            if not self._apply(view, record, verdict, consequences(view, verdict, readings, refused, put_off)):
                 return
 
     def _decide(self, view: View, readings: Mapping[str, Reading], refused: str | None) -> Verdict:
@@ -276,14 +338,16 @@ class Service:
         """
         run, now = view.plan.run, view.now
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
-        if not asked.latches and entry is None and _in_time(record.due_at, asked.due_at, now):
+        outcome = next((latch.outcome for latch in asked.latches), None)
+        latches = (*asked.latches, *alerts_due(view, verdict, outcome))
+        if not latches and entry is None and _in_time(record.due_at, asked.due_at, now):
             return False
         with self._ports.trace.span("apply", run=run, phase=verdict.gate, decision=name_of(verdict.decision)):
-            claimed = self._claim(run, record, asked.latches, entry, asked.due_at, now)
+            claimed = self._claim(run, record, latches, entry, asked.due_at, now)
         if claimed is None:
             return True
-        if claimed:
-            self._send(claimed)
+        if claimed:  # people are told by the sweep: whatever the sink does, it holds no message up
+            self._send(latch for latch in claimed if latch.alert is None)
         if entry is not None:
             self._tell(entry)
         return True
@@ -319,6 +383,19 @@ class Service:
             if messages:
                 publish(self._ports.bus, self._ports.trace, messages, self._ports.clock.now(), run=run)
             self._ports.states.close(run, [latch.key for latch in group])
+
+    def _tell_of(self, latches: Iterable[Latch]) -> None:
+        """Tell people of incidents, then close. A sink that is down leaves the latch open: it comes again.
+
+        A trigger that is told when its end is known already is told with it: the sink's last word is always the end.
+        """
+        for latch in latches:
+            record = self._ports.states.load(latch.run)
+            ends = [each for each in record.latches if each.alert and each.alert.resolved]
+            over = [] if latch in ends else [each for each in ends if each.incident == latch.incident]
+            told = [each for each in (latch, *over) if each.alert]
+            if all(self._ports.notifier.notify(each.run, each.incident, each.alert) for each in told if each.alert):
+                self._ports.states.close(latch.run, [each.key for each in told])
 
     # --- what is asked of a message, and of a run -----------------------------------------------------
 

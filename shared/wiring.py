@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.adapters.notify import LogNotifier
 from shared.config.functions import NUDGE_TOPIC, FunctionSpec
 from shared.config.settings import Cloud, Settings, Target
 from shared.core.batch import IN_FLIGHT_UNITS
@@ -56,7 +57,9 @@ class LocalHome:
     @property
     def ports(self) -> Ports:
         states = self.store.states
-        return Ports(states=states, bus=self.store.bus, clock=self.clock, readers=readers(states))
+        return Ports(
+            states=states, bus=self.store.bus, clock=self.clock, readers=readers(states), notifier=LogNotifier()
+        )
 
     @property
     def batches(self) -> BatchStore:
@@ -98,7 +101,14 @@ class CloudHome:
     @cached_property
     def ports(self) -> Ports:
         states = self.firestore.states
-        return Ports(states=states, bus=self.bus, clock=self.clock, readers=readers(states), trace=self.trace)
+        return Ports(
+            states=states,
+            bus=self.bus,
+            clock=self.clock,
+            readers=readers(states),
+            trace=self.trace,
+            notifier=LogNotifier(),
+        )
 
     @property
     def batches(self) -> BatchStore:

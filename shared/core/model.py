@@ -258,6 +258,7 @@ class Outcome:
     saw: Mapping[str, str] = field(default_factory=dict)  # marks of the processors on its left
     base: Mapping[str, int] = field(default_factory=dict)  # first attempt of each processor it opens
     expectations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # sealed with it
+    ready_at: datetime | None = None  # when the last came of what it was decided on; None: nobody noted it
 
 
 class Severity(StrEnum):
@@ -267,9 +268,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """What a person is told of an incident: that it is there, or, resolved, that it is over."""
+    """What a person is told of an incident of a run: that it is there, or, resolved, that it is over."""
 
-    incident: str  # one for each cause and occurrence; equal for its trigger and its end: the sink's dedup key
+    cause: str
+    number: int  # of its occurrences in the run, from 1
     severity: Severity
     summary: str
     at: datetime
@@ -286,6 +288,12 @@ class Latch:
     starts: tuple[Start, ...] = ()
     alert: Alert | None = None
 
+    @property
+    def incident(self) -> str:
+        """Equal for the trigger of an incident and its end, and for no other: the sink's dedup key."""
+        assert self.alert is not None, f"{self.key} tells nothing"
+        return f"{self.run}/incident/{self.alert.cause}/{self.alert.number}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
@@ -301,8 +309,8 @@ class Act:
 class Word:
     """One thing that an operator said of a run: kept, whatever is said later."""
 
-    verb: str  # hold, release, skip, force, retry, replay, override, cancel
-    about: str  # a processor, a gate, a reading; empty for the run
+    verb: str  # hold, release, cancel, skip, force, override, retry, replay, look_again
+    about: str  # a processor, a gate, a reading, the first phase of a replay; empty for the run
     act: Act
 
 
@@ -315,7 +323,7 @@ class Control:
     cancel: Act | None = None
     quality: Act | None = None  # units whose inputs are too poor are worked on all the same, until it ends
     skips: Mapping[str, Act] = field(default_factory=dict)  # by processor: goes without it
-    forces: Mapping[str, Act] = field(default_factory=dict)  # by gate: opens with what is there
+    forces: Mapping[str, Act] = field(default_factory=dict)  # by gate attempt, out/1: opens with what is there
     overrides: Mapping[str, Act] = field(default_factory=dict)  # by reading: only warns, until it ends
     said: tuple[Word, ...] = ()  # the audit: every word, oldest first
 

@@ -106,6 +106,8 @@ def _stand(
     processor: PlannedProcessor,
     standings: Mapping[str, Standing],
 ) -> Standing:
+    if act := view.control.skips.get(processor.name):
+        return Standing(processor=processor, ended=True, why=f"was skipped by {act.actor}: {act.reason}")
     base = opened.base.get(processor.name, 1)
     facts: Sequence[Fact] = view.facts.get(processor.name, ())
     starts: Sequence[Start] = view.starts.get(processor.name, ())
