@@ -11,6 +11,7 @@ from shared.config.settings import Settings
 from shared.core.messages import read_completion, read_nudge
 from shared.deployed import endpoint
 from shared.endpoint import Endpoint
+from shared.ports import Ports
 from shared.service import Refusal, Service
 
 
@@ -20,8 +21,13 @@ def gate(name: str) -> Endpoint:
 
 
 def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Mapping[str, edge.Handler]:
+    return handlers_of(spec, settings, home.ports)
+
+
+def handlers_of(spec: FunctionSpec, settings: Settings, ports: Ports) -> Mapping[str, edge.Handler]:
+    """What a gate does with the messages of each of its topics."""
     service = Service(
-        home.ports, PIPELINES, logs.decision_line, starts_missing_runs=settings.starts_missing_runs, guard=edge.apart
+        ports, PIPELINES, logs.decision_line, starts_missing_runs=settings.starts_missing_runs, guard=edge.apart
     )
 
     def nudged(body: bytes) -> Refusal | None:

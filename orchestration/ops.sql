@@ -31,3 +31,9 @@ CREATE TABLE IF NOT EXISTS tipoff_ops.words (
   run_id STRING, date DATE NOT NULL, verb STRING, about STRING, actor STRING, reason STRING, said_at TIMESTAMP,
   run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
 ) PARTITION BY date CLUSTER BY run_id;
+
+-- One row: an act of the timer in a run, because the primary path had not done it (shared/core/repairs.py).
+CREATE TABLE IF NOT EXISTS tipoff_ops.repairs (
+  run_id STRING, date DATE NOT NULL, kind STRING, subject STRING, reason STRING, at TIMESTAMP,
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+) PARTITION BY date CLUSTER BY run_id;

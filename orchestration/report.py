@@ -13,12 +13,14 @@ from shared import wiring
 from shared.core.fold import look
 from shared.core.gate import NOTHING_EXPECTED
 from shared.core.model import OutcomeKind, RunKey
+from shared.core.repairs import repairs
 from shared.core.status import summarise
 from shared.ports import Partition, RunRecord, Stamp, StateStore, Warehouse
 
 QUERIES = {
     "runs": "report.runs.sql",
     "reliability": "report.reliability.sql",
+    "repairs": "report.repairs.sql",
     "accuracy": "report.accuracy.sql",
 }
 """What each figure is asked with; accuracy over the pipeline's own tables, the others over tipoff_ops."""
@@ -35,6 +37,7 @@ class Report:
 
     runs: Rows
     reliability: Rows
+    repairs: Rows
     accuracy: Rows
 
 
@@ -51,7 +54,9 @@ def report(home: wiring.Home, pipeline: str, first: date, last: date) -> Report:
         load_runs(ops, home.ports.states, pipeline, first, last, now)
         runs = ops.query(sql(QUERIES["runs"]), span)
         reliability = ops.query(sql(QUERIES["reliability"]), {**span, "now": now})
-    return Report(runs=runs, reliability=reliability, accuracy=accuracy(home.warehouse, first, last))
+        acts = ops.query(sql(QUERIES["repairs"]), span)
+    accurate = accuracy(home.warehouse, first, last)
+    return Report(runs=runs, reliability=reliability, repairs=acts, accuracy=accurate)
 
 
 def accuracy(warehouse: Warehouse, first: date, last: date) -> Rows:
@@ -62,13 +67,14 @@ def accuracy(warehouse: Warehouse, first: date, last: date) -> Rows:
 def load_runs(warehouse: Warehouse, states: StateStore, pipeline: str, first: date, last: date, now: datetime) -> None:
     """Fold every run of these dates into the tables of tipoff_ops."""
     warehouse.create(sql("ops.sql"))
-    rows: dict[str, list[Row]] = {"runs": [], "outcomes": [], "incidents": [], "words": []}
+    rows: dict[str, list[Row]] = {"runs": [], "outcomes": [], "incidents": [], "words": [], "repairs": []}
     for run in states.runs(pipeline, first, last):
         record = states.load(run)
         rows["runs"].append(_run(states, run, record, now))
         rows["outcomes"] += _outcomes(run, record)
         rows["incidents"] += _incidents(run, record)
         rows["words"] += _words(run, record)
+        rows["repairs"] += _repairs(states, run, record)
     for name, folded in rows.items():
         days = Partition(table=f"tipoff_ops.{name}", column="date", first=first, last=last)
         warehouse.load(days, folded, WRITER)
@@ -143,4 +149,18 @@ def _words(run: RunKey, record: RunRecord) -> Iterator[Row]:
             "actor": word.act.actor,
             "reason": word.act.reason,
             "said_at": word.act.at,
+        }
+
+
+def _repairs(states: StateStore, run: RunKey, record: RunRecord) -> Iterator[Row]:
+    plan = states.plan(run)
+    assert plan is not None, f"{run} has no plan"
+    for act in repairs(plan, record.facts, record.latches, states.ledger(run)):
+        yield {
+            "run_id": str(run),
+            "date": run.date,
+            "kind": str(act.kind),
+            "subject": act.subject,
+            "reason": act.reason,
+            "at": act.at,
         }

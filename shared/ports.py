@@ -15,7 +15,7 @@ from typing import Protocol
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.fold import View
 from shared.core.messages import Message
-from shared.core.model import Alert, Control, Fact, Latch, LedgerEntry, Reading, RunKey
+from shared.core.model import Alert, Completion, Control, Fact, Latch, LedgerEntry, Reading, RunKey, Start
 from shared.core.plan import Plan
 
 
@@ -127,6 +127,12 @@ class StateStore(Protocol):
         The ids of those that this call took out; unknown ones are left out, so it may be repeated. Of concurrent
         callers one gets each. What is quarantined afterwards under the same id is kept anew.
         """
+
+    def beat(self, name: str, at: datetime) -> None:
+        """Say that the job of this name has come through. The last call stands, whatever time it names."""
+
+    def beats(self) -> Mapping[str, datetime]:
+        """When each job that ever did came through the last time."""
 
 
 class BatchStore(Protocol):
@@ -425,6 +431,15 @@ class Reader(Protocol):
         """
 
 
+class Evidence(Protocol):
+    """Looks for what a start has left that nobody has reported."""
+
+    def find(self, start: Start) -> Completion | None:
+        """The report, under number 0, that its output under exactly its stamp is worth: equal to the processor's own
+        in status, units and digest. None where nothing stands there, where what stands does not tell all of it, and
+        where it could not be read. Reads only; never raises what the world raises."""
+
+
 class Span(Protocol):
     """A piece of work while it goes on, as whoever watches will see it."""
 
@@ -521,3 +536,4 @@ class Ports:
     readers: Mapping[str, Reader] = field(default_factory=dict)
     trace: Tracer = NO_TRACE
     notifier: Notifier = UNNOTIFIED
+    evidence: Evidence | None = None  # None: nothing is looked for, and no start is sent again on suspicion

@@ -16,7 +16,7 @@ from functools import partial
 from shared import history
 from shared.core import calendar
 from shared.core.again import given_by, order_again, order_looks
-from shared.core.fold import View, look
+from shared.core.fold import View, is_open, look
 from shared.core.gate import (
     Ask,
     Consequences,
@@ -30,8 +30,10 @@ from shared.core.gate import (
     says_the_same,
     start_latch,
 )
+from shared.core.heartbeat import SELF_HEAL, beats_again
 from shared.core.incident import alerts_due
-from shared.core.messages import Message, Nudge, start_message
+from shared.core.letters import LETTERS_KEPT, judge_letter, letter_name, looks_at_letters
+from shared.core.messages import Message, Nudge, run_of, start_message
 from shared.core.model import (
     Act,
     Completion,
@@ -41,14 +43,18 @@ from shared.core.model import (
     LedgerEntry,
     PipelineSpec,
     Reading,
+    Repair,
+    RepairKind,
     RunKey,
     Start,
+    Woke,
     Word,
 )
 from shared.core.plan import Given, Plan, build_plan
-from shared.core.standing import under_way_until
+from shared.core.repairs import BEGUN_BY, repair_latch, repairs_kept, resend_of
+from shared.core.standing import in_doubt, under_way_until
 from shared.core.words import QUALITY, checked, phase_of, same, speak
-from shared.ports import Bus, Ports, RunRecord, Tracer
+from shared.ports import Bus, Delivery, Ports, RunRecord, Tracer
 
 LATCH_LEASE_S = 30
 """Longer than any publish takes; after it whoever sweeps sends what the dead one did not."""
@@ -62,8 +68,23 @@ SWEEP_MAX = 500
 NUDGE_AHEAD = timedelta(hours=1)
 """A schedule speaks when it is due; this much its clock may be ahead of ours."""
 
+DOUBTS_MAX = 10
+"""Starts of a run that are looked for at one look: each may be a query. The next look goes on."""
+
+LETTERS_MAX = 100
+"""Dead letters that one sweep looks at, the newest; whoever has more has a person's problem."""
+
+OPEN_WITHIN = timedelta(days=1)
+"""Every open run wants to be looked at far earlier; where none does, no dead letter can help one."""
+
+LATCH_KEPT = timedelta(hours=6)
+"""Starts claimed so long ago are not sent any more: each has been given up, and its run is over or a person's."""
+
 SAY_TRIES = 5
 """Words that may come between a word's look at a run and its being kept: more people than speak at once."""
+
+BEGIN_GRACE = timedelta(minutes=1)
+"""A schedule speaks at the very minute at which its run should be there; it is the first to do so."""
 
 SWEEP_LOOK_BACK_DAYS = 2
 """How old a run may be that nobody started and the calendar says should exist."""
@@ -77,7 +98,7 @@ class Refusal:
 
 
 class Service:
-    """One per process. Safe to call from several threads: it keeps nothing but its ports."""
+    """One per process. Safe to call from several threads: it keeps nothing but its ports, and when it last beat."""
 
     def __init__(
         self,
@@ -93,10 +114,11 @@ class Service:
         self._tell = tell  # hears every decision that changed, once it stands
         self._starts_missing_runs = starts_missing_runs  # no, where one run was asked for
         self._guard = guard  # does each part of a sweep; edge.apart keeps what one raises from the others
+        self._beaten_at: datetime | None = None
 
     # --- what wakes it ------------------------------------------------------------------------------
 
-    def start_run(self, run: RunKey, labels: Mapping[str, str] | None = None) -> bool:
+    def start_run(self, run: RunKey, labels: Mapping[str, str] | None = None, woke: Woke = Woke.OPERATOR) -> bool:
         """Write the plan of a run and open its first phase. False if the run exists; then it is looked at.
 
         Raises ValueError for a pipeline or mode that nobody declared.
@@ -104,7 +126,7 @@ class Service:
         # Who asks for a run that is there need not read how long those before it took.
         known = self._ports.states.plan(run) is not None
         created = not known and self._ports.states.create_run(self._plan(run, labels))
-        self.advance(run)
+        self.advance(run, woke)
         return created
 
     def on_completion(self, completion: Completion) -> Refusal | None:
@@ -116,7 +138,7 @@ class Service:
         if refused:
             return refused
         self._ports.states.append(Fact(completion, self._ports.clock.now()))
-        self.advance(completion.run)
+        self.advance(completion.run, Woke.COMPLETION)
         return None
 
     def on_nudge(self, nudge: Nudge) -> Refusal | None:
@@ -132,20 +154,26 @@ class Service:
         if nudge.scheduled_at > self._ports.clock.now() + NUDGE_AHEAD:
             return Refusal(f"scheduled at {nudge.scheduled_at}, which is still to come: no run begins before its time")
         day = calendar.resolve(nudge.date, nudge.scheduled_at, spec.zone)
-        self.start_run(RunKey(spec.name, day, nudge.mode))
+        self.start_run(RunKey(spec.name, day, nudge.mode), woke=Woke.NUDGE)
         return None
 
     def sweep(self) -> None:
-        """The timer's walk through the same door: unsent latches, runs that are due, runs that should exist."""
+        """The timer's walk through the same door: unsent latches, dead letters, runs that are due, runs that should
+        exist. Who has come through leaves a heartbeat."""
         now = self._ports.clock.now()
         for latch in self._ports.states.take_lapsed(now, LATCH_LEASE_S, SWEEP_MAX):
-            self._guard(partial(self._tell_of if latch.alert else self._send, [latch]))
+            self._guard(partial(self._tell_of, [latch]) if latch.alert else partial(self._send_again, latch, now))
+        if looks_at_letters(now) and self._ports.states.due_runs(now + OPEN_WITHIN, 1):
+            self._guard(partial(self._weigh_letters, now))
         for run in self._ports.states.due_runs(now, SWEEP_MAX):
-            self._guard(partial(self.advance, run))
+            self._guard(partial(self.advance, run, Woke.SWEEP))
         for spec in self._pipelines.values() if self._starts_missing_runs else ():
-            for run in calendar.expected_runs(spec, now, SWEEP_LOOK_BACK_DAYS):
+            for run in calendar.expected_runs(spec, now - BEGIN_GRACE, SWEEP_LOOK_BACK_DAYS):
                 if self._ports.states.plan(run) is None:
-                    self._guard(partial(self.start_run, run))
+                    self._guard(partial(self.start_run, run, BEGUN_BY, Woke.SWEEP))
+        if beats_again(self._beaten_at, now):
+            self._ports.states.beat(SELF_HEAL, now)
+            self._beaten_at = now
 
     # --- what an operator asks for --------------------------------------------------------------------
 
@@ -175,7 +203,7 @@ class Service:
         word = checked(Word(verb="replay", about=given.phase, act=act), view.now)
         if isinstance(word, str):
             return Refusal(word)
-        labels = {**view.plan.labels, **(labels or {})}
+        labels = {name: text for name, text in view.plan.labels.items() if name not in BEGUN_BY} | dict(labels or {})
         said = {"replays": str(run), "from": given.phase, "reason": given.reason, "actor": act.actor}
         again = replace(run, generation=self._newest(run).generation + 1)
         while not self._ports.states.create_run(self._plan(again, labels | said, given)):
@@ -291,13 +319,16 @@ class Service:
 
     # --- the path of one look -----------------------------------------------------------------------
 
-    def advance(self, run: RunKey) -> None:
-        """Do what is due in a run, exactly once in effect, whoever else is looking."""
+    def advance(self, run: RunKey, woke: Woke = Woke.OPERATOR) -> None:
+        """Do what is due in a run, exactly once in effect, whoever else is looking. Whom the timer woke also looks for
+        what was done and never reported."""
         plan = self._ports.states.plan(run)
         assert plan is not None, f"{run} has no plan"
-        for _ in range(LOOKS_MAX):
+        for turn in range(LOOKS_MAX):
             record = self._ports.states.load(run)
             view = look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
+            if woke is Woke.SWEEP and not turn and self._find(view):
+                continue
             refused, readings = refused_before(record.last_entry, view.now), dict[str, Reading]()
             verdict = self._decide(view, readings, refused)
             if isinstance(verdict.decision, Ask):
@@ -305,7 +336,8 @@ class Service:
                     readings = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
                 verdict = self._decide(view, readings, refused)
             put_off = not_before(record.last_entry, verdict)
-            if not self._apply(view, record, verdict, consequences(view, verdict, readings, refused, put_off)):
+            asked = consequences(view, verdict, readings, refused, put_off)
+            if not self._apply(view, record, verdict, replace(asked, entry=replace(asked.entry, woke=woke))):
                 return
 
     def _decide(self, view: View, readings: Mapping[str, Reading], refused: str | None) -> Verdict:
@@ -396,6 +428,77 @@ class Service:
             told = [each for each in (latch, *over) if each.alert]
             if all(self._ports.notifier.notify(each.run, each.incident, each.alert) for each in told if each.alert):
                 self._ports.states.close(latch.run, [each.key for each in told])
+
+    # --- what the timer makes good ----------------------------------------------------------------------
+
+    def _find(self, view: View) -> bool:
+        """Look for what was ordered and never reported: what stands is a fact, what left nothing is sent once more.
+
+        Whether anything was written.
+        """
+        if self._ports.evidence is None:
+            return False
+        resends, found_any = list[Latch](), False
+        for start in in_doubt(view)[:DOUBTS_MAX]:
+            found = self._ports.evidence.find(start)
+            if found is not None:
+                found_any |= self._ports.states.append(Fact(found, self._ports.clock.now()))
+            elif latch := resend_of(view, start):
+                resends.append(latch)
+        if not resends:
+            return found_any
+        claimed = self._ports.states.claim(
+            view.plan.run,
+            control_version=view.control.version,
+            latches=resends,
+            entry=None,
+            due_at=view.now,
+            now=view.now,
+            lease_s=LATCH_LEASE_S,
+        )
+        self._send(claimed or ())
+        return True
+
+    def _send_again(self, latch: Latch, now: datetime) -> None:
+        """Send what was claimed and, as far as anybody knows, never sent; then keep that it was."""
+        if latch.starts and all(start.issued_at + LATCH_KEPT <= now for start in latch.starts):
+            latch = replace(latch, starts=())
+        self._send([latch])
+        if latch.starts:
+            subject = latch.key.removeprefix(f"{latch.run}/")
+            reason = f"claimed, and not said to be sent within {LATCH_LEASE_S} s"
+            repair = Repair(kind=RepairKind.LATCH, subject=subject, reason=reason, at=now)
+            self._keep(latch.run, self._ports.states.load(latch.run), repair)
+
+    def _weigh_letters(self, now: datetime) -> None:
+        """Send dead letters of open runs again whose cause has passed, the oldest first, each within its budget."""
+        letters: dict[RunKey, list[tuple[Delivery, str]]] = {}
+        for delivery, error in reversed(self._ports.bus.dead_letters(LETTERS_MAX)):
+            run = run_of(delivery.attributes)
+            if run and delivery.published_at > now - LETTERS_KEPT and self._ports.states.plan(run):
+                letters.setdefault(run, []).append((delivery, error))
+        for run, group in letters.items():
+            self._guard(partial(self._redrive, run, group, now))
+
+    def _redrive(self, run: RunKey, letters: Sequence[tuple[Delivery, str]], now: datetime) -> None:
+        """Each is counted before it is sent, so that no death in between makes it one more."""
+        plan, record = self._ports.states.plan(run), self._ports.states.load(run)
+        assert plan is not None, f"{run} has no plan"
+        if not is_open(look(plan, record.facts, record.latches, record.control, now)):
+            return
+        named = {letter_name(each.subscription, each.data): (each, error) for each, error in letters}
+        for name, (delivery, error) in named.items():
+            repair = judge_letter(name, error, repairs_kept(record.latches), now)
+            if repair and self._keep(run, record, repair) and repair.kind is RepairKind.REDRIVE:
+                self._ports.bus.redrive([delivery.id], now)
+
+    def _keep(self, run: RunKey, record: RunRecord, repair: Repair) -> bool:
+        """Keep an act with its reason, and have the run looked at. False where another has been quicker."""
+        latch = repair_latch(run, repair, record.latches)
+        claimed = self._claim(run, record, [latch], None, repair.at, repair.at)
+        if claimed:
+            self._ports.states.close(run, [latch.key])
+        return bool(claimed)
 
     # --- what is asked of a message, and of a run -----------------------------------------------------
 

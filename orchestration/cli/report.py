@@ -48,8 +48,28 @@ def run(arguments: argparse.Namespace) -> int:
         return OK
     print_table(console, runs_table(found.runs))
     print_reliability(console, found.reliability)
+    console.print(f"\n{backup_line(found)}", soft_wrap=True)
     print_accuracy(console, found.accuracy)
     return OK
+
+
+ACTS = {
+    "gate": "{times} of {among} gates opened by the timer",
+    "run": "{times} of {among} runs begun by the timer",
+    "latch": "{times} latches sent again",
+    "found": "{times} results found that were never reported",
+    "resend": "{times} starts sent once more",
+    "attempt": "{times} attempts ordered after silent ones",
+    "redrive": "{times} dead letters sent again",
+}
+
+
+def backup_line(found: report.Report) -> str:
+    """How often the timer did what a message should have done."""
+    if not found.repairs:
+        return "What the backup did: nothing."
+    acts = ", ".join(ACTS[str(row["kind"])].format(**row) for row in found.repairs)
+    return f"What the backup did: {acts}."
 
 
 def _day(day: date | None) -> str | None:

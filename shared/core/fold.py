@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.core.model import Alert, Control, Fact, Latch, Outcome, OutcomeKind, Start, Status
+from shared.core.model import Alert, Control, Fact, Latch, Outcome, OutcomeKind, Repair, RepairKind, Start, Status
 from shared.core.plan import Plan, PlannedPhase
 
 FINDS = (Status.SUCCESS, Status.PARTIAL)
@@ -28,6 +28,7 @@ class View:
     fact_ids: tuple[str, ...]
     latch_keys: tuple[str, ...]
     incidents: Mapping[str, Alert]  # per cause: what was last to be told of it
+    left: tuple[Repair, ...]  # dead letters about it that the timer does nothing about any more
 
 
 def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: Control, now: datetime) -> View:
@@ -41,9 +42,12 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
     outcomes: dict[str, Outcome] = {}
     published: Outcome | None = None
     incidents: dict[str, Alert] = {}
+    left: list[Repair] = []
     latch_keys = []
     for latch in latches:
         latch_keys.append(latch.key)
+        if latch.repair and latch.repair.kind is RepairKind.LEFT:
+            left.append(latch.repair)
         for start in latch.starts:
             starts_of.setdefault(start.processor, []).append(start)
         outcome = latch.outcome
@@ -67,7 +71,13 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
         fact_ids=tuple(fact_ids),
         latch_keys=tuple(latch_keys),
         incidents=incidents,
+        left=tuple(sorted(left, key=lambda repair: (repair.at, repair.subject))),
     )
+
+
+def is_open(view: View) -> bool:
+    """Whether a run has not ended in any way."""
+    return view.control.cancel is None and all(o.kind is OutcomeKind.OPEN for o in view.outcomes.values())
 
 
 def with_outcome(view: View, outcome: Outcome) -> View:

@@ -21,6 +21,9 @@ STALLED = "stalled"
 LATE_GATE = "late-gate"
 """A gate could have opened, and nobody looked: messages were lost and the timer was out."""
 
+DEAD_LETTERS = "dead-letters"
+"""Messages about it died, and sending them again does not help or has not: somebody has to look why."""
+
 LATE = timedelta(minutes=2)
 """SYSTEMS, section 1: ready but not fired. A timer that looks every minute keeps below it."""
 
@@ -39,7 +42,7 @@ def alerts_due(view: View, verdict: Verdict, outcome: Outcome | None = None) -> 
     if view.control.held_at(view.now) and not view.control.cancel:
         return ()  # whoever holds it looks into it: nothing is raised, and what is open stays so
     open_now = {cause for cause, alert in view.incidents.items() if not alert.resolved}
-    there = [cause for cause in (_stands_still(view, verdict), _was_late(view, outcome)) if cause]
+    there = [cause for cause in (_stands_still(view, verdict), _was_late(view, outcome), _has_died(view)) if cause]
     over = {STALLED} if STALLED not in [cause.name for cause in there] else set()
     if isinstance(verdict.decision, Done) or view.control.cancel:  # whatever else was wrong with it is over as well
         over = open_now
@@ -97,6 +100,16 @@ def _was_late(view: View, outcome: Outcome | None) -> Cause | None:
         f"{view.plan.run}: the gate {outcome.gate} could have opened at {_clock(outcome.ready_at)}, {late_s:.0f} s ago"
     )
     return Cause(LATE_GATE, Severity.WARN, summary)
+
+
+def _has_died(view: View) -> Cause | None:
+    """Of what has died since people were last told: that a run has got over it says nothing of the next message."""
+    known = view.incidents.get(DEAD_LETTERS)
+    new = [repair for repair in view.left if known is None or known.at < repair.at]
+    if not new or view.control.cancel:
+        return None
+    summary = f"{view.plan.run}: {len(view.left)} dead letters wait for a person; the first, {view.left[0].reason}"
+    return Cause(DEAD_LETTERS, Severity.WARN, f"{summary}; see `tipoff dlq list`")
 
 
 def _clock(instant: datetime) -> str:

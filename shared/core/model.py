@@ -1,4 +1,7 @@
-"""The nouns of one run, for every room: keys, specs, facts, latches, control. Values only."""
+"""The nouns of one run, for every room: keys, specs, facts, latches, control. Values only.
+
+Longer than 400 lines because every room speaks of the same nouns, and each has its place.
+"""
 
 from __future__ import annotations
 
@@ -227,6 +230,12 @@ class Completion:
         return self.digest or f"{self.status}/{self.rows}/{self.units_actual}/{self.report}"
 
 
+FOUND_REPORT = 0
+"""The number of a report that was made from evidence: processors count their own from 1, so a later real one wins."""
+
+FOUND_REASON = "found where it belongs, never reported"
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """A completion as it was received. Appended once, never edited."""
@@ -278,6 +287,29 @@ class Alert:
     resolved: bool = False
 
 
+class RepairKind(StrEnum):
+    """What the backup did because the primary path had not."""
+
+    LATCH = "latch"  # sent what had been claimed and not sent
+    FOUND = "found"  # a report that never came, made from what stands in the warehouse
+    RESEND = "resend"  # a start that nobody reported and that left nothing, sent once more under the same id
+    ATTEMPT = "attempt"  # ordered the attempt after a silent one
+    RUN = "run"  # began a run that should have been there
+    GATE = "gate"  # opened a gate that a report should have opened
+    REDRIVE = "redrive"  # took a message out of the dead letters and sent it again
+    LEFT = "left"  # no repair: a dead letter that only a person can deal with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """One act of self_heal, or that it has come to the end of its means, and why."""
+
+    kind: RepairKind
+    subject: str  # what it was done to: a latch, a start, a gate, a message
+    reason: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latch:
     """A create-once claim on an effect, with what it will send; open until closed."""
@@ -287,6 +319,7 @@ class Latch:
     outcome: Outcome | None = None
     starts: tuple[Start, ...] = ()
     alert: Alert | None = None
+    repair: Repair | None = None
 
     @property
     def incident(self) -> str:
@@ -353,6 +386,15 @@ class Reading:
     missing: tuple[Missing, ...] = ()  # of a warning: what the run goes on without
     values: Mapping[str, str] = field(default_factory=dict)  # what was seen, by service or table
     since: datetime | None = None  # it has been bad without a break; None: it is well
+
+
+class Woke(StrEnum):
+    """What made someone look at a run."""
+
+    COMPLETION = "completion"
+    NUDGE = "nudge"
+    SWEEP = "sweep"
+    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ import pytest
 
 from shared.core.gate import consequences, decide, not_before
 from shared.core.incident import STALLED, Cause, alerts_due, open_incidents, raise_latch, resolve_latch
-from shared.core.model import Act, Latch, Severity
+from shared.core.model import Act, Latch, Repair, RepairKind, Severity
 from shared.core.plan import Plan
+from shared.core.repairs import repair_latch
 from tests.unit.plans import Day, critical, left_of_out, minute, optional, phase, plan
 
 A, C = critical("a", attempts_max=1), optional("c", attempts_max=1)
@@ -81,6 +82,30 @@ def test_a_person_is_told_when_a_run_does_not_go_on_by_itself(
     of: Plan, script: str, at: float, told: list[str]
 ) -> None:
     assert Day(of).play(script, until=at).told == told
+
+
+def test_a_person_is_told_once_of_the_dead_letters_that_the_timer_leaves() -> None:
+    day = Day(ONE).play("+5 look", until=6)
+    for at in (6, 8):
+        repair = Repair(kind=RepairKind.LEFT, subject=f"m{at}", reason="KeyError: 'x'", at=minute(at))
+        latch = repair_latch(day.plan.run, repair, ())
+        day.latches[latch.key] = latch
+        day.advance(minute(at))
+        day.advance(minute(at + 1))
+    assert day.told == ["raise dead-letters/1 at +6"]
+    (alert,) = open_incidents(day.view(minute(9)))
+    assert (alert.severity, alert.summary.endswith("see `tipoff dlq list`")) == (Severity.WARN, True)
+    day.play("+10 a done; +11 z done; +12 look", until=20)
+    assert day.told == ["raise dead-letters/1 at +6", "resolve dead-letters/1 at +11"]
+
+
+def test_a_redriven_letter_is_no_incident() -> None:
+    day = Day(ONE).play("+5 look", until=6)
+    repair = Repair(kind=RepairKind.REDRIVE, subject="m", reason="503", at=minute(6))
+    latch = repair_latch(day.plan.run, repair, ())
+    day.latches[latch.key] = latch
+    day.advance(minute(6))
+    assert day.told == []
 
 
 def test_the_summary_says_which_run_why_and_when_it_is_looked_at_again() -> None:

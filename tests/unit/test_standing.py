@@ -43,7 +43,7 @@ def standing_of(of: PlannedPhase, script: str, at: float, name: str) -> Standing
 WHOLE = "done whole ended 1"
 
 ALONE = [
-    row("started and running", A, "", 5, "0 next=+60.5", "is running, attempt 1"),
+    row("started and running", A, "", 5, "0 next=+8", "is running, attempt 1"),
     row("done", A, "+5 a done has=10", 5, WHOLE),
     row("done without counting its units", A, "+5 a done", 5, WHOLE),
     row("done with more units than expected", A, "+5 a done has=12", 5, WHOLE),
@@ -81,7 +81,7 @@ ALONE = [
         "0.3 next=+10",
         "has 30% of its games, without g1, g2, g3, g4, g5 and 2 more: late (1 of 3 looks)",
     ),
-    row("partial of it all counts after its grace", A, "+5 a partial has=10", 16, "done 1 next=+70.5"),
+    row("partial of it all counts after its grace", A, "+5 a partial has=10", 16, "done 1 next=+18"),
     row("its grace begins with it, not with a failure before", A, "+5 a failed; +7 a partial has=10", 16, "1 next=+17"),
     row("partial below enough counts at the deadline", A, "+5 a partial has=3", 60, "done 0.3 next=+70.5"),
     row("partial that does not say how much never counts", A, "+5 a partial", 61, "0 next=+70.5"),
@@ -90,7 +90,7 @@ ALONE = [
         critical("a", unit="x"),
         "+5 a partial has=0 of=0",
         15,
-        "done 1 next=+70.5",
+        "done 1 next=+18",
     ),
     row("partial looks again after its pause", A, "+5 a partial has=3", 10, "0.3 due=2 next=+60"),
     row(
@@ -204,7 +204,7 @@ ALONE = [
         critical("a", unit="games", **MUTE),
         "+2 a partial attempt=1 has=3",
         2,
-        "0.3 next=+3",
+        "0.3 next=+2.5",
         "has 30% of its games",
     ),
     row(
@@ -232,7 +232,7 @@ AFTER = phase("raw", optional("a", unit="games"), optional("b", grace_s=1200), c
 @pytest.mark.parametrize(
     ("of", "script", "at", "name", "standing", "why"),
     [
-        pytest.param(NEEDS, "", 5, "b", "0 next=+60.5", "waits for a", id="waits for what it needs"),
+        pytest.param(NEEDS, "", 5, "b", "0 next=+8", "waits for a", id="waits for what it needs"),
         pytest.param(NEEDS, "+5 a done", 5, "b", "0 due=1", "is due to start", id="is due when that is done"),
         pytest.param(NEEDS, "+5 a done", 5, "c", "0", "waits for b", id="and not what needs it in turn"),
         pytest.param(NEEDS, "+5 a failed", 5, "b", "0 next=+6", "waits for a", id="waits while that is tried again"),
@@ -315,7 +315,7 @@ AFTER = phase("raw", optional("a", unit="games"), optional("b", grace_s=1200), c
             "+20 look; +25 c done; +30 a done; +31 look",
             31,
             "c",
-            "1 next=+90.5",
+            "1 next=+32",
             "runs again: a is newer",
             id="once",
         ),
