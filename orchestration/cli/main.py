@@ -221,12 +221,19 @@ def _showing(command: Command) -> None:
     explain = command(
         "explain",
         "explain",
-        "what is missing in a run, why, since when, and what happens next and when",
+        "a run's whole story: what is missing, why, since when, what was decided and said, what happens next and when",
         "tipoff explain nba.2024-01-15.overnight.1 --phase analytics",
     )
     explain.add_argument("run", help="as `tipoff status` names it: pipeline.YYYY-MM-DD.mode.generation")
     explain.add_argument("--phase", help="this phase alone, with each of its processors")
-    for parser in (status, explain):
+    recompute = command(
+        "recompute",
+        "recompute",
+        "make every decision of a run again from what it saw then, and compare",
+        "tipoff recompute nba.2024-01-15.overnight.1",
+    )
+    recompute.add_argument("run", help="as `tipoff status` names it: pipeline.YYYY-MM-DD.mode.generation")
+    for parser in (status, explain, recompute):
         _target(parser)
 
 

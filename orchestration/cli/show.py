@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from shared.config.settings import Settings
 from shared.core.batch_status import BatchHead, BatchState, BatchStatus
@@ -53,6 +55,7 @@ BATCH_SAYS = {
 }
 ALARM = "bold red"
 MISSING_SHOWN = 4
+ROOM_MIN = 20  # columns that a text needs to be wrapped beside others rather than by the terminal
 PIPE_WIDTH = 160  # a pipe has no width of its own; long enough for a table, short enough to read
 
 
@@ -112,11 +115,17 @@ def run_table(status: RunStatus, far: Mapping[str, str] | None = None) -> Table:
             phase.phase,
             f"[{STYLE.get(phase.state, '')}]{phase.state}[/]" if STYLE.get(phase.state) else phase.state,
             f"{phase.done} of {phase.expected}" + (f" ({far[phase.phase]})" if far and phase.phase in far else ""),
-            escape(shorten(phase.missing)),
+            escape(missing_text(phase)),
             took(phase.opened_at, phase.passed_at),
             escape(gate_text(phase)),
         )
     return table
+
+
+def missing_text(phase: PhaseStatus) -> str:
+    """What is not there, or was not when the gate behind it opened; what came too late for it."""
+    late = f"late and ignored: {shorten(phase.ignored)}" if phase.ignored else ""
+    return "; ".join(filter(None, (shorten(phase.missing), late)))
 
 
 def gate_text(phase: PhaseStatus) -> str:
@@ -124,6 +133,22 @@ def gate_text(phase: PhaseStatus) -> str:
     if phase.state is PhaseState.COMPLETE or not phase.reason:
         return phase.decision
     return f"{phase.decision}: {phase.reason}" if phase.decision else phase.reason
+
+
+def print_rows(console: Console, rows: Sequence[Sequence[Text]]) -> None:
+    """Columns of which the last is wrapped under itself on a terminal, and is one line in a pipe, for grep."""
+    widths = [max(cell_len(row[column].plain) for row in rows) for column in range(len(rows[0]) - 1)]
+    indent = sum(widths) + 2 * len(widths)
+    room = console.width - indent
+    for *cells, last in rows:
+        line = Text()
+        for cell, width in zip(cells, widths, strict=True):
+            line.append_text(cell).append(" " * (width + 2 - cell_len(cell.plain)))
+        parts = last.wrap(console, room) if console.is_terminal and room >= ROOM_MIN else [last]
+        for number, part in enumerate(parts):
+            line = line.append_text(part) if number == 0 else Text(" " * indent).append_text(part)
+            line.rstrip()
+            console.print(line, soft_wrap=True)
 
 
 def processor_table(phase: PhaseStatus) -> Table:
