@@ -31,6 +31,9 @@ AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[hm])")
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
 """What `bench` measures only when asked: not every machine has emulators."""
 
+ON_TRACES = "timeouts"
+"""The same: not every machine has the durations that it is measured on."""
+
 EPILOG = """\
 exit codes:
   0  published (or degraded and labelled so), or nothing was expected
@@ -360,10 +363,12 @@ def _proving(command: Command) -> None:
         "what",
         nargs="?",
         default="all",
-        choices=["all", "chain", "chain_fsync", "core", "wide", "stalls", "night", "season", *ON_EMULATORS],
-        help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)})",
+        choices=["all", "chain", "chain_fsync", "core", "wide", "stalls", "night", "season", *ON_EMULATORS, ON_TRACES],
+        help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)}), and without {ON_TRACES}",
     )
-    bench.add_argument("--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one)")
+    bench.add_argument(
+        "--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one); for `timeouts`"
+    )
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:
