@@ -248,7 +248,8 @@ def _gate_line(phase: PhaseStatus) -> str:
     if phase.opened_at is None:
         return phase.reason
     opened = f"opened {show.moment(phase.opened_at)}"
-    deadline = f"deadline {show.moment(phase.deadline_at)} ({phase.deadline_from})"
+    usual = f"; usually {phase.usual_s} s, {phase.usual_from}" if phase.usual_s and phase.usual_from else ""
+    deadline = f"deadline {show.moment(phase.deadline_at)} ({phase.deadline_from}{usual})"
     if not phase.decision:  # nothing was expected: the run ended here, and that gate was never asked
         return f"{opened}, {deadline}"
     return f"{opened}, {deadline}; the gate behind it: {phase.decision}, {phase.reason}"
@@ -278,6 +279,8 @@ def to_json(story: Story) -> dict[str, object]:
         "phases": [
             {
                 **row,
+                "usual_s": described[row["phase"]].usual_s,
+                "usual_from": described[row["phase"]].usual_from,
                 "processors": _processors(described[row["phase"]], since),
                 "batches": [batch.to_json() for batch in story.batches if batch.head.phase == row["phase"]],
             }
@@ -325,6 +328,8 @@ def _processors(phase: PhaseStatus, since: dict[str, str]) -> list[dict[str, obj
             "why": standing.why,
             "missing_units": list(standing.units),
             "reported_at": _iso(standing.at),
+            "timeout_s": standing.processor.timeout_s,
+            "timeout_from": standing.processor.timeout_from,
             "since": since.get(name),
         }
         for name, standing in phase.standings.items()

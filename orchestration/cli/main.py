@@ -32,6 +32,9 @@ ALONE = ("chain", "chain_fsync", "core", "wide", "stalls", "reliability", "night
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
 """What `bench` measures only when asked: not every machine has emulators."""
 
+ON_TRACES = "timeouts"
+"""The same: not every machine has the durations that it is measured on."""
+
 EPILOG = """\
 exit codes:
   0  published (or degraded and labelled so), or nothing was expected
@@ -362,21 +365,12 @@ def _proving(command: Command) -> None:
         "what",
         nargs="?",
         default="all",
-        choices=[
-            "all",
-            "chain",
-            "chain_fsync",
-            "core",
-            "wide",
-            "stalls",
-            "reliability",
-            "night",
-            "season",
-            *ON_EMULATORS,
-        ],
-        help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)})",
+        choices=["all", *ALONE, *ON_EMULATORS, ON_TRACES],
+        help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)}), and without {ON_TRACES}",
     )
-    bench.add_argument("--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one)")
+    bench.add_argument(
+        "--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one); for `timeouts`"
+    )
     bench.add_argument("--days", type=number_to(DAYS_MAX), help="for `reliability`: how many (100)")
     bench.add_argument("--seed", type=int, default=0, help="for `reliability`: same seed, same figures (0)")
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from shared.config.settings import Settings
 from shared.core.batch_status import BatchHead, BatchState, BatchStatus
 from shared.core.model import END, LedgerEntry
+from shared.core.plan import PlannedProcessor
 from shared.core.quality import TOO_POOR
 from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
 
@@ -152,7 +153,7 @@ def print_rows(console: Console, rows: Sequence[Sequence[Text]]) -> None:
 
 def processor_table(phase: PhaseStatus) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("processor", "class", "state", "reported", "why"):
+    for name in ("processor", "class", "state", "reported", "limit", "why"):
         table.add_column(name, no_wrap=name != "why")
     for name, standing in phase.standings.items():
         if standing.whole:
@@ -163,8 +164,13 @@ def processor_table(phase: PhaseStatus) -> Table:
             state = "[yellow]ended[/]" if standing.ended else "[cyan]open[/]"
         kind = "critical" if standing.processor.critical else "optional"
         reported = f"{standing.at:%H:%M:%S}" if standing.at else ""
-        table.add_row(name, kind, state, reported, escape(standing.why))
+        table.add_row(name, kind, state, reported, limit_text(standing.processor), escape(standing.why))
     return table
+
+
+def limit_text(processor: PlannedProcessor) -> str:
+    """How long its first attempt may take, and what decided it; older plans do not say."""
+    return ", ".join(part for part in (f"{processor.timeout_s} s", processor.timeout_from) if part)
 
 
 def batch_headline(batch: BatchStatus, now: datetime) -> str:

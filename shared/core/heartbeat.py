@@ -23,10 +23,10 @@ def beats_again(last: datetime | None, now: datetime) -> bool:
 def dead_since(name: str, last: datetime | None, now: datetime, born_at: datetime) -> str:
     """Why a job counts as dead; empty while it lives.
 
-    Nobody who has looked only since `born_at` says so before BEAT_MAX: what was just deployed, or begun anew after a
-    night, gets the time for a round.
+    One that has never beaten gets BEAT_MAX from `born_at` on, when whoever asks began to look: it was just deployed.
+    One that has, and stopped, is told by whoever asks first: instances that come and go must not put it off for ever.
     """
-    if now - max(last or born_at, born_at) <= BEAT_MAX:
+    if now - (last or born_at) <= BEAT_MAX:
         return ""
     if last is None:
         return f"{name} has never left a heartbeat; is its schedule there, and not paused?"

@@ -14,6 +14,7 @@ from itertools import pairwise
 from shared.core.fold import FINDS, View
 from shared.core.model import Completion, Fact, Missing, Outcome, OutcomeKind, Start, Status
 from shared.core.plan import PlannedPhase, PlannedProcessor, fence
+from shared.core.timeouts import LIMIT_TIMES
 
 PARTIAL_ENOUGH = 0.95
 """Share of its units from which a partial result may count as done: SYSTEMS, one game of twenty."""
@@ -28,8 +29,9 @@ DOUBT_S = 60
 again whenever the start has been under way twice as long, so that a lost report costs about the time of the work."""
 
 RESEND_SHARE = 3
-"""After this part of its timeout a start that has left nothing may itself be lost. Its timeout is several times what
-the work usually takes, so few that are still at work get it twice; those drop what they have done."""
+"""After this part of its declared timeout a start that has left nothing may itself be lost. That timeout is several
+times what the work usually takes, so few that are still at work get it twice; those drop what they have done. A learnt
+limit is so much closer that its history counts: not before work seldom takes longer."""
 
 DOUBT_KEPT = timedelta(hours=1)
 """What has been silent for longer is not looked for any more: by then another attempt has done the work over."""
@@ -139,8 +141,11 @@ def look_for_at(start: Start, processor: PlannedProcessor, now: datetime) -> dat
 
 def resend_at(start: Start, processor: PlannedProcessor) -> datetime:
     """From when a start that has left nothing is sent once more."""
-    patience = timedelta(seconds=processor.timeout_of(start.attempt) / RESEND_SHARE)
-    return max(doubt_at(start, processor), start.issued_at + patience)
+    limit_s, declared_s = processor.timeout_of(start.attempt), processor.timeout_max_s or processor.timeout_s
+    patience_s = declared_s / RESEND_SHARE
+    if limit_s < declared_s:
+        patience_s = max(patience_s, limit_s / LIMIT_TIMES)
+    return max(doubt_at(start, processor), start.issued_at + timedelta(seconds=patience_s))
 
 
 def in_doubt(view: View) -> tuple[Start, ...]:

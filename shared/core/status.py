@@ -53,6 +53,8 @@ class PhaseStatus:
     next_look_at: datetime | None
     deadline_at: datetime
     deadline_from: str
+    usual_s: int | None
+    usual_from: str
     opened_at: datetime | None
     passed_at: datetime | None
     standings: Mapping[str, Standing]
@@ -182,6 +184,8 @@ def _phase_status(view: View, verdict: Verdict, phase: PlannedPhase, gate: str, 
         next_look_at=verdict.next_look_at if current else None,
         deadline_at=phase.deadline_at,
         deadline_from=phase.deadline_from,
+        usual_s=phase.usual_s,
+        usual_from=phase.usual_from,
         opened_at=opened.decided_at if is_open and opened else None,
         passed_at=behind.decided_at if passed and behind else None,
         standings={name: _noted(standing, late.get(name, "")) for name, standing in standings.items()},

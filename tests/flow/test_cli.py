@@ -58,6 +58,8 @@ PROCESSOR: dict[str, Any] = {
     "share": "float",
     "reported_at": "str",
     "missing_units": [],
+    "timeout_s": "int",
+    "timeout_from": "str",
 }
 PROCESSOR |= dict.fromkeys(("critical", "done", "whole", "ended"), "bool")
 DECISION: dict[str, Any] = {"attempt": "int", "missing": [], "completeness": "float"}

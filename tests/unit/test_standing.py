@@ -8,7 +8,16 @@ import pytest
 
 from shared.core.model import Missing
 from shared.core.plan import PlannedPhase, PlannedProcessor
-from shared.core.standing import Standing, deadline_of, ignored, may_refresh, next_attempt, order_start, stand
+from shared.core.standing import (
+    Standing,
+    deadline_of,
+    ignored,
+    may_refresh,
+    next_attempt,
+    order_start,
+    resend_at,
+    stand,
+)
 from tests.unit.plans import Day, critical, minute, minutes, opened, optional, phase, plan, start
 
 MUTE = {"timeout_s": 60}  # falls silent after a minute and a half
@@ -476,6 +485,22 @@ def test_an_order_says_all_there_is_to_know() -> None:
         missing=(Missing(processor="t", why="is running, attempt 1"), Missing(processor="b", why="skipped: none")),
         config_hash="0123456789ab",
     )
+
+
+@pytest.mark.parametrize(
+    ("times", "attempt", "seconds"),
+    [
+        pytest.param({"timeout_s": 300}, 1, 100, id="a third of what is declared"),
+        pytest.param({"timeout_s": 90}, 1, 60, id="and no sooner than it is in doubt"),
+        pytest.param({"timeout_s": 200, "timeout_max_s": 300}, 1, 100, id="the same where less is learnt"),
+        pytest.param({"timeout_s": 280, "timeout_max_s": 300}, 1, 140, id="not before it seldom takes longer"),
+        pytest.param({"timeout_s": 280, "timeout_max_s": 300}, 2, 100, id="a later attempt has what is declared"),
+        pytest.param({"timeout_s": 60, "timeout_max_s": 570}, 1, 190, id="past its limit, so never: it is tried again"),
+    ],
+)
+def test_a_start_that_may_be_lost_is_sent_again_after(times: dict[str, int], attempt: int, seconds: float) -> None:
+    sent = start("a", attempt)
+    assert (resend_at(sent, critical("a", **times)) - sent.issued_at).total_seconds() == seconds
 
 
 CHAIN = phase(
