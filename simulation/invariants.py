@@ -20,7 +20,8 @@ from simulation.story import Story
 from simulation.work import Games, undisturbed
 
 ENOUGH = 0.95  # SYSTEMS, section 1: a partial critical result of this share may count
-READY = timedelta(minutes=2)  # SYSTEMS, section 1: ready but not fired for longer pages someone
+CLOCKS_APART = timedelta(seconds=40)  # two instances', each 20 s off: for so long they may not agree what is due
+READY = timedelta(minutes=2) + CLOCKS_APART  # SYSTEMS, section 1: ready but not fired for longer pages someone
 ALERTS_MAX = 6  # occurrences of one cause in a run
 IN_TIME = timedelta(minutes=5)  # after its deadline
 ALERTS_MAX = 6  # occurrences of one cause in a run

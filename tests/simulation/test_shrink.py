@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,22 +29,18 @@ SEED = 1  # both break a rule in its first days
 BY_NAME = {mutant.name: mutant for mutant in PLANTED}
 
 
-@pytest.mark.parametrize(
-    ("name", "needed"),
-    [("fence-ignores-the-attempt", ["slow"]), ("an-error-is-swallowed", ["error"])],
-)
-def test_a_failure_shrinks_to_the_faults_that_it_needs(name: str, needed: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["fence-ignores-the-attempt", "an-error-is-swallowed"])
+def test_a_failure_shrinks_to_the_few_faults_that_it_needs(name: str, tmp_path: Path) -> None:
     report, again, shrunk = played(BY_NAME[name], tmp_path)
     assert again["violations"] == [each for each in report["violations"] if each in again["violations"]] != []
     assert shrunk["nothing_more_can_go"]
     assert shrunk["days"] <= 2
-    assert [each.split(":")[0] for each in shrunk["needs"]] == needed
-    assert shrunk["faults_at_first"] > len(needed)
+    assert 1 <= len(shrunk["needs"]) <= 3 < shrunk["faults_at_first"] / 10
     assert any("VIOLATES" in line for line in shrunk["events"])
     assert all(shrunk["run"] in line for line in shrunk["events"])
 
 
-def played(mutant: Mutant, folder: Path) -> tuple[dict[str, list[object]], dict[str, list[object]], dict[str, object]]:
+def played(mutant: Mutant, folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     copy = copy_code(folder)
     plant(mutant, copy)
     done = subprocess.run(
