@@ -28,14 +28,16 @@ def endpoint(
     handlers: Handlers,
     *,
     warehouse: bool,
+    tables: bool = False,
     feed: bool = False,
     routes: Sequence[Route] = (),
     responders: Responders = lambda _spec, _settings, _home: {},
     retry_s: float | None = None,
 ) -> Endpoint:
-    """The endpoint of a declared function. `warehouse`: whether it works on tables and documents; `feed`: and on the
-    league's data; `routes`: what else it may be asked over HTTP, and `responders` do that; `retry_s`: how long it makes
-    a failing call of the warehouse again, where that is not as long as a processor would.
+    """The endpoint of a declared function. `warehouse`: whether it works on tables and documents; `tables`: whether it
+    reads tables, and no documents; `feed`: whether it works on the league's data; `routes`: what else it may be asked
+    over HTTP, and `responders` do that; `retry_s`: how long it makes a failing call of the warehouse again, where that
+    is not as long as a processor would.
 
     Raises SettingsError, ImportError or UnknownFunction where it could not work: then the process must not serve.
     """
@@ -43,14 +45,14 @@ def endpoint(
     if settings.cloud is None:
         raise wiring.NoCloud(f"TIPOFF_TARGET={settings.target}: function {name} works on gcp or emulators; set one")
     logs.configure(settings.log_level, function=name, commit=settings.commit, project=settings.cloud.project)
-    wiring.import_parts(settings, warehouse=warehouse, feed=feed)
+    wiring.import_parts(settings, warehouse=warehouse, feed=feed, tables=tables)
     home = wiring.open_cloud(settings, service=name, retry_s=retry_s)
 
     def parts() -> Parts:
         return Parts(
             ports=home.ports,
             handlers=handlers(spec, settings, home),
-            checks=wiring.checks(home, spec, warehouse=warehouse),
+            checks=wiring.checks(home, spec, warehouse=warehouse, tables=tables),
             routes=responders(spec, settings, home),
         )
 

@@ -7,7 +7,7 @@ every verb here may be called twice, at once, late, or by the timer instead of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -31,6 +31,7 @@ from shared.core.gate import (
 from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, PipelineSpec, Reading, RunKey, Start
 from shared.core.plan import Given, Plan, build_plan
+from shared.core.readings import settle, unread
 from shared.ports import Bus, Ports, RunRecord, Tracer
 
 LATCH_LEASE_S = 30
@@ -48,6 +49,9 @@ NUDGE_AHEAD = timedelta(hours=1)
 OVERRIDE_MAX = timedelta(days=7)
 """Who needs poor units for longer lowers what is asked of them."""
 
+READINGS_S = 8.0
+"""For all readings of a gate together: a query takes two or three, a probe three at most, and a message lives 60."""
+
 SWEEP_LOOK_BACK_DAYS = 2
 """How old a run may be that nobody started and the calendar says should exist."""
 
@@ -57,6 +61,29 @@ class Refusal:
     """A well-formed message that can never count. It is kept for a person; nothing has changed."""
 
     reason: str
+
+
+Asks = Mapping[str, Callable[[], Reading]]
+"""Readings by their names, each still to be asked for."""
+
+
+def at_once(asks: Asks, within_s: float) -> dict[str, Reading]:
+    """What answers within that time, each asked in a thread of its own: the slowest sets the pace, not their sum.
+
+    Raises what one raises. One that is late is not waited for: its thread ends by itself, and nobody hears it.
+    """
+    pool = ThreadPoolExecutor(max_workers=len(asks))
+    try:
+        # what is logged in them names the run
+        asked = {pool.submit(copy_context().run, ask): name for name, ask in asks.items()}
+        return {asked[answer]: answer.result() for answer in wait(asked, within_s).done}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def one_by_one(asks: Asks, within_s: float) -> dict[str, Reading]:  # noqa: ARG001 - as at_once is called
+    """The same without threads, for a world whose time stands still meanwhile."""
+    return {name: ask() for name, ask in asks.items()}
 
 
 class Service:
@@ -70,12 +97,16 @@ class Service:
         *,
         starts_missing_runs: bool = True,
         guard: Callable[[Callable[[], object]], object] = lambda act: act(),
+        gather: Callable[[Asks, float], Mapping[str, Reading]] = at_once,
+        readings_s: float = READINGS_S,
     ) -> None:
         self._ports = ports
         self._pipelines = pipelines
         self._tell = tell  # hears every decision that changed, once it stands
         self._starts_missing_runs = starts_missing_runs  # no, where one run was asked for
         self._guard = guard  # does each part of a sweep; edge.apart keeps what one raises from the others
+        self._ask_all = gather
+        self._readings_s = readings_s
 
     # --- what wakes it ------------------------------------------------------------------------------
 
@@ -252,19 +283,19 @@ class Service:
     def _gather(
         self, view: View, verdict: Verdict, names: Sequence[str], last: LedgerEntry | None
     ) -> dict[str, Reading]:
-        """Ask for all readings at once: the slowest sets the pace, not their sum. One alone needs no thread."""
+        """All readings under one budget; one that is not there by its end is bad, like any that cannot be had."""
         before = last.readings if last and key_of(last) == key_of(verdict) else {}
+        readers = self._ports.readers
+        asks = {
+            name: partial(readers[name].read, view, verdict.gate, before.get(name)) for name in names if name in readers
+        }
+        answers = self._ask_all(asks, self._readings_s) if asks else {}
+        return {name: answers[name] if name in answers else self._late(view, verdict, name, before) for name in names}
 
-        def read(name: str) -> Reading:
-            return self._ports.readers[name].read(view, verdict.gate, before.get(name))
-
-        if len(names) == 1:
-            return {names[0]: read(names[0])}
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            asked = {
-                name: pool.submit(copy_context().run, read, name) for name in names
-            }  # what is logged names the run
-        return {name: answer.result() for name, answer in asked.items()}
+    def _late(self, view: View, verdict: Verdict, name: str, before: Mapping[str, Reading]) -> Reading:
+        why = f"no answer within {self._readings_s:g} s" if name in self._ports.readers else "nobody here reads it"
+        closed = name in view.plan.phase_by_name[verdict.gate].fails_closed
+        return settle(name, unread(name, why), before.get(name), view.now, closed=closed)
 
     def _apply(self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences) -> bool:
         """Make a verdict true. True if anything was written: whoever writes looks once more.

@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.config.functions import NUDGE_TOPIC, FunctionSpec
-from shared.config.settings import Cloud, Settings, Target
+from shared.config.functions import NUDGE_TOPIC, FunctionSpec, services_behind
+from shared.config.orchestration_config import PIPELINES, READ_BACKS
+from shared.config.settings import Cloud, Settings, Target, url_of
 from shared.core.batch import IN_FLIGHT_UNITS
 from shared.core.messages import Message
 from shared.core.model import RunKey, ScheduleSpec
+from shared.core.plan import config_hash
 from shared.ports import (
     NO_TRACE,
     BatchStore,
@@ -28,8 +30,9 @@ from shared.ports import (
     Tracer,
     Warehouse,
 )
+from shared.preflight import Identity, Services
 from shared.push import subscription_of
-from shared.readings import readers
+from shared.readings import World, readers
 
 if TYPE_CHECKING:
     from shared.adapters.duckdb import DuckDbWarehouse
@@ -56,7 +59,11 @@ class LocalHome:
     @property
     def ports(self) -> Ports:
         states = self.store.states
-        return Ports(states=states, bus=self.store.bus, clock=self.clock, readers=readers(states))
+        return Ports(states=states, bus=self.store.bus, clock=self.clock, readers=readers(states, self.world))
+
+    @property
+    def world(self) -> World:
+        return local_world(lambda: self.warehouse)
 
     @property
     def batches(self) -> BatchStore:
@@ -93,12 +100,14 @@ class CloudHome:
     trace: Tracer
     data: str  # that its functions read, as far as this process knows
     in_flight: int  # units of a batch that are ordered and not reported
+    services: Services  # that its gates ask how they are
     retry_s: float | None = None  # of each call of the warehouse; None: as long as a processor may wait
 
     @cached_property
     def ports(self) -> Ports:
         states = self.firestore.states
-        return Ports(states=states, bus=self.bus, clock=self.clock, readers=readers(states), trace=self.trace)
+        world = World(warehouse=lambda: self.warehouse, read_back=READ_BACKS, services=self.services)
+        return Ports(states=states, bus=self.bus, clock=self.clock, readers=readers(states, world), trace=self.trace)
 
     @property
     def batches(self) -> BatchStore:
@@ -155,7 +164,30 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
         from shared.adapters.tracing import open_tracer
 
         trace = open_tracer(settings.traces, service=service, commit=settings.commit)
-    return CloudHome(settings.cloud, SystemClock(), settings.home, trace, settings.data, settings.in_flight, retry_s)
+    services = Services(
+        behind=services_behind,
+        url_of=partial(url_of, settings.services),
+        probe=partial(health_probe, settings),
+        identity=partial(_identity, settings.commit),
+    )
+    clock = SystemClock()
+    return CloudHome(settings.cloud, clock, settings.home, trace, settings.data, settings.in_flight, services, retry_s)
+
+
+def local_world(warehouse: Callable[[], Warehouse]) -> World:
+    """What gates ask beside the state where every service is in their own process, and as well as it."""
+    services = Services(behind=services_behind, url_of=None, probe=_nobody, identity=partial(_identity, ""))
+    return World(warehouse=warehouse, read_back=READ_BACKS, services=services)
+
+
+@cache
+def _identity(commit: str, pipeline: str) -> Identity:
+    declared = config_hash(PIPELINES[pipeline]) if pipeline in PIPELINES else ""
+    return Identity(version=commit, config_hash=declared)
+
+
+def _nobody() -> HealthProbe:
+    raise AssertionError("services in this process are not probed")
 
 
 class NoCloud(ValueError):
@@ -166,7 +198,9 @@ class Unheard(Exception):
     """A function's subscription is not there, or hears another topic: what is published for it is lost."""
 
 
-def checks(home: CloudHome, spec: FunctionSpec, *, warehouse: bool) -> Mapping[str, Callable[[], object]]:
+def checks(
+    home: CloudHome, spec: FunctionSpec, *, warehouse: bool, tables: bool = False
+) -> Mapping[str, Callable[[], object]]:
     """Of what a function depends on, one small read each; raises what that raises."""
     nobody = RunKey("ready", date.min, "probe")
 
@@ -177,13 +211,14 @@ def checks(home: CloudHome, spec: FunctionSpec, *, warehouse: bool) -> Mapping[s
                 raise Unheard(f"subscription {subscription} of topic {topic} is not there; deploy the subscriptions")
 
     found: dict[str, Callable[[], object]] = {"state": lambda: home.ports.states.plan(nobody), "bus": hears}
-    if warehouse:
+    if tables or warehouse:
         found["warehouse"] = lambda: home.warehouse.query("SELECT 1 AS one", {})
+    if warehouse:
         found["exports"] = lambda: home.exports.get("ready")
     return found
 
 
-def import_parts(settings: Settings, *, warehouse: bool, feed: bool) -> None:
+def import_parts(settings: Settings, *, warehouse: bool, feed: bool, tables: bool = False) -> None:
     """Import all that a function on Google's services works with: one that cannot start must not seem to.
 
     Raises ImportError. No thread runs when it returns: the server forks.
@@ -191,8 +226,9 @@ def import_parts(settings: Settings, *, warehouse: bool, feed: bool) -> None:
     import shared.adapters.firestore
     import shared.adapters.pubsub
 
-    if warehouse:
+    if tables or warehouse:
         import shared.adapters.bigquery
+    if warehouse:
         import shared.adapters.objects
 
         assert settings.cloud is not None

@@ -41,7 +41,7 @@ from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry
 from shared.core.plan import Plan, PlannedProcessor
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Ports, Stamp, StateStore, Written
 from shared.readings import readers
-from shared.service import Service
+from shared.service import Service, one_by_one
 from simulation import invariants
 from simulation.batches import Batches
 from simulation.fate import Call, Fate, planned_in
@@ -118,7 +118,7 @@ class World:
         states = cast(StateStore, Seam(self.sqlite.states, self.call))
         bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self.call))
         ports = Ports(states=states, bus=bus, clock=self.clock, readers=readers(states))
-        self.service = Service(ports, PIPELINES, tell=self._tell)
+        self.service = Service(ports, PIPELINES, tell=self._tell, gather=one_by_one)
         self._ports = ports
         self.batches = Batches(self)
         self._handlers: dict[str, edge.Handler] = {}

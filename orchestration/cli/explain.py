@@ -59,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     console.print("\n[bold]Decisions[/]")
     for entry in entries:
         console.print(show.decision_line(entry), soft_wrap=True)
+        for line in show.reading_lines(entry):
+            console.print(line, soft_wrap=True)
     if refused:
         console.print("\n[bold]Quarantined messages[/] (they changed nothing)")
     for item in refused:
@@ -103,6 +105,7 @@ def to_json(
             "missing": to_data(entry.missing),
             "completeness": entry.completeness,
             "next_look_at": entry.next_look_at.isoformat() if entry.next_look_at else None,
+            "readings": to_data(entry.readings),
         }
         for entry in entries
     ]

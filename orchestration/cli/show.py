@@ -15,7 +15,7 @@ from rich.table import Table
 
 from shared.config.settings import Settings
 from shared.core.batch_status import BatchHead, BatchState, BatchStatus
-from shared.core.model import END, LedgerEntry
+from shared.core.model import END, LedgerEntry, ReadingVerdict
 from shared.core.quality import TOO_POOR
 from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
 
@@ -99,6 +99,19 @@ def decision_line(entry: LedgerEntry, since: datetime | None = None) -> str:
         f"[dim]{when}[/]  gate to [bold]{gate:<12}[/]{again} "
         f"[{style}]{entry.decision.upper():<5}[/]  {escape(entry.reason)}"
     )
+
+
+def reading_lines(entry: LedgerEntry) -> list[str]:
+    """What a decision had read, where it did not simply pass: since when, and what was seen."""
+    lines = []
+    for reading in entry.readings.values():
+        if reading.verdict is ReadingVerdict.PASS:
+            continue
+        since = f", bad since {reading.since:%H:%M:%S}" if reading.since else ""
+        seen = ", ".join(f"{name}: {value}" for name, value in reading.values.items())
+        text = escape(f"{reading.name} {reading.verdict}{since}: {reading.note}" + (f" ({seen})" if seen else ""))
+        lines.append(f"{'':21}[dim]read {text}[/]")
+    return lines
 
 
 def run_table(status: RunStatus, far: Mapping[str, str] | None = None) -> Table:
