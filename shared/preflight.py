@@ -38,6 +38,7 @@ class Services:
     url_of: Callable[[str], str] | None  # empty: nobody has said; None: they work in this process
     probe: Callable[[], HealthProbe]  # built at the first use
     identity: Callable[[str], Identity]  # of the asking process, for a pipeline
+    tick: Callable[[], float] = time.monotonic
 
 
 @dataclass(slots=True)
@@ -45,7 +46,6 @@ class Preflight:
     """The reading `health`. One for a process; any number of threads."""
 
     services: Services
-    tick: Callable[[], float] = time.monotonic
     _kept: dict[str, tuple[float, Health]] = field(default_factory=dict)
     _probe: list[HealthProbe] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
@@ -75,11 +75,11 @@ class Preflight:
             if not self._probe:
                 self._probe.append(self.services.probe())
             asked_at, health = self._kept.get(url, (0.0, None))
-        if health is not None and self.tick() - asked_at < KEPT_S:
+        if health is not None and self.services.tick() - asked_at < KEPT_S:
             return health
         health = self._probe[0].probe(url, within_s=PROBE_S)
         with self._lock:
-            self._kept[url] = (self.tick(), health)
+            self._kept[url] = (self.services.tick(), health)
         return health
 
 
