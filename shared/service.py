@@ -52,6 +52,9 @@ OVERRIDE_MAX = timedelta(days=7)
 READINGS_S = 8.0
 """For all readings of a gate together: a query takes two or three, a probe three at most, and a message lives 60."""
 
+READERS_MAX = 64
+"""Threads that read for the gates of a process: four for each of sixteen gates, made as they are needed."""
+
 SWEEP_LOOK_BACK_DAYS = 2
 """How old a run may be that nobody started and the calendar says should exist."""
 
@@ -67,22 +70,29 @@ Asks = Mapping[str, Callable[[], Reading]]
 """Readings by their names, each still to be asked for."""
 
 
-def at_once(asks: Asks, within_s: float) -> dict[str, Reading]:
-    """What answers within that time, each asked in a thread of its own: the slowest sets the pace, not their sum.
+class AtOnce:
+    """Readings side by side: the slowest sets the pace, not their sum. For any number of threads."""
 
-    Raises what one raises. One that is late is not waited for: its thread ends by itself, and nobody hears it.
-    """
-    pool = ThreadPoolExecutor(max_workers=len(asks))
-    try:
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __call__(self, asks: Asks, within_s: float) -> dict[str, Reading]:
+        """What answers within that time; raises what one raises.
+
+        One that is late is not waited for: its thread ends by itself, and nobody hears it. The threads are kept for the
+        next time, which a new one would cost more than most readings do; behind a late one all are left alone.
+        """
+        pool = self._pool = self._pool or ThreadPoolExecutor(READERS_MAX, thread_name_prefix="reading")
         # what is logged in them names the run
         asked = {pool.submit(copy_context().run, ask): name for name, ask in asks.items()}
-        return {asked[answer]: answer.result() for answer in wait(asked, within_s).done}
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        done, late = wait(asked, within_s)
+        if late:
+            self._pool = None
+        return {asked[answer]: answer.result() for answer in done}
 
 
-def one_by_one(asks: Asks, within_s: float) -> dict[str, Reading]:  # noqa: ARG001 - as at_once is called
-    """The same without threads, for a world whose time stands still meanwhile."""
+def one_by_one(asks: Asks, within_s: float) -> dict[str, Reading]:  # noqa: ARG001 - as AtOnce is called
+    """As AtOnce, without threads: for a world whose time stands still meanwhile."""
     return {name: ask() for name, ask in asks.items()}
 
 
@@ -97,7 +107,7 @@ class Service:
         *,
         starts_missing_runs: bool = True,
         guard: Callable[[Callable[[], object]], object] = lambda act: act(),
-        gather: Callable[[Asks, float], Mapping[str, Reading]] = at_once,
+        gather: Callable[[Asks, float], Mapping[str, Reading]] | None = None,
         readings_s: float = READINGS_S,
     ) -> None:
         self._ports = ports
@@ -105,7 +115,7 @@ class Service:
         self._tell = tell  # hears every decision that changed, once it stands
         self._starts_missing_runs = starts_missing_runs  # no, where one run was asked for
         self._guard = guard  # does each part of a sweep; edge.apart keeps what one raises from the others
-        self._ask_all = gather
+        self._ask_all = gather or AtOnce()
         self._readings_s = readings_s
 
     # --- what wakes it ------------------------------------------------------------------------------

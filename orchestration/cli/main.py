@@ -320,7 +320,18 @@ def _proving(command: Command) -> None:
         "what",
         nargs="?",
         default="all",
-        choices=["all", "chain", "chain_fsync", "core", "wide", "stalls", "night", "season", *ON_EMULATORS],
+        choices=[
+            "all",
+            "chain",
+            "chain_read",
+            "chain_fsync",
+            "core",
+            "wide",
+            "stalls",
+            "night",
+            "season",
+            *ON_EMULATORS,
+        ],
         help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)})",
     )
     bench.add_argument("--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one)")

@@ -34,7 +34,7 @@ from shared.core.status import RunState
 from shared.ports import Ports
 from shared.preflight import Identity, Services
 from shared.readings import World, readers
-from shared.service import Service, at_once
+from shared.service import AtOnce, Service
 from tests.flow.days import NOON, Days, new_days
 
 DAY = date(2023, 11, 3)  # ten games on the eleventh day of the season: a short history to load
@@ -530,7 +530,7 @@ def test_all_are_asked_at_once() -> None:
         both.wait(10)
         return Reading(name="x", verdict=ReadingVerdict.PASS, note="")
 
-    assert set(at_once({"a": ask, "b": ask}, 20.0)) == {"a", "b"}
+    assert set(AtOnce()({"a": ask, "b": ask}, 20.0)) == {"a", "b"}
 
 
 def test_every_pipeline_says_where_what_its_gates_read_back_stands() -> None:

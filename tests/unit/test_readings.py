@@ -8,7 +8,7 @@ import pytest
 
 from shared.core.gate import Open, recompute
 from shared.core.model import Act, Control, Missing, Reading, ReadingVerdict
-from shared.core.readings import BAD_FOR, Answer, Claim, Finding, claims, overridden, settle, together, unread
+from shared.core.readings import BAD_FOR, Answer, Claim, Finding, ReadBack, claims, overridden, settle, together, unread
 from tests.unit.plans import T0, Day, critical, minute, optional, phase, plan, say
 
 LATER = T0 + timedelta(seconds=10)
@@ -249,3 +249,9 @@ def test_a_partial_result_that_was_made_before_its_input_changed_is_known_as_lat
     found = claimed(f"+1 schedule done {GAMES}; {script}", 60)
     assert found["b"].late == ("a",)
     assert "c" not in found  # it runs again by itself
+
+
+def test_what_a_phase_reads_is_what_its_planned_processors_are_made_of() -> None:
+    told = ReadBack(reads={"z": ("a", "b"), "y": ("b", "c"), "stranger": ("d",)})
+    assert told.read_by(phase("out", critical("z"), critical("y"))) == ("a", "b", "c")
+    assert told.read_by(phase("raw", critical("a"))) is None
