@@ -471,13 +471,9 @@ def _with_readings(
             missing for reading in counted if reading.verdict is ReadingVerdict.WARN for missing in reading.missing
         )
         missing = would.missing + lacks
-        return replace(
-            would,
-            grade=DEGRADED if missing else would.grade,
-            missing=missing,
-            completeness=min([would.completeness, *_shares_left(view, lacks)]),
-            reason=f"{would.reason}; warned: {'; '.join(warned)}",
-        )
+        grade, share = DEGRADED if missing else would.grade, min([would.completeness, *_shares_left(view, lacks)])
+        reason = f"{would.reason}; warned: {'; '.join(warned)}"
+        return replace(would, grade=grade, missing=missing, reason=reason, completeness=share)
     return would
 
 
