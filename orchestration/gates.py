@@ -11,17 +11,23 @@ from shared.config.settings import Settings
 from shared.core.messages import read_completion, read_nudge
 from shared.deployed import endpoint
 from shared.endpoint import Endpoint
+from shared.ports import Ports
 from shared.service import READINGS_S, Refusal, Service
 
 
 def gate(name: str) -> Endpoint:
     """The endpoint of the gate of this name."""
-    return endpoint(name, handlers, warehouse=False, tables=True, retry_s=READINGS_S)
+    return endpoint(name, handlers, warehouse=True, asks_warehouse=False, retry_s=READINGS_S)
 
 
 def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Mapping[str, edge.Handler]:
+    return handlers_of(spec, settings, home.ports)
+
+
+def handlers_of(spec: FunctionSpec, settings: Settings, ports: Ports) -> Mapping[str, edge.Handler]:
+    """What a gate does with the messages of each of its topics."""
     service = Service(
-        home.ports, PIPELINES, logs.decision_line, starts_missing_runs=settings.starts_missing_runs, guard=edge.apart
+        ports, PIPELINES, logs.decision_line, starts_missing_runs=settings.starts_missing_runs, guard=edge.apart
     )
 
     def nudged(body: bytes) -> Refusal | None:

@@ -9,13 +9,21 @@ from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
 
-from orchestration.runs import status_of
 from shared import wiring
-from shared.core.model import RunKey
-from shared.ports import Partition, Stamp, StateStore, Warehouse
+from shared.core.fold import look
+from shared.core.gate import NOTHING_EXPECTED
+from shared.core.model import OutcomeKind, RunKey
+from shared.core.repairs import repairs
+from shared.core.status import summarise
+from shared.ports import Partition, RunRecord, Stamp, StateStore, Warehouse
 
-QUERIES = {"runs": "report.runs.sql", "accuracy": "report.accuracy.sql"}
-"""What each figure is asked with; the runs over tipoff_ops, the accuracy over the pipeline's own tables."""
+QUERIES = {
+    "runs": "report.runs.sql",
+    "reliability": "report.reliability.sql",
+    "repairs": "report.repairs.sql",
+    "accuracy": "report.accuracy.sql",
+}
+"""What each figure is asked with; accuracy over the pipeline's own tables, the others over tipoff_ops."""
 
 WRITER = Stamp(run="report", attempt=1, fence=1)
 
@@ -25,9 +33,11 @@ Rows = Sequence[Row]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The rows of both queries."""
+    """The rows of each query."""
 
     runs: Rows
+    reliability: Rows
+    repairs: Rows
     accuracy: Rows
 
 
@@ -43,7 +53,10 @@ def report(home: wiring.Home, pipeline: str, first: date, last: date) -> Report:
     with closing(wiring.memory_warehouse()) as ops:
         load_runs(ops, home.ports.states, pipeline, first, last, now)
         runs = ops.query(sql(QUERIES["runs"]), span)
-    return Report(runs=runs, accuracy=accuracy(home.warehouse, first, last))
+        reliability = ops.query(sql(QUERIES["reliability"]), {**span, "now": now})
+        acts = ops.query(sql(QUERIES["repairs"]), span)
+    accurate = accuracy(home.warehouse, first, last)
+    return Report(runs=runs, reliability=reliability, repairs=acts, accuracy=accurate)
 
 
 def accuracy(warehouse: Warehouse, first: date, last: date) -> Rows:
@@ -52,27 +65,102 @@ def accuracy(warehouse: Warehouse, first: date, last: date) -> Rows:
 
 
 def load_runs(warehouse: Warehouse, states: StateStore, pipeline: str, first: date, last: date, now: datetime) -> None:
-    """Fold every run of these dates into tipoff_ops.runs."""
+    """Fold every run of these dates into the tables of tipoff_ops."""
     warehouse.create(sql("ops.sql"))
-    days = Partition(table="tipoff_ops.runs", column="date", first=first, last=last)
-    warehouse.load(days, list(_rows(states, states.runs(pipeline, first, last), now)), WRITER)
+    rows: dict[str, list[Row]] = {"runs": [], "outcomes": [], "incidents": [], "words": [], "repairs": []}
+    for run in states.runs(pipeline, first, last):
+        record = states.load(run)
+        rows["runs"].append(_run(states, run, record, now))
+        rows["outcomes"] += _outcomes(run, record)
+        rows["incidents"] += _incidents(run, record)
+        rows["words"] += _words(run, record)
+        rows["repairs"] += _repairs(states, run, record)
+    for name, folded in rows.items():
+        days = Partition(table=f"tipoff_ops.{name}", column="date", first=first, last=last)
+        warehouse.load(days, folded, WRITER)
 
 
-def _rows(states: StateStore, runs: Sequence[RunKey], now: datetime) -> Iterator[Row]:
-    for run in runs:
-        status, plan = status_of(states, run, now), states.plan(run)
-        assert plan is not None
+def _run(states: StateStore, run: RunKey, record: RunRecord, now: datetime) -> Row:
+    plan = states.plan(run)
+    assert plan is not None, f"{run} has no plan"
+    status = summarise(look(plan, record.facts, record.latches, record.control, now), record.last_entry)
+    published = [
+        latch.outcome.decided_at
+        for latch in record.latches
+        if latch.outcome and latch.outcome.kind is OutcomeKind.DONE and latch.outcome.grade != NOTHING_EXPECTED
+    ]
+    return {
+        "run_id": str(run),
+        "pipeline": run.pipeline,
+        "date": run.date,
+        "mode": run.mode,
+        "generation": run.generation,
+        "state": str(status.state),
+        "started_at": status.started_at,
+        "ended_at": status.ended_at,
+        "duration_s": (status.ended_at - status.started_at).total_seconds() if status.ended_at else None,
+        "completeness": status.completeness,
+        "deadline_at": plan.deadline_at,
+        "published_at": min(published, default=None),
+        "cancelled": record.control.cancel is not None,
+        "config_hash": plan.config_hash,
+        "synthetic": status.synthetic,
+    }
+
+
+def _outcomes(run: RunKey, record: RunRecord) -> Iterator[Row]:
+    for outcome in (latch.outcome for latch in record.latches if latch.outcome):
         yield {
             "run_id": str(run),
-            "pipeline": run.pipeline,
             "date": run.date,
-            "mode": run.mode,
-            "generation": run.generation,
-            "state": str(status.state),
-            "started_at": status.started_at,
-            "ended_at": status.ended_at,
-            "duration_s": (status.ended_at - status.started_at).total_seconds() if status.ended_at else None,
-            "completeness": status.completeness,
-            "config_hash": plan.config_hash,
-            "synthetic": status.synthetic,
+            "gate": outcome.gate,
+            "gate_attempt": outcome.attempt,
+            "kind": str(outcome.kind),
+            "grade": outcome.grade,
+            "ready_at": outcome.ready_at,
+            "decided_at": outcome.decided_at,
+        }
+
+
+def _incidents(run: RunKey, record: RunRecord) -> Iterator[Row]:
+    alerts = [latch.alert for latch in record.latches if latch.alert]
+    ends = {(alert.cause, alert.number): alert.at for alert in alerts if alert.resolved}
+    for alert in alerts:
+        if not alert.resolved:
+            yield {
+                "run_id": str(run),
+                "date": run.date,
+                "cause": alert.cause,
+                "number": alert.number,
+                "severity": str(alert.severity),
+                "summary": alert.summary,
+                "raised_at": alert.at,
+                "resolved_at": ends.get((alert.cause, alert.number)),
+            }
+
+
+def _words(run: RunKey, record: RunRecord) -> Iterator[Row]:
+    for word in record.control.said:
+        yield {
+            "run_id": str(run),
+            "date": run.date,
+            "verb": word.verb,
+            "about": word.about,
+            "actor": word.act.actor,
+            "reason": word.act.reason,
+            "said_at": word.act.at,
+        }
+
+
+def _repairs(states: StateStore, run: RunKey, record: RunRecord) -> Iterator[Row]:
+    plan = states.plan(run)
+    assert plan is not None, f"{run} has no plan"
+    for act in repairs(plan, record.facts, record.latches, states.ledger(run)):
+        yield {
+            "run_id": str(run),
+            "date": run.date,
+            "kind": str(act.kind),
+            "subject": act.subject,
+            "reason": act.reason,
+            "at": act.at,
         }

@@ -87,9 +87,9 @@ class Runs:
         """The generation that does the run over from this phase on, begun; `go` drives it like any other."""
         return self._service.replay(key, from_phase, act, self._labels)
 
-    def look_again(self, key: RunKey) -> Refusal | None:
+    def look_again(self, key: RunKey, act: Act | None = None) -> Refusal | None:
         """Order the run's sources to look again; `go` does what that brings."""
-        starts = self._service.look_again(key)
+        starts = self._service.look_again(key, act=act)
         return starts if isinstance(starts, Refusal) else None
 
     def go(self, key: RunKey, *, patience_s: float, tell: Tell, watch: Watch) -> RunStatus:

@@ -19,6 +19,9 @@ from shared.endpoint import Endpoint, Identity, Parts, Responder
 Handlers = Callable[[FunctionSpec, Settings, wiring.CloudHome], Mapping[str, edge.Handler]]
 """From a function's declaration, its settings and its parts to what it does with a message of each topic."""
 
+Checks = Callable[[wiring.CloudHome], Mapping[str, Callable[[], object]]]
+"""From its parts to what it asks itself beside what every function does; each raises if it is not ready."""
+
 Responders = Callable[[FunctionSpec, Settings, wiring.CloudHome], Mapping[tuple[str, str], Responder]]
 """The same, to what it does at each of its routes."""
 
@@ -28,16 +31,17 @@ def endpoint(
     handlers: Handlers,
     *,
     warehouse: bool,
-    tables: bool = False,
     feed: bool = False,
     routes: Sequence[Route] = (),
     responders: Responders = lambda _spec, _settings, _home: {},
     retry_s: float | None = None,
+    asks_warehouse: bool = True,
+    checks: Checks = lambda _home: {},
 ) -> Endpoint:
-    """The endpoint of a declared function. `warehouse`: whether it works on tables and documents; `tables`: whether it
-    reads tables, and no documents; `feed`: whether it works on the league's data; `routes`: what else it may be asked
-    over HTTP, and `responders` do that; `retry_s`: how long it makes a failing call of the warehouse again, where that
-    is not as long as a processor would.
+    """The endpoint of a declared function. `warehouse`: whether it works on tables and documents; `feed`: and on the
+    league's data; `routes`: what else it may be asked over HTTP, and `responders` do that; `retry_s`: how long it makes
+    a failing call of the warehouse again, where that is not as long as a processor would; `asks_warehouse`: whether it
+    is ready only with it; `checks`: what else it is ready only with.
 
     Raises SettingsError, ImportError or UnknownFunction where it could not work: then the process must not serve.
     """
@@ -45,14 +49,14 @@ def endpoint(
     if settings.cloud is None:
         raise wiring.NoCloud(f"TIPOFF_TARGET={settings.target}: function {name} works on gcp or emulators; set one")
     logs.configure(settings.log_level, function=name, commit=settings.commit, project=settings.cloud.project)
-    wiring.import_parts(settings, warehouse=warehouse, feed=feed, tables=tables)
+    wiring.import_parts(settings, warehouse=warehouse, feed=feed)
     home = wiring.open_cloud(settings, service=name, retry_s=retry_s)
 
     def parts() -> Parts:
         return Parts(
             ports=home.ports,
             handlers=handlers(spec, settings, home),
-            checks=wiring.checks(home, spec, warehouse=warehouse, tables=tables),
+            checks={**wiring.checks(home, spec, warehouse=warehouse and asks_warehouse), **checks(home)},
             routes=responders(spec, settings, home),
         )
 

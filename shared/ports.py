@@ -15,7 +15,7 @@ from typing import Protocol
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.fold import View
 from shared.core.messages import Message
-from shared.core.model import Control, Fact, Latch, LedgerEntry, Reading, RunKey
+from shared.core.model import Alert, Completion, Control, Fact, Latch, LedgerEntry, Reading, RunKey, Start
 from shared.core.plan import Plan
 
 
@@ -127,6 +127,12 @@ class StateStore(Protocol):
         The ids of those that this call took out; unknown ones are left out, so it may be repeated. Of concurrent
         callers one gets each. What is quarantined afterwards under the same id is kept anew.
         """
+
+    def beat(self, name: str, at: datetime) -> None:
+        """Say that the job of this name has come through. The last call stands, whatever time it names."""
+
+    def beats(self) -> Mapping[str, datetime]:
+        """When each job that ever did came through the last time."""
 
 
 class BatchStore(Protocol):
@@ -441,6 +447,15 @@ class Reader(Protocol):
         """
 
 
+class Evidence(Protocol):
+    """Looks for what a start has left that nobody has reported."""
+
+    def find(self, start: Start) -> Completion | None:
+        """The report, under number 0, that its output under exactly its stamp is worth: equal to the processor's own
+        in status, units and digest. None where nothing stands there, where what stands does not tell all of it, and
+        where it could not be read. Reads only; never raises what the world raises."""
+
+
 class Span(Protocol):
     """A piece of work while it goes on, as whoever watches will see it."""
 
@@ -509,6 +524,24 @@ class HealthProbe(Protocol):
         """Asked once, now. Never raises for a service that is unhealthy, absent, or another: that is the answer."""
 
 
+class Notifier(Protocol):
+    """Tells people of incidents."""
+
+    def notify(self, run: RunKey, incident: str, alert: Alert) -> bool:
+        """Whether the sink has taken it; never raises for a sink that is down. Idempotent: `incident` is the sink's
+        dedup key, and telling the same again, or the end of what it never heard of, changes nothing there."""
+
+
+class Unnotified:
+    """Nobody is told: for whoever looks at a world from outside."""
+
+    def notify(self, _run: RunKey, _incident: str, _alert: Alert) -> bool:
+        return True
+
+
+UNNOTIFIED = Unnotified()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """All of them, as wiring built them."""
@@ -518,3 +551,5 @@ class Ports:
     clock: Clock
     readers: Mapping[str, Reader] = field(default_factory=dict)
     trace: Tracer = NO_TRACE
+    notifier: Notifier = UNNOTIFIED
+    evidence: Evidence | None = None  # None: nothing is looked for, and no start is sent again on suspicion

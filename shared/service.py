@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from shared import history
 from shared.core import calendar
 from shared.core.again import given_by, order_again, order_looks
-from shared.core.fold import View, look
+from shared.core.fold import View, is_open, look
 from shared.core.gate import (
     Ask,
     Consequences,
@@ -24,15 +25,37 @@ from shared.core.gate import (
     decide,
     key_of,
     name_of,
+    not_before,
     refused_before,
     says_the_same,
     start_latch,
 )
-from shared.core.messages import Message, Nudge, start_message
-from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, PipelineSpec, Reading, RunKey, Start
+from shared.core.heartbeat import SELF_HEAL, beats_again
+from shared.core.incident import alerts_due
+from shared.core.letters import LETTERS_KEPT, judge_letter, letter_name, looks_at_letters
+from shared.core.messages import Message, Nudge, run_of, start_message
+from shared.core.model import (
+    Act,
+    Completion,
+    Control,
+    Fact,
+    Latch,
+    LedgerEntry,
+    PipelineSpec,
+    Reading,
+    Repair,
+    RepairKind,
+    RunKey,
+    Start,
+    Woke,
+    Word,
+)
 from shared.core.plan import Given, Plan, build_plan
 from shared.core.readings import settle, unread
-from shared.ports import Bus, Ports, RunRecord, Tracer
+from shared.core.repairs import BEGUN_BY, repair_latch, repairs_kept, resend_of
+from shared.core.standing import in_doubt, under_way_until
+from shared.core.words import QUALITY, checked, phase_of, same, speak
+from shared.ports import Bus, Delivery, Ports, RunRecord, Tracer
 
 LATCH_LEASE_S = 30
 """Longer than any publish takes; after it whoever sweeps sends what the dead one did not."""
@@ -46,8 +69,23 @@ SWEEP_MAX = 500
 NUDGE_AHEAD = timedelta(hours=1)
 """A schedule speaks when it is due; this much its clock may be ahead of ours."""
 
-OVERRIDE_MAX = timedelta(days=7)
-"""Who needs poor units for longer lowers what is asked of them."""
+DOUBTS_MAX = 10
+"""Starts of a run that are looked for at one look: each may be a query. The next look goes on."""
+
+LETTERS_MAX = 100
+"""Dead letters that one sweep looks at, the newest; whoever has more has a person's problem."""
+
+OPEN_WITHIN = timedelta(days=1)
+"""Every open run wants to be looked at far earlier; where none does, no dead letter can help one."""
+
+LATCH_KEPT = timedelta(hours=6)
+"""Starts claimed so long ago are not sent any more: each has been given up, and its run is over or a person's."""
+
+SAY_TRIES = 5
+"""Words that may come between a word's look at a run and its being kept: more people than speak at once."""
+
+BEGIN_GRACE = timedelta(minutes=1)
+"""A schedule speaks at the very minute at which its run should be there; it is the first to do so."""
 
 READINGS_S = 8.0
 """For all readings of a gate together: a query takes two or three, a probe three at most, and a message lives 60."""
@@ -97,7 +135,7 @@ def one_by_one(asks: Asks, within_s: float) -> dict[str, Reading]:  # noqa: ARG0
 
 
 class Service:
-    """One per process. Safe to call from several threads: it keeps nothing but its ports."""
+    """One per process. Safe to call from several threads: it keeps nothing but its ports, and when it last beat."""
 
     def __init__(
         self,
@@ -117,16 +155,19 @@ class Service:
         self._guard = guard  # does each part of a sweep; edge.apart keeps what one raises from the others
         self._ask_all = gather or AtOnce()
         self._readings_s = readings_s
+        self._beaten_at: datetime | None = None
 
     # --- what wakes it ------------------------------------------------------------------------------
 
-    def start_run(self, run: RunKey, labels: Mapping[str, str] | None = None) -> bool:
+    def start_run(self, run: RunKey, labels: Mapping[str, str] | None = None, woke: Woke = Woke.OPERATOR) -> bool:
         """Write the plan of a run and open its first phase. False if the run exists; then it is looked at.
 
         Raises ValueError for a pipeline or mode that nobody declared.
         """
-        created = self._ports.states.create_run(self._plan(run, labels))
-        self.advance(run)
+        # Who asks for a run that is there need not read how long those before it took.
+        known = self._ports.states.plan(run) is not None
+        created = not known and self._ports.states.create_run(self._plan(run, labels))
+        self.advance(run, woke)
         return created
 
     def on_completion(self, completion: Completion) -> Refusal | None:
@@ -138,7 +179,7 @@ class Service:
         if refused:
             return refused
         self._ports.states.append(Fact(completion, self._ports.clock.now()))
-        self.advance(completion.run)
+        self.advance(completion.run, Woke.COMPLETION)
         return None
 
     def on_nudge(self, nudge: Nudge) -> Refusal | None:
@@ -154,22 +195,39 @@ class Service:
         if nudge.scheduled_at > self._ports.clock.now() + NUDGE_AHEAD:
             return Refusal(f"scheduled at {nudge.scheduled_at}, which is still to come: no run begins before its time")
         day = calendar.resolve(nudge.date, nudge.scheduled_at, spec.zone)
-        self.start_run(RunKey(spec.name, day, nudge.mode))
+        self.start_run(RunKey(spec.name, day, nudge.mode), woke=Woke.NUDGE)
         return None
 
     def sweep(self) -> None:
-        """The timer's walk through the same door: unsent latches, runs that are due, runs that should exist."""
+        """The timer's walk through the same door: unsent latches, dead letters, runs that are due, runs that should
+        exist. Who has come through leaves a heartbeat."""
         now = self._ports.clock.now()
         for latch in self._ports.states.take_lapsed(now, LATCH_LEASE_S, SWEEP_MAX):
-            self._guard(partial(self._send, [latch]))
+            self._guard(partial(self._tell_of, [latch]) if latch.alert else partial(self._send_again, latch, now))
+        if looks_at_letters(now) and self._ports.states.due_runs(now + OPEN_WITHIN, 1):
+            self._guard(partial(self._weigh_letters, now))
         for run in self._ports.states.due_runs(now, SWEEP_MAX):
-            self._guard(partial(self.advance, run))
+            self._guard(partial(self.advance, run, Woke.SWEEP))
         for spec in self._pipelines.values() if self._starts_missing_runs else ():
-            for run in calendar.expected_runs(spec, now, SWEEP_LOOK_BACK_DAYS):
+            for run in calendar.expected_runs(spec, now - BEGIN_GRACE, SWEEP_LOOK_BACK_DAYS):
                 if self._ports.states.plan(run) is None:
-                    self._guard(partial(self.start_run, run))
+                    self._guard(partial(self.start_run, run, BEGUN_BY, Woke.SWEEP))
+        if beats_again(self._beaten_at, now):
+            self._ports.states.beat(SELF_HEAL, now)
+            self._beaten_at = now
 
     # --- what an operator asks for --------------------------------------------------------------------
+
+    def say(self, run: RunKey, word: Word) -> Control | Refusal:
+        """Hold, release, cancel, skip, force or override: kept with who, why and until when, and then acted upon.
+
+        Said again it changes nothing, and the run is looked at once more. The control as it stands then.
+        """
+        told = self._say(run, word)
+        if isinstance(told, Refusal):
+            return told
+        self.advance(run)
+        return told.control
 
     def replay(
         self, run: RunKey, from_phase: str, act: Act, labels: Mapping[str, str] | None = None
@@ -183,15 +241,21 @@ class Service:
         given = given_by(view, from_phase, act.reason) if view else _unknown(run)
         if view is None or isinstance(given, str):
             return Refusal(str(given))
-        labels = {**view.plan.labels, **(labels or {})}
+        word = checked(Word(verb="replay", about=given.phase, act=act), view.now)
+        if isinstance(word, str):
+            return Refusal(word)
+        labels = {name: text for name, text in view.plan.labels.items() if name not in BEGUN_BY} | dict(labels or {})
         said = {"replays": str(run), "from": given.phase, "reason": given.reason, "actor": act.actor}
         again = replace(run, generation=self._newest(run).generation + 1)
         while not self._ports.states.create_run(self._plan(again, labels | said, given)):
             again = replace(again, generation=again.generation + 1)
+        self._say(again, word)
         self.advance(again)
         return again
 
-    def look_again(self, run: RunKey, processors: Sequence[str] = ()) -> tuple[Start, ...] | Refusal:
+    def look_again(
+        self, run: RunKey, processors: Sequence[str] = (), act: Act | None = None
+    ) -> tuple[Start, ...] | Refusal:
         """Order the sources of a run, or those named, to look again at what may have been corrected since.
 
         What they bring travels as everything does that comes late: the same content changes nothing, other content is
@@ -206,6 +270,11 @@ class Service:
         starts, refused = order_looks(view, processors)
         if not starts:
             return Refusal("; ".join(refused))
+        if act:
+            told = self._say(run, Word(verb="look_again", about=", ".join(processors), act=act))
+            if isinstance(told, Refusal):
+                return told
+            view, starts = told, tuple(replace(start, by=act) for start in starts)
         return self._order(view, starts)
 
     def again(
@@ -221,22 +290,45 @@ class Service:
         start = order_again(view, phase, processor, act, only)
         if isinstance(start, str):
             return Refusal(start)
-        ordered = self._order(view, [start])
+        told = self._say(run, Word(verb="retry", about=processor, act=act))
+        if isinstance(told, Refusal):
+            return told
+        start = order_again(told, phase, processor, act, only)  # it may have been skipped until it was said
+        if isinstance(start, str):
+            return Refusal(start)
+        ordered = self._order(told, [start])
         return ordered[0] if ordered else Refusal(f"{run} has changed meanwhile; look at it, and ask again")
+
+    def retry(self, run: RunKey, processor: str, act: Act) -> Start | Refusal:
+        """As again, of a processor wherever it is planned. What the same word has ordered, while it is under way."""
+        view = self._view(run)
+        if view is None:
+            return Refusal(_unknown(run))
+        phase = phase_of(view.plan, processor)
+        if isinstance(phase, str):
+            return Refusal(phase)
+        last = view.starts.get(processor, ())[-1:]
+        if last and same(last[0].by, act) and under_way_until(view, phase.by_name[processor]):
+            return last[0]
+        return self.again(run, phase.name, processor, act)
 
     def allow_poor(self, run: RunKey, act: Act) -> Control | Refusal:
         """Until act.until, work on units of a run whose inputs are too poor. The last word stands; its batches keep
         whose it was."""
-        now = self._ports.clock.now()
-        if act.until is None or not now < act.until <= now + OVERRIDE_MAX:
-            return Refusal(f"until: {act.until} is not within the next {OVERRIDE_MAX.days} days")
-        view = self._view(run)
-        if view is None:
-            return Refusal(_unknown(run))
-        control = replace(view.control, version=view.control.version + 1, quality=act)
-        if self._ports.states.set_control(run, control):
-            return control
-        return Refusal(f"{run} has changed meanwhile; ask again")
+        return self.say(run, Word(verb="override", about=QUALITY, act=act))
+
+    def _say(self, run: RunKey, word: Word) -> View | Refusal:
+        """Keep a word; the run with it."""
+        for _ in range(SAY_TRIES):
+            view = self._view(run)
+            if view is None:
+                return Refusal(_unknown(run))
+            control = speak(view, word)
+            if isinstance(control, str):
+                return Refusal(control)
+            if control is view.control or self._ports.states.set_control(run, control):
+                return replace(view, control=control)
+        return Refusal(f"{run} has changed meanwhile; look at it, and say it again")
 
     def _order(self, view: View, starts: Sequence[Start]) -> tuple[Start, ...]:
         """Claim and send starts beside those that decisions order; those that this call claimed."""
@@ -268,20 +360,25 @@ class Service:
 
     # --- the path of one look -----------------------------------------------------------------------
 
-    def advance(self, run: RunKey) -> None:
-        """Do what is due in a run, exactly once in effect, whoever else is looking."""
+    def advance(self, run: RunKey, woke: Woke = Woke.OPERATOR) -> None:
+        """Do what is due in a run, exactly once in effect, whoever else is looking. Whom the timer woke also looks for
+        what was done and never reported."""
         plan = self._ports.states.plan(run)
         assert plan is not None, f"{run} has no plan"
-        for _ in range(LOOKS_MAX):
+        for turn in range(LOOKS_MAX):
             record = self._ports.states.load(run)
             view = look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
+            if woke is Woke.SWEEP and not turn and self._find(view):
+                continue
             refused, readings = refused_before(record.last_entry, view.now), dict[str, Reading]()
             verdict = self._decide(view, readings, refused)
             if isinstance(verdict.decision, Ask):
                 with self._ports.trace.span("gather", run=run, phase=verdict.gate):
                     readings = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
                 verdict = self._decide(view, readings, refused)
-            if not self._apply(view, record, verdict, consequences(view, verdict, readings, refused)):
+            put_off = not_before(record.last_entry, verdict)
+            asked = consequences(view, verdict, readings, refused, put_off)
+            if not self._apply(view, record, verdict, replace(asked, entry=replace(asked.entry, woke=woke))):
                 return
 
     def _decide(self, view: View, readings: Mapping[str, Reading], refused: str | None) -> Verdict:
@@ -314,14 +411,16 @@ class Service:
         """
         run, now = view.plan.run, view.now
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
-        if not asked.latches and entry is None and _in_time(record.due_at, asked.due_at, now):
+        outcome = next((latch.outcome for latch in asked.latches), None)
+        latches = (*asked.latches, *alerts_due(view, verdict, outcome))
+        if not latches and entry is None and _in_time(record.due_at, asked.due_at, now):
             return False
         with self._ports.trace.span("apply", run=run, phase=verdict.gate, decision=name_of(verdict.decision)):
-            claimed = self._claim(run, record, asked.latches, entry, asked.due_at, now)
+            claimed = self._claim(run, record, latches, entry, asked.due_at, now)
         if claimed is None:
             return True
-        if claimed:
-            self._send(claimed)
+        if claimed:  # people are told by the sweep: whatever the sink does, it holds no message up
+            self._send(latch for latch in claimed if latch.alert is None)
         if entry is not None:
             self._tell(entry)
         return True
@@ -358,6 +457,90 @@ class Service:
                 publish(self._ports.bus, self._ports.trace, messages, self._ports.clock.now(), run=run)
             self._ports.states.close(run, [latch.key for latch in group])
 
+    def _tell_of(self, latches: Iterable[Latch]) -> None:
+        """Tell people of incidents, then close. A sink that is down leaves the latch open: it comes again.
+
+        A trigger that is told when its end is known already is told with it: the sink's last word is always the end.
+        """
+        for latch in latches:
+            record = self._ports.states.load(latch.run)
+            ends = [each for each in record.latches if each.alert and each.alert.resolved]
+            over = [] if latch in ends else [each for each in ends if each.incident == latch.incident]
+            told = [each for each in (latch, *over) if each.alert]
+            if all(self._ports.notifier.notify(each.run, each.incident, each.alert) for each in told if each.alert):
+                self._ports.states.close(latch.run, [each.key for each in told])
+
+    # --- what the timer makes good ----------------------------------------------------------------------
+
+    def _find(self, view: View) -> bool:
+        """Look for what was ordered and never reported: what stands is a fact, what left nothing is sent once more.
+
+        Whether anything was written.
+        """
+        if self._ports.evidence is None:
+            return False
+        resends, found_any = list[Latch](), False
+        for start in in_doubt(view)[:DOUBTS_MAX]:
+            found = self._ports.evidence.find(start)
+            if found is not None:
+                found_any |= self._ports.states.append(Fact(found, self._ports.clock.now()))
+            elif latch := resend_of(view, start):
+                resends.append(latch)
+        if not resends:
+            return found_any
+        claimed = self._ports.states.claim(
+            view.plan.run,
+            control_version=view.control.version,
+            latches=resends,
+            entry=None,
+            due_at=view.now,
+            now=view.now,
+            lease_s=LATCH_LEASE_S,
+        )
+        self._send(claimed or ())
+        return True
+
+    def _send_again(self, latch: Latch, now: datetime) -> None:
+        """Send what was claimed and, as far as anybody knows, never sent; then keep that it was."""
+        if latch.starts and all(start.issued_at + LATCH_KEPT <= now for start in latch.starts):
+            latch = replace(latch, starts=())
+        self._send([latch])
+        if latch.starts:
+            subject = latch.key.removeprefix(f"{latch.run}/")
+            reason = f"claimed, and not said to be sent within {LATCH_LEASE_S} s"
+            repair = Repair(kind=RepairKind.LATCH, subject=subject, reason=reason, at=now)
+            self._keep(latch.run, self._ports.states.load(latch.run), repair)
+
+    def _weigh_letters(self, now: datetime) -> None:
+        """Send dead letters of open runs again whose cause has passed, the oldest first, each within its budget."""
+        letters: dict[RunKey, list[tuple[Delivery, str]]] = {}
+        for delivery, error in reversed(self._ports.bus.dead_letters(LETTERS_MAX)):
+            run = run_of(delivery.attributes)
+            if run and delivery.published_at > now - LETTERS_KEPT and self._ports.states.plan(run):
+                letters.setdefault(run, []).append((delivery, error))
+        for run, group in letters.items():
+            self._guard(partial(self._redrive, run, group, now))
+
+    def _redrive(self, run: RunKey, letters: Sequence[tuple[Delivery, str]], now: datetime) -> None:
+        """Each is counted before it is sent, so that no death in between makes it one more."""
+        plan, record = self._ports.states.plan(run), self._ports.states.load(run)
+        assert plan is not None, f"{run} has no plan"
+        if not is_open(look(plan, record.facts, record.latches, record.control, now)):
+            return
+        named = {letter_name(each.subscription, each.data): (each, error) for each, error in letters}
+        for name, (delivery, error) in named.items():
+            repair = judge_letter(name, error, repairs_kept(record.latches), now)
+            if repair and self._keep(run, record, repair) and repair.kind is RepairKind.REDRIVE:
+                self._ports.bus.redrive([delivery.id], now)
+
+    def _keep(self, run: RunKey, record: RunRecord, repair: Repair) -> bool:
+        """Keep an act with its reason, and have the run looked at. False where another has been quicker."""
+        latch = repair_latch(run, repair, record.latches)
+        claimed = self._claim(run, record, [latch], None, repair.at, repair.at)
+        if claimed:
+            self._ports.states.close(run, [latch.key])
+        return bool(claimed)
+
     # --- what is asked of a message, and of a run -----------------------------------------------------
 
     def _refuse(self, plan: Plan, completion: Completion) -> Refusal | None:
@@ -386,6 +569,7 @@ class Service:
             deadline_at=calendar.deadline(mode, run.date, spec.zone),
             labels=labels,
             given=given,
+            before=history.before(self._ports.states, run),
         )
 
 

@@ -10,6 +10,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.adapters.notify import LogNotifier
 from shared.config.functions import NUDGE_TOPIC, FunctionSpec, services_behind
 from shared.config.orchestration_config import PIPELINES, READ_BACKS
 from shared.config.settings import Cloud, Settings, Target, url_of
@@ -59,7 +60,13 @@ class LocalHome:
     @property
     def ports(self) -> Ports:
         states = self.store.states
-        return Ports(states=states, bus=self.store.bus, clock=self.clock, readers=readers(states, self.world))
+        return Ports(
+            states=states,
+            bus=self.store.bus,
+            clock=self.clock,
+            readers=readers(states, self.world),
+            notifier=LogNotifier(),
+        )
 
     @property
     def world(self) -> World:
@@ -107,7 +114,14 @@ class CloudHome:
     def ports(self) -> Ports:
         states = self.firestore.states
         world = World(warehouse=lambda: self.warehouse, read_back=READ_BACKS, services=self.services)
-        return Ports(states=states, bus=self.bus, clock=self.clock, readers=readers(states, world), trace=self.trace)
+        return Ports(
+            states=states,
+            bus=self.bus,
+            clock=self.clock,
+            readers=readers(states, world),
+            trace=self.trace,
+            notifier=LogNotifier(),
+        )
 
     @property
     def batches(self) -> BatchStore:
@@ -198,9 +212,7 @@ class Unheard(Exception):
     """A function's subscription is not there, or hears another topic: what is published for it is lost."""
 
 
-def checks(
-    home: CloudHome, spec: FunctionSpec, *, warehouse: bool, tables: bool = False
-) -> Mapping[str, Callable[[], object]]:
+def checks(home: CloudHome, spec: FunctionSpec, *, warehouse: bool) -> Mapping[str, Callable[[], object]]:
     """Of what a function depends on, one small read each; raises what that raises."""
     nobody = RunKey("ready", date.min, "probe")
 
@@ -211,14 +223,13 @@ def checks(
                 raise Unheard(f"subscription {subscription} of topic {topic} is not there; deploy the subscriptions")
 
     found: dict[str, Callable[[], object]] = {"state": lambda: home.ports.states.plan(nobody), "bus": hears}
-    if tables or warehouse:
-        found["warehouse"] = lambda: home.warehouse.query("SELECT 1 AS one", {})
     if warehouse:
+        found["warehouse"] = lambda: home.warehouse.query("SELECT 1 AS one", {})
         found["exports"] = lambda: home.exports.get("ready")
     return found
 
 
-def import_parts(settings: Settings, *, warehouse: bool, feed: bool, tables: bool = False) -> None:
+def import_parts(settings: Settings, *, warehouse: bool, feed: bool) -> None:
     """Import all that a function on Google's services works with: one that cannot start must not seem to.
 
     Raises ImportError. No thread runs when it returns: the server forks.
@@ -226,9 +237,8 @@ def import_parts(settings: Settings, *, warehouse: bool, feed: bool, tables: boo
     import shared.adapters.firestore
     import shared.adapters.pubsub
 
-    if tables or warehouse:
-        import shared.adapters.bigquery
     if warehouse:
+        import shared.adapters.bigquery
         import shared.adapters.objects
 
         assert settings.cloud is not None

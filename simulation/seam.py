@@ -49,5 +49,11 @@ class Network:
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         self._bus.ack(deliveries)
 
+    def dead_letters(self, limit: int) -> list[tuple[Delivery, str]]:
+        return self._bus.dead_letters(limit)
+
+    def redrive(self, ids: Sequence[str], now: datetime) -> tuple[str, ...]:
+        return self._bus.redrive(ids, now)
+
     def nack(self, delivery: Delivery, now: datetime, error: str) -> bool:
         return self._bus.nack(delivery, now, error)

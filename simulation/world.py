@@ -39,11 +39,12 @@ from shared.core.messages import (
 )
 from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, RunKey, ScheduleSpec, Start, Status
 from shared.core.plan import Plan, PlannedProcessor
-from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Ports, Stamp, StateStore, Written
+from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Ports, Stamp, StateStore, Written
 from shared.readings import readers
 from shared.service import Service, one_by_one
 from simulation import invariants
 from simulation.batches import Batches
+from simulation.evidence import WorldEvidence
 from simulation.fate import Call, Fate, planned_in
 from simulation.seam import SIMULATED, Crash, Network, Seam, Unavailable
 from simulation.story import Story, done_by
@@ -117,7 +118,8 @@ class World:
         self._ends_at = self.begins_at + OUTLAST
         states = cast(StateStore, Seam(self.sqlite.states, self.call))
         bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self.call))
-        ports = Ports(states=states, bus=bus, clock=self.clock, readers=readers(states))
+        evidence = cast(Evidence, Seam(WorldEvidence(self, FINDS), self.call))
+        ports = Ports(states=states, bus=bus, clock=self.clock, readers=readers(states), evidence=evidence)
         self.service = Service(ports, PIPELINES, tell=self._tell, gather=one_by_one)
         self._ports = ports
         self.batches = Batches(self)
@@ -315,7 +317,7 @@ class World:
         if handler is None:
             self.before_call(verb)
             result = method(*arguments, **named)
-        elif verb == "plan":  # a plan never changes: whoever reads it early reads the same
+        elif verb in ("plan", "beat"):  # a plan never changes, and a heartbeat changes nothing
             result = method(*arguments, **named)
         else:
             handler.calls += 1

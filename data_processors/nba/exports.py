@@ -46,6 +46,7 @@ class Published:
     digest: str
     superseded: bool = False  # a newer fence was there and nothing was written
     refused: str = ""  # why nothing was written
+    games: tuple[str, ...] | None = None  # that a document found again holds; None where it is of something else
 
 
 def object_name(day: date, document: str) -> str:
@@ -131,6 +132,16 @@ def only(content: dict[str, object], units: Sequence[str] | None) -> dict[str, o
 def announced(objects: ObjectStore, run: RunKey) -> tuple[str, ...]:
     """The games that tonight holds, whoever published it: a run before them may have to take them back."""
     return game_ids(_parsed(objects.get(object_name(run.date, "tonight")))) if as_of_date(run) == run.date else ()
+
+
+def published_by(objects: ObjectStore, name: str, start: Start) -> Published | None:
+    """What exactly this start has published under a name; None where another, or nothing, stands there."""
+    standing = _parsed(objects.get(name))
+    stamp = (standing.get("run"), standing.get("attempt"), standing.get("fence"))
+    if stamp != (str(start.run), start.attempt, start.fence):
+        return None
+    games = game_ids(standing) if "games" in standing else None
+    return Published(rows=_rows(standing), digest=_digest(standing), games=games)
 
 
 def publish(objects: ObjectStore, name: str, document: Mapping[str, object], start: Start) -> Published:

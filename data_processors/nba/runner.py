@@ -266,7 +266,7 @@ def judge(
     elif expected is None and not written.rows and isinstance(how, Select):
         status, reason = Status.SKIPPED, "not_covered" if not_covered else how.empty
     elif not missing:
-        status, reason = Status.SUCCESS, _remark(how, written, excused)
+        status, reason = Status.SUCCESS, remark(how, written, excused)
     else:
         nothing_yet = expected is not None and len(missing) == len(expected) and not whys
         status = Status.NOT_READY if nothing_yet else Status.PARTIAL
@@ -283,7 +283,7 @@ def judge(
     )
 
 
-def _remark(how: Table, written: Written, excused: set[str]) -> str:
+def remark(how: Table, written: Written, excused: set[str]) -> str:
     """What a whole result has to tell all the same."""
     if isinstance(how, Select) and how.names:
         return _listed(f"{how.says} {name}" for name in written.units)

@@ -22,6 +22,7 @@ from rich.text import Text
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import (
+    check_run,
     home_option,
     login_name,
     run_command,
@@ -41,8 +42,9 @@ from shared.core.batch_status import BatchHead, BatchState, BatchStatus, batch_h
 from shared.core.model import Act, PhaseSpec, PipelineSpec, RunKey, Start, Status
 from shared.core.standing import PARTIAL_ENOUGH
 from shared.core.tally import STALL_SHARE
+from shared.core.words import UNTIL_MAX
 from shared.ports import BatchStore, StateStore
-from shared.service import OVERRIDE_MAX, Refusal, Service
+from shared.service import Refusal, Service
 from shared.wiring import Home, ReadHome
 
 if TYPE_CHECKING:
@@ -515,19 +517,14 @@ def _end(arguments: argparse.Namespace, settings: Settings, kind: SealKind) -> i
 def _override(arguments: argparse.Namespace, settings: Settings) -> int:
     """Until then, units of a run are worked on whose inputs are too poor."""
     key = run_asked(arguments.run)
-    with wiring.read_home(settings) as reader:
-        if reader is None or reader.states.plan(key) is None:
-            raise UsageError(
-                f"run {key} is not there ({where(settings)}); `tipoff status {key.pipeline} --date "
-                f"{key.date}{home_option(settings)}` lists those that are"
-            )
+    check_run(settings, key)
     console, spec = screen(arguments), spec_of(key.pipeline)
     command = f"tipoff batch {arguments.verb}"
     with working_home(settings, console, command=command, wait_s=arguments.wait) as home:
         now = home.clock.now()
         until = now + arguments.until if isinstance(arguments.until, timedelta) else arguments.until
-        if not now < until <= now + OVERRIDE_MAX:
-            raise UsageError(f"--until {show.moment(until)} is not within the next {OVERRIDE_MAX.days} days")
+        if not now < until <= now + UNTIL_MAX:
+            raise UsageError(f"--until {show.moment(until)} is not within the next {UNTIL_MAX.days} days")
         act = _act(arguments, now, until)
         control = Service(home.ports, {spec.name: spec}, starts_missing_runs=False).allow_poor(key, act)
     if isinstance(control, Refusal):

@@ -16,6 +16,7 @@ from shared import wiring
 from shared.core.batch_status import BatchStatus
 from shared.core.codec import to_data
 from shared.core.model import END, LedgerEntry
+from shared.core.repairs import repairs
 from shared.core.status import PhaseStatus, RunStatus
 from shared.ports import Quarantined
 
@@ -32,6 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
         entries = home.states.ledger(key)
         batches = batches_of(home, key, show.utc_now())
         goes_on = goes_on_line(status, home, settings)
+        plan, record = home.states.plan(key), home.states.load(key)
+        assert plan is not None, f"{key} has a status, and no plan"
+        acts = repairs(plan, record.facts, record.latches, entries)
         refused = [item for item in home.states.quarantined(QUARANTINED_MAX) if item.run == arguments.run]
     phases = status.phases
     if arguments.phase is not None:
@@ -42,7 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
         entries = tuple(entry for entry in entries if entry.gate in _gates_around(status, arguments.phase))
     if arguments.json:
         show.print_json(
-            {**to_json(status, phases, entries, batches), "quarantined": [_refused(item) for item in refused]}
+            {
+                **to_json(status, phases, entries, batches),
+                "quarantined": [_refused(item) for item in refused],
+                "repairs": to_data(acts),
+            }
         )
         return OK
     console = show.console(settings)

@@ -151,12 +151,48 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _report_options(report)
     _target(report)
+    _speaking(command)
     _trying(command)
     _working_off(commands, common)
     _batches(commands, common)
     _showing(command)
     _proving(command)
     return parser
+
+
+def _speaking(command: Command) -> None:
+    """A person's word on one run; each is kept, and `explain` shows it."""
+    run, said = "nba.2024-01-15.overnight.1", '--reason "feed is wrong"'
+    about = {
+        "hold": ("", "keep a run from moving, until it is released or a time has come", f"{said} --until +2h"),
+        "release": ("", "let a held run go on", '--reason "feed is mended"'),
+        "cancel": ("", "end a run for good, as it is", said),
+        "skip": ("PROCESSOR", "go on without an optional processor, named as missing", f"team_boxscore {said}"),
+        "force": ("GATE", "open the gate into a phase now, with what is there; the rest is named", f"analytics {said}"),
+        "override": ("READING", "let a reading only warn until a time", f"freshness {said} --until +2h"),
+        "retry": ("PROCESSOR", "have a processor try again now", f"schedule {said}"),
+    }
+    for name, (what, text, example) in about.items():
+        parser = command(name, "words", text, f"tipoff {name} {run} {example}")
+        parser.set_defaults(word=name)
+        parser.add_argument("run", metavar="RUN", help="as `tipoff status` names it")
+        if what:
+            parser.add_argument("about", metavar=what, help="as `tipoff explain` names it")
+        if name in ("hold", "override"):
+            _until(parser, required=name == "override")
+        _reason(parser)
+        _wait(parser)
+        _target(parser)
+
+
+def _until(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    text = "2024-01-15T18:00:00+00:00, or +2h or +30m" + ("" if required else " (until it is released)")
+    parser.add_argument("--until", type=time_ahead, required=required, metavar="TIME", help=text)
+
+
+def _reason(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", type=said_line, required=True, help="why, for those who read it later")
+    parser.add_argument("--actor", type=said_line, metavar="NAME", help="who says so (this machine's user)")
 
 
 def _trying(command: Command) -> None:
@@ -255,12 +291,9 @@ def _batches(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         said = "as `tipoff batch list` has it" + ("; of a run the newest" if name == "show" else "")
         parsers[name].add_argument("batch", nargs=some, metavar="BATCH", help=said)
     parsers["override"].add_argument("run", metavar="RUN", help="as `tipoff status` names it")
-    parsers["override"].add_argument(
-        "--until", type=time_ahead, required=True, metavar="TIME", help="2024-01-15T18:00:00+00:00, or +2h or +30m"
-    )
+    _until(parsers["override"], required=True)
     for name in ("seal", "cancel", "override"):
-        parsers[name].add_argument("--reason", type=said_line, required=True, help="why, for those who read it later")
-        parsers[name].add_argument("--actor", type=said_line, metavar="NAME", help="who says so (this machine's user)")
+        _reason(parsers[name])
     for name in ("recover", "seal", "cancel", "override"):
         _wait(parsers[name])
 

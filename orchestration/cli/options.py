@@ -158,6 +158,16 @@ def run_key_of(text: str) -> RunKey:
     return run
 
 
+def check_run(settings: Settings, run: RunKey) -> None:
+    """UsageError for a run that is not there: asked before a home is opened, which would make it."""
+    with wiring.read_home(settings) as home:
+        if home is None or home.states.plan(run) is None:
+            raise UsageError(
+                f"run {run} is not there ({where(settings)}); `tipoff status {run.pipeline} --date "
+                f"{run.date}{home_option(settings)}` lists those that are"
+            )
+
+
 def check_modes(spec: PipelineSpec, names: Sequence[str]) -> list[ModeSpec]:
     """The modes of these names; UsageError for one that nobody declared or that cannot run here."""
     from orchestration.runs import unable

@@ -41,14 +41,35 @@ def run(arguments: argparse.Namespace) -> int:
         found = report.report(home, spec.name, first, last)
     if arguments.json:
         ends = {"from": _day(arguments.first), "to": _day(arguments.last)}
-        show.print_json({"pipeline": spec.name, **ends, "runs": found.runs, "accuracy": found.accuracy})
+        show.print_json({"pipeline": spec.name, **ends, **{name: getattr(found, name) for name in report.QUERIES}})
         return OK
     if not found.runs:
         console.print(f"No run of {spec.name} of these dates: {where(settings)}.", soft_wrap=True)
         return OK
     print_table(console, runs_table(found.runs))
+    print_reliability(console, found.reliability)
+    console.print(f"\n{backup_line(found)}", soft_wrap=True)
     print_accuracy(console, found.accuracy)
     return OK
+
+
+ACTS = {
+    "gate": "{times} of {among} gates opened by the timer",
+    "run": "{times} of {among} runs begun by the timer",
+    "latch": "{times} latches sent again",
+    "found": "{times} results found that were never reported",
+    "resend": "{times} starts sent once more",
+    "attempt": "{times} attempts ordered after silent ones",
+    "redrive": "{times} dead letters sent again",
+}
+
+
+def backup_line(found: report.Report) -> str:
+    """How often the timer did what a message should have done."""
+    if not found.repairs:
+        return "What the backup did: nothing."
+    acts = ", ".join(ACTS[str(row["kind"])].format(**row) for row in found.repairs)
+    return f"What the backup did: {acts}."
 
 
 def _day(day: date | None) -> str | None:
@@ -67,6 +88,25 @@ def runs_table(rows: report.Rows) -> Table:
     table["complete"] = [_figure(row["completeness_mean"], ".1%") for row in rows]
     table["lowest"] = [_figure(row["completeness_min"], ".1%") for row in rows]
     return figures_table("mode", [str(row["mode"]) for row in rows], table)
+
+
+def print_reliability(console: Console, rows: report.Rows) -> None:
+    """What an operator is asked in the end: in time, without a person, noticed and mended how soon."""
+    if not rows:
+        return
+    columns = {
+        "due": [str(row["due"]) for row in rows],
+        "in time": [str(row["in_time"]) for row in rows],
+        "unaided": [_figure(row["reliability"], ".2%") for row in rows],
+        "noticed p95 s": [_figure(row["detection_p95_s"], ".1f") for row in rows],
+        "max s": [_figure(row["detection_max_s"], ".1f") for row in rows],
+        "incidents": [str(row["incidents"]) for row in rows],
+        "open": [str(row["incidents_open"]) for row in rows],
+        "mended p95 s": [_figure(row["repair_p95_s"], ".0f") for row in rows],
+        "acts a month": [_figure(row["acts_per_month"], ".1f") for row in rows],
+    }
+    console.print()
+    print_table(console, figures_table("reliability", [str(row["mode"]) for row in rows], columns))
 
 
 def figures_table(of: str, names: list[str], columns: Mapping[str, list[str]]) -> Table:

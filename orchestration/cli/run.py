@@ -18,6 +18,7 @@ from orchestration.cli.options import (
     check_modes,
     check_source,
     home_option,
+    login_name,
     screen,
     settings_of,
     spec_of,
@@ -30,7 +31,7 @@ from orchestration.stack import Stack
 from shared import wiring
 from shared.config.settings import Settings
 from shared.core.calendar import mode_for
-from shared.core.model import LedgerEntry, RunKey, Start
+from shared.core.model import Act, LedgerEntry, RunKey, Start
 from shared.core.status import RunState, RunStatus
 from shared.ports import Feed
 
@@ -55,8 +56,10 @@ def _run(arguments: argparse.Namespace, key: RunKey, feed: Feed, console: Consol
         check_source(home, spec, feed, console)
         runs = Runs(home, spec, feed, settings.commit, tick=stack.keep_alive if stack else lambda: None)
         key = replace(key, generation=arguments.generation or _newest_generation(runs, key))
-        if arguments.look_again and (refused := runs.look_again(key)):
-            raise UsageError(f"--look-again: {refused.reason}")
+        if arguments.look_again:
+            act = Act(actor=login_name(), reason=f"asked by `{command} --look-again`", at=home.clock.now())
+            if refused := runs.look_again(key, act):
+                raise UsageError(f"--look-again: {refused.reason}")
         coverage = feed.coverage()
         label = " [yellow](synthetic)[/]" if coverage.synthetic else ""
         console.print(f"[bold]{key}[/] on {coverage.source}{label}, {where(settings)}", soft_wrap=True)

@@ -38,9 +38,10 @@ from shared.core.line import one_line
 from shared.core.model import Act, OutcomeKind, PhaseSpec, PipelineSpec, RunKey, Start
 from shared.core.openapi import Refused
 from shared.core.status import RunState, summarise
+from shared.core.words import UNTIL_MAX
 from shared.endpoint import NOBODY, Reply, Responder
 from shared.ports import StateStore
-from shared.service import OVERRIDE_MAX, Refusal, Service
+from shared.service import Refusal, Service
 
 log = logging.getLogger("tipoff.coordinator")
 
@@ -282,8 +283,8 @@ class Api:
         now = self.coordinator.clock.now()
         if asked.run.pipeline != self.spec.name:
             return _refused(400, f"run: {str(asked.run)[:80]!r} is no run of {self.spec.name}")
-        if not now < asked.until <= now + OVERRIDE_MAX:
-            return _refused(400, f"until: {asked.until.isoformat()} is not within the next {OVERRIDE_MAX.days} days")
+        if not now < asked.until <= now + UNTIL_MAX:
+            return _refused(400, f"until: {asked.until.isoformat()} is not within the next {UNTIL_MAX.days} days")
         if self.states.plan(asked.run) is None:
             return _refused(404, f"run {asked.run} is not known")
         act = replace(self._act(asked.actor, who, asked.reason), until=asked.until)

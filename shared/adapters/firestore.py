@@ -336,6 +336,15 @@ class FirestoreStates:
         batch.delete(self._client.collection("quarantine").document(id_of(id)), option=there)
         return self.database.commit(batch)
 
+    @explained
+    def beat(self, name: str, at: datetime) -> None:
+        self._client.collection("beats").document(id_of(name)).set({"at": to_micros(at)})
+
+    @explained
+    def beats(self) -> Mapping[str, datetime]:
+        found = self._client.collection("beats").stream()
+        return {text_of(each.id): from_micros(each.get("at")) for each in found}
+
     # --- where it stands --------------------------------------------------------------------------------
 
     def _run(self, run: RunKey) -> DocumentReference:

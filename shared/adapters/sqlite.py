@@ -306,6 +306,18 @@ class SqliteStates:
             ).fetchall()
         return among(ids, {message for (message,) in gone})
 
+    def beat(self, name: str, at: datetime) -> None:
+        with self._file.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO beats (name, at) VALUES (?, ?)", (name, to_micros(at)))
+
+    def beats(self) -> Mapping[str, datetime]:
+        with self._file.reading() as connection:
+            # Who only reads may meet a file that nobody has given this table yet.
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'beats'").fetchone():
+                return {}
+            rows = connection.execute("SELECT name, at FROM beats ORDER BY name").fetchall()
+        return {name: from_micros(at) for name, at in rows}
+
 
 def version_of(connection: sqlite3.Connection, run: str) -> int:
     """Of the run's control, 0 where nobody has set any; a run may be held before it exists."""

@@ -86,6 +86,9 @@ BATCH_SCHEMA = (
 
 BATCH_TABLES_OF_2 = ("batches", "batch_bodies", "batch_seals", "batch_chunks", "batch_orders", "batch_reports")
 
+BEATS = "CREATE TABLE IF NOT EXISTS beats (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID"
+"""Came later, under the same format number, as the columns below."""
+
 QUARANTINE_COLUMNS = ("size INTEGER", "attributes TEXT NOT NULL DEFAULT '{}'")
 """Came later, under the same format number: a Tipoff that does not know them neither misses nor breaks them."""
 
@@ -176,6 +179,7 @@ class SqliteFile:
             elif self._is_of_2():
                 self._bring_up_from_2()
             self._check_format()
+            execute(BEATS)
             if not self._number("SELECT count(*) FROM pragma_table_info('quarantine') WHERE name = 'size'"):
                 for column in QUARANTINE_COLUMNS:
                     execute(f"ALTER TABLE quarantine ADD COLUMN {column}")

@@ -257,6 +257,7 @@ PREDICTIONS = PhaseSpec(
             unit="players",
             partition="run",  # every run keeps what it predicted; the view `current` chooses
             timeout_s=2_400,  # twice the usual time of a whole batch: a slow worker must not fail the others
+            learns_timeout=False,  # a batch has a window of its own, by how long like batches took (batch_window)
             grace_s=1_200,
             quality_min=0.5,  # of 16 features: with half of them unknown a prediction is hardly one
             whole_skips=("superseded", "no_history"),

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from shared.core.batch import CHUNK_UNITS
+from shared.core.letters import LETTERS_EVERY_MIN
 from shared.core.model import ModeSpec, PipelineSpec, ProcessorSpec, ScheduleSpec
 from shared.core.plan import planned
 from shared.core.timeouts import BATCH_HISTORY
@@ -98,6 +99,11 @@ STARTS_A_DAY = 24  # new instances for the sweep; each asks once for the plans t
 LOOK_BACK_DAYS = 3  # of which runs are expected then
 NUDGE_READS = 3  # the run and what is new in it
 SWEEP_LOOK_READS, SWEEP_LOOK_WRITES = 5, 2  # once for each completion: a fact asks the sweep to look soon after
+BEAT_WRITES = 1  # of each sweep of the runs: its heartbeat, the only thing that a day at rest writes
+DOUBT_LOOKS = 3  # a batch takes minutes: it is looked for after one, two and four
+LETTER_LOOKS = 24  # at the dead letters while a run is open, two hours every five minutes; at rest nobody looks
+LETTER_S = 4.0  # of each: two waves of subscriptions, whose empty answer is not believed for 2 s
+LETTER_PULLS = 60  # of each: some twenty subscriptions, asked three times in that time
 RUN_BEFORE_READS = 40  # a run of the day before, read whole, where this one goes softly after it
 
 CHARGED_BYTES_MIN = 10 * MIB  # for each table that a statement names; all of nba's are smaller for one season
@@ -122,8 +128,9 @@ SECRETS = 2  # keys of a chat and of a pager, for when it pages
 ASSUMPTIONS: tuple[str, ...] = (
     f"functions have {CPUS:g} vCPU and {MEMORY_GIB:g} GiB, one request at a time; a sweep takes {SWEEP_S:g} s, a gate "
     f"{GATE_S:g} s, a processor {PROCESSOR_S:g} s, a chunk {CHUNK_S:g} s, and each starts a container in {COLD_S:g} s",
-    f"a sweep that finds nothing reads {SWEEP_READS} documents; a run's reads and writes follow from its plan "
-    "(a night of nba was counted on the emulator: 99 reads, 78 writes), with one process for each gate",
+    f"a sweep that finds nothing reads {SWEEP_READS} documents and writes its heartbeat; a run's reads "
+    "and writes follow from its plan (a night of nba was counted on the emulator: 99 reads, 78 "
+    "writes), with one process for each gate",
     f"every message is published and delivered once, each at least {MESSAGE_BYTES_MIN:,} bytes; "
     f"a chunk has {CHUNK_UNITS} units of {ORDER_UNIT_BYTES} bytes, and a word back",
     f"a processor asks BigQuery {STANDING_TABLES + SCRIPT_TABLES + QUERY_TABLES * (1 + QUERIES)} times for a table, "
@@ -234,17 +241,22 @@ def operations_of(spec: PipelineSpec, mode: str, units: int, fan_outs: Collectio
         + batches * (BEGIN_S + END_S)
         + chunks * (CHUNK_S + GATE_S)
         + shape.processors * 2 * GATE_S  # the gate hears it, the sweep looks soon after
+        + LETTER_LOOKS * LETTER_S
         + containers * COLD_S
     )
     requests = 2 * shape.processors + 2 * chunks
     tables = STANDING_TABLES + SCRIPT_TABLES + (1 + QUERIES) * QUERY_TABLES
     return _functions(seconds, requests) | {
-        Meter.MESSAGES: 2 * _message_bytes(shape),
+        Meter.MESSAGES: 2 * _message_bytes(shape) + LETTER_LOOKS * LETTER_PULLS * MESSAGE_BYTES_MIN,
         Meter.READS: state[0]
         + _reads_of_processes(shape)
         + sum(reads + BATCH_HISTORY for reads, _ in batch)
-        + shape.processors * SWEEP_LOOK_READS,
-        Meter.WRITES: state[1] + sum(writes for _, writes in batch) + shape.processors * SWEEP_LOOK_WRITES,
+        + shape.processors * SWEEP_LOOK_READS
+        + sum(DOUBT_LOOKS * (SWEEP_LOOK_READS + 1 + count) for count in shape.chunks),
+        Meter.WRITES: state[1]
+        + sum(writes for _, writes in batch)
+        + shape.processors * SWEEP_LOOK_WRITES
+        + batches * DOUBT_LOOKS,
         Meter.SCANNED: shape.processors * tables * CHARGED_BYTES_MIN,
         Meter.OBJECT_WRITES: OBJECTS_WRITTEN,
         Meter.OBJECT_READS: OBJECTS_READ,
@@ -277,11 +289,13 @@ def rest_of(spec: PipelineSpec) -> Amounts:
     """What a day uses on which no run has anything to do: the schedules speak, the sweep finds nothing."""
     sweeps = sum(firings(schedule) for schedule in spec.schedules if not schedule.mode)
     nudges = sum(firings(schedule) for schedule in spec.schedules if schedule.mode)
+    beats = sum(firings(schedule) for schedule in spec.schedules if schedule.act == "sweep")
     plans = STARTS_A_DAY * LOOK_BACK_DAYS * len(spec.modes)
     words = sweeps + nudges
     return _functions(sweeps * SWEEP_S + nudges * (GATE_S + COLD_S), words * NUDGE_LISTENERS) | {
         Meter.MESSAGES: float((1 + NUDGE_LISTENERS) * words * MESSAGE_BYTES_MIN),
-        Meter.READS: float(sweeps * SWEEP_READS + nudges * NUDGE_READS + plans),
+        Meter.READS: float(sweeps * SWEEP_READS + nudges * NUDGE_READS + plans + beats / LETTERS_EVERY_MIN),
+        Meter.WRITES: float(beats * BEAT_WRITES),
         Meter.SECRET_READS: float(STARTS_A_DAY),
     }
 

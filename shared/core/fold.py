@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.core.model import Control, Fact, Latch, Outcome, OutcomeKind, Start, Status
+from shared.core.model import Alert, Control, Fact, Latch, Outcome, OutcomeKind, Repair, RepairKind, Start, Status
 from shared.core.plan import Plan, PlannedPhase
 
 FINDS = (Status.SUCCESS, Status.PARTIAL)
@@ -27,6 +27,8 @@ class View:
     expectations: Mapping[str, tuple[str, ...]]
     fact_ids: tuple[str, ...]
     latch_keys: tuple[str, ...]
+    incidents: Mapping[str, Alert]  # per cause: what was last to be told of it
+    left: tuple[Repair, ...]  # dead letters about it that the timer does nothing about any more
 
 
 def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: Control, now: datetime) -> View:
@@ -39,9 +41,13 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
     starts_of: dict[str, list[Start]] = {}
     outcomes: dict[str, Outcome] = {}
     published: Outcome | None = None
+    incidents: dict[str, Alert] = {}
+    left: list[Repair] = []
     latch_keys = []
     for latch in latches:
         latch_keys.append(latch.key)
+        if latch.repair and latch.repair.kind is RepairKind.LEFT:
+            left.append(latch.repair)
         for start in latch.starts:
             starts_of.setdefault(start.processor, []).append(start)
         outcome = latch.outcome
@@ -49,6 +55,9 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
             outcomes[outcome.gate] = outcome
         if outcome and outcome.kind is OutcomeKind.DONE:
             published = outcome if published is None or published.attempt < outcome.attempt else published
+        alert = latch.alert
+        if alert and (alert.cause not in incidents or _alert_order(incidents[alert.cause]) < _alert_order(alert)):
+            incidents[alert.cause] = alert
     in_order = {name: tuple(sorted(group, key=_fact_order)) for name, group in facts_of.items()}
     return View(
         plan=plan,
@@ -61,7 +70,14 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
         expectations=_expectations(plan, in_order),
         fact_ids=tuple(fact_ids),
         latch_keys=tuple(latch_keys),
+        incidents=incidents,
+        left=tuple(sorted(left, key=lambda repair: (repair.at, repair.subject))),
     )
+
+
+def is_open(view: View) -> bool:
+    """Whether a run has not ended in any way."""
+    return view.control.cancel is None and all(o.kind is OutcomeKind.OPEN for o in view.outcomes.values())
 
 
 def with_outcome(view: View, outcome: Outcome) -> View:
@@ -94,6 +110,10 @@ def found_by(phase: PlannedPhase, facts: Mapping[str, tuple[Fact, ...]]) -> dict
 
 def _fact_order(fact: Fact) -> tuple[int, int]:
     return fact.completion.attempt, fact.completion.report
+
+
+def _alert_order(alert: Alert) -> tuple[int, bool]:
+    return alert.number, alert.resolved
 
 
 def _start_order(start: Start) -> tuple[int, datetime]:

@@ -172,6 +172,14 @@ def key_of(about: Verdict | LedgerEntry) -> str:
     return f"{about.gate}/{about.attempt}"
 
 
+def not_before(entry: LedgerEntry | None, verdict: Verdict) -> datetime | None:
+    """Until when the last decision put a gate attempt off by a reading or a block, if the verdict is about the same."""
+    if entry is None or key_of(entry) != key_of(verdict):
+        return None
+    held = entry.decision == "block" or any(each.verdict is not ReadingVerdict.PASS for each in entry.readings.values())
+    return entry.next_look_at if held else None
+
+
 def refused_before(entry: LedgerEntry | None, now: datetime) -> str:
     """The gate attempt that the last decision refused, once the time to look again has come."""
     again_at = entry.next_look_at if entry and entry.decision == "block" else None
@@ -190,12 +198,19 @@ def _with_starts(view: View, verdict: Verdict, starts: list[Start], looks: Seque
 
 
 def consequences(
-    view: View, verdict: Verdict, readings: Mapping[str, Reading] | None = None, refused: str | None = None
+    view: View,
+    verdict: Verdict,
+    readings: Mapping[str, Reading] | None = None,
+    refused: str | None = None,
+    not_before: datetime | None = None,
 ) -> Consequences:
-    """The latches to take, the outcome first; the ledger entry; when to look again."""
+    """The latches to take, the outcome first; the ledger entry; when to look again.
+
+    `not_before`: when the gate attempt, refused before for another reason than its facts, was to be looked at again.
+    """
     latches: list[Latch] = []
     after, run = view, view.plan.run
-    outcome = _outcome(view, verdict)
+    outcome = _outcome(view, verdict, not_before)
     if outcome:
         after = with_outcome(view, outcome)
         starts = _first_starts(after, outcome)
@@ -218,7 +233,7 @@ def consequences(
         next_look_at=due_at,
         facts=view.fact_ids,
         latches=view.latch_keys,
-        control=view.control,
+        control=replace(view.control, said=()),  # what was said is kept once; no decision goes by it
         readings=readings or {},
         refused=refused,
     )
@@ -311,6 +326,8 @@ def _verdict(
             block = replace(block, recheck_at=view.now + LOOK_AGAIN)
         return Verdict(gate=gate, attempt=attempt, decision=block, next_look_at=block.recheck_at)
     decision: Decision
+    force = view.control.forces.get(f"{gate}/{attempt}") if gate != END else None
+    forced = f"forced by {force.actor}: {force.reason}" if force else ""
     if left is None or before is None:
         give_up_at = view.plan.phase_by_name[gate].give_up_at
         decision = _first(view.plan)
@@ -318,8 +335,14 @@ def _verdict(
         news_at = _news_at(standings, outcome or holiday)
         deadline_at, give_up_at = _deadlines(left, before, news_at)
         decision = _weigh(view, left, before, standings, news_at, deadline_at, give_up_at)
+        if forced and isinstance(decision, Wait | Block | Fail):
+            decision = _forced(forced, decision, min(before.completeness, _completeness(standings)))
+            forced = decision.reason
     if isinstance(decision, Open) and gate != END:
-        decision = _with_readings(view, view.plan.phase_by_name[gate], decision, readings, give_up_at)
+        would = decision
+        decision = _with_readings(view, view.plan.phase_by_name[gate], would, readings, give_up_at)
+        if forced and isinstance(decision, Wait | Block | Fail):
+            decision = _forced(forced, decision, would.completeness, readings)
     if isinstance(decision, Open) and gate == END:
         decision = Done(
             reason=decision.reason,
@@ -332,6 +355,23 @@ def _verdict(
         attempt = view.outcomes[END].attempt + 1 if END in view.outcomes else 1
     next_look_at = decision.recheck_at if isinstance(decision, Wait | Block) else None
     return Verdict(gate=gate, attempt=attempt, decision=decision, next_look_at=next_look_at or view.now + READ_AGAIN)
+
+
+def _forced(
+    said: str, refused: Wait | Block | Fail, completeness: float, readings: Mapping[str, Reading] | None = None
+) -> Open:
+    """What a person's word makes of a refusal: it opens with what is there, and names what is not, readings too."""
+    against = tuple(
+        Missing(processor=name, why=reading.note)
+        for name, reading in (readings or {}).items()
+        if reading.verdict in (ReadingVerdict.HOLD, ReadingVerdict.BLOCK)
+    )
+    return Open(
+        reason=f"{said}; {refused.reason}",
+        grade=DEGRADED,
+        missing=refused.missing + against,
+        completeness=completeness,
+    )
 
 
 def _first(plan: Plan) -> Open:
@@ -496,7 +536,7 @@ def _lacking(plan: Plan, missing: Iterable[Missing]) -> dict[str, set[str]]:
     return lacking
 
 
-def _outcome(view: View, verdict: Verdict) -> Outcome | None:
+def _outcome(view: View, verdict: Verdict, not_before: datetime | None) -> Outcome | None:
     """What is to be latched, if the verdict ends this gate attempt."""
     decision = verdict.decision
     if verdict.stands:
@@ -530,7 +570,23 @@ def _outcome(view: View, verdict: Verdict) -> Outcome | None:
         expectations=_seal(view, view.plan.phases[index - 1], before, decision.missing)
         if before
         else _given(view.plan),
+        ready_at=_ready_at(view, view.plan.phases[index - 1], before, standings, not_before) if before else None,
     )
+
+
+def _ready_at(
+    view: View, left: PlannedPhase, before: Outcome, standings: Mapping[str, Standing], not_before: datetime | None
+) -> datetime:
+    """When the last thing happened that a verdict on what is left of a gate can rest on; between two, nothing changes.
+
+    What a decision did not need, and came after all that it did, counts too: then it looks quicker than it was.
+    """
+    news_at = _news_at(standings, view.outcomes.get(END))
+    moments = [before.decided_at, *_deadlines(left, before, news_at), *_grace_ends(before, standings, news_at)]
+    moments += [fact.received_at for name in standings for fact in view.facts.get(name, ())]
+    moments += [at for at in (not_before, view.control.hold and view.control.hold.until) if at]
+    moments += [word.act.at for word in view.control.said]
+    return max(at for at in moments if at <= view.now)
 
 
 def _given(plan: Plan) -> Mapping[str, tuple[str, ...]]:

@@ -1,4 +1,7 @@
-"""The nouns of one run, for every room: keys, specs, facts, latches, control. Values only."""
+"""The nouns of one run, for every room: keys, specs, facts, latches, control. Values only.
+
+Longer than 400 lines because every room speaks of the same nouns, and each has its place.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,8 @@ class ProcessorSpec:
     unit: str = ""  # the expectation that measures it ("games"); empty: it has no units
     finds: tuple[str, ...] = ()  # the expectations its report carries
     partition: str = "game_date"  # column of its output's partition; "as_of" is the mode's as_of date
-    timeout_s: int = 300
+    timeout_s: int = 300  # cap and fallback of what its history says
+    learns_timeout: bool = True  # no: it always has timeout_s
     grace_s: int = 300
     attempts_max: int = 3  # failures in one round before it counts as ended
     looks_max: int = 36  # partial or not_ready reports in one round before it counts as ended
@@ -227,6 +231,12 @@ class Completion:
         return self.digest or f"{self.status}/{self.rows}/{self.units_actual}/{self.report}"
 
 
+FOUND_REPORT = 0
+"""The number of a report that was made from evidence: processors count their own from 1, so a later real one wins."""
+
+FOUND_REASON = "found where it belongs, never reported"
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """A completion as it was received. Appended once, never edited."""
@@ -258,6 +268,7 @@ class Outcome:
     saw: Mapping[str, str] = field(default_factory=dict)  # marks of the processors on its left
     base: Mapping[str, int] = field(default_factory=dict)  # first attempt of each processor it opens
     expectations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # sealed with it
+    ready_at: datetime | None = None  # when the last came of what it was decided on; None: nobody noted it
 
 
 class Severity(StrEnum):
@@ -267,13 +278,37 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """What a person is told of an incident: that it is there, or, resolved, that it is over."""
+    """What a person is told of an incident of a run: that it is there, or, resolved, that it is over."""
 
-    incident: str  # one for each cause and occurrence; equal for its trigger and its end: the sink's dedup key
+    cause: str
+    number: int  # of its occurrences in the run, from 1
     severity: Severity
     summary: str
     at: datetime
     resolved: bool = False
+
+
+class RepairKind(StrEnum):
+    """What the backup did because the primary path had not."""
+
+    LATCH = "latch"  # sent what had been claimed and not sent
+    FOUND = "found"  # a report that never came, made from what stands in the warehouse
+    RESEND = "resend"  # a start that nobody reported and that left nothing, sent once more under the same id
+    ATTEMPT = "attempt"  # ordered the attempt after a silent one
+    RUN = "run"  # began a run that should have been there
+    GATE = "gate"  # opened a gate that a report should have opened
+    REDRIVE = "redrive"  # took a message out of the dead letters and sent it again
+    LEFT = "left"  # no repair: a dead letter that only a person can deal with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """One act of self_heal, or that it has come to the end of its means, and why."""
+
+    kind: RepairKind
+    subject: str  # what it was done to: a latch, a start, a gate, a message
+    reason: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +320,13 @@ class Latch:
     outcome: Outcome | None = None
     starts: tuple[Start, ...] = ()
     alert: Alert | None = None
+    repair: Repair | None = None
+
+    @property
+    def incident(self) -> str:
+        """Equal for the trigger of an incident and its end, and for no other: the sink's dedup key."""
+        assert self.alert is not None, f"{self.key} tells nothing"
+        return f"{self.run}/incident/{self.alert.cause}/{self.alert.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,8 +343,8 @@ class Act:
 class Word:
     """One thing that an operator said of a run: kept, whatever is said later."""
 
-    verb: str  # hold, release, skip, force, retry, replay, override, cancel
-    about: str  # a processor, a gate, a reading; empty for the run
+    verb: str  # hold, release, cancel, skip, force, override, retry, replay, look_again
+    about: str  # a processor, a gate, a reading, the first phase of a replay; empty for the run
     act: Act
 
 
@@ -315,7 +357,7 @@ class Control:
     cancel: Act | None = None
     quality: Act | None = None  # units whose inputs are too poor are worked on all the same, until it ends
     skips: Mapping[str, Act] = field(default_factory=dict)  # by processor: goes without it
-    forces: Mapping[str, Act] = field(default_factory=dict)  # by gate: opens with what is there
+    forces: Mapping[str, Act] = field(default_factory=dict)  # by gate attempt, out/1: opens with what is there
     overrides: Mapping[str, Act] = field(default_factory=dict)  # by reading: only warns, until it ends
     said: tuple[Word, ...] = ()  # the audit: every word, oldest first
 
@@ -345,6 +387,15 @@ class Reading:
     missing: tuple[Missing, ...] = ()  # what the run goes on without, where it only warns
     values: Mapping[str, str] = field(default_factory=dict)  # what was seen, by service or table
     since: datetime | None = None  # it has been bad without a break; None: it is well
+
+
+class Woke(StrEnum):
+    """What made someone look at a run."""
+
+    COMPLETION = "completion"
+    NUDGE = "nudge"
+    SWEEP = "sweep"
+    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

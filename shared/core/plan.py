@@ -19,7 +19,17 @@ from shared.core.model import (
     ProcessorSpec,
     RunKey,
 )
-from shared.core.timeouts import Deadline, phase_deadlines
+from shared.core.timeouts import (
+    NO_DURATIONS,
+    Deadline,
+    Durations,
+    Limit,
+    Usual,
+    phase_deadlines,
+    round_window_s,
+    time_limit,
+    usual_time,
+)
 
 GIVE_UP = timedelta(hours=4)
 """A blocked gate is looked at this long after its deadline, then the run fails: a person has been paged by then."""
@@ -61,7 +71,9 @@ class PlannedProcessor:
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     unit: str = ""
-    timeout_s: int
+    timeout_s: int  # of the first attempt
+    timeout_from: str = ""  # what decided it: history of N, floor, cap, fallback, declared; empty in older plans
+    timeout_max_s: int = 0  # of every later attempt: what was cut off once gets all the time there is; 0: timeout_s
     grace_s: int
     attempts_max: int
     looks_max: int
@@ -71,6 +83,11 @@ class PlannedProcessor:
     whole_skips: tuple[str, ...] = ()
     fence_rank: int = 0
     partition: date
+
+    def timeout_of(self, attempt: int) -> int:
+        """How long this attempt may take, in seconds. What history says binds the first one alone: work that has become
+        slower than it ever was is cut off once, and never fails of it."""
+        return self.timeout_s if attempt == 1 else self.timeout_max_s or self.timeout_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +104,8 @@ class PlannedPhase:
     readings: tuple[str, ...] = ()
     runs_before: tuple[PlannedRunBefore, ...] = ()
     fails_closed: tuple[str, ...] = ()
+    usual_s: int | None = None  # how long the phase was taken to take; None: nobody knew
+    usual_from: str = ""  # what decided that: history of N, floor, cap, fallback; empty in older plans
 
     @cached_property
     def by_name(self) -> Mapping[str, PlannedProcessor]:
@@ -123,10 +142,11 @@ def build_plan(
     deadline_at: datetime,
     labels: Mapping[str, str] | None = None,
     given: Given | None = None,
+    before: Durations = NO_DURATIONS,
 ) -> Plan:
     """The plan of this run. A run that starts after its deadline (a backfill) gets as long as a punctual one had.
 
-    A replay plans the phases from the one it is given on.
+    A replay plans the phases from the one it is given on. `before`: how long the same mode's last runs took.
     """
     mode = next(mode for mode in spec.modes if mode.name == run.mode)
     if started_at >= deadline_at:
@@ -139,7 +159,8 @@ def build_plan(
                 f"phase {given.phase!r} is not planned in {run.mode} any more; planned: {', '.join(names)}"
             )
         phases = phases[names.index(given.phase) :]
-    deadlines = phase_deadlines([phase.usual_s for phase, _ in phases], started_at=started_at, deadline_at=deadline_at)
+    usual = [usual_time(before.phases.get(phase.name, ()), fallback_s=phase.usual_s) for phase, _ in phases]
+    deadlines = phase_deadlines([each.seconds for each in usual], started_at=started_at, deadline_at=deadline_at)
     return Plan(
         run=run,
         started_at=started_at,
@@ -147,13 +168,19 @@ def build_plan(
         config_hash=config_hash(spec),
         expects=spec.expects,
         phases=tuple(
-            _plan_phase(phase, processors, mode, run, deadline, started_at=started_at, run_deadline_at=deadline_at)
-            for (phase, processors), deadline in zip(phases, deadlines, strict=True)
+            _plan_phase(phase, processors, mode, run, times, before, started_at=started_at, run_deadline_at=deadline_at)
+            for (phase, processors), times in zip(phases, zip(deadlines, usual, strict=True), strict=True)
         ),
         labels=labels or {},
         given=given,
         withdraws=spec.withdraws,
     )
+
+
+def _limit(spec: ProcessorSpec, before: Durations) -> Limit:
+    if not spec.learns_timeout:
+        return Limit(spec.timeout_s, "declared")
+    return time_limit(before.processors.get(spec.name, ()), cap_s=spec.timeout_s)
 
 
 def planned(phase: PhaseSpec, mode: str) -> list[ProcessorSpec]:
@@ -172,11 +199,14 @@ def _plan_phase(
     processors: list[ProcessorSpec],
     mode: ModeSpec,
     run: RunKey,
-    deadline: Deadline,
+    times: tuple[Deadline, Usual],
+    before: Durations,
     *,
     started_at: datetime,
     run_deadline_at: datetime,
 ) -> PlannedPhase:
+    deadline, usual = times
+    limits = {spec.name: _limit(spec, before) for spec in processors}
     members = {spec.name for spec in processors}
     runs_before = tuple(
         PlannedRunBefore(
@@ -199,7 +229,9 @@ def _plan_phase(
                 needs=tuple(name for name in spec.needs if name in members),
                 after=tuple(name for name in spec.after if name in members),
                 unit=spec.unit,
-                timeout_s=spec.timeout_s,
+                timeout_s=limits[spec.name].seconds,
+                timeout_from=limits[spec.name].source,
+                timeout_max_s=spec.timeout_s,
                 grace_s=spec.grace_s,
                 attempts_max=spec.attempts_max,
                 looks_max=spec.looks_max,
@@ -217,11 +249,14 @@ def _plan_phase(
         quorum=phase.quorum_by_mode.get(mode.name, phase.quorum),
         deadline_at=deadline.at,
         deadline_from=deadline.source,
-        window_s=deadline.window_s,
+        # The attempts of a later round have the declared limits, so it has the declared window at least.
+        window_s=max(deadline.window_s, round_window_s(phase.usual_s)),
         give_up_at=deadline.at + GIVE_UP,
         readings=(*phase.readings, *([RUNS_BEFORE] if runs_before else ())),
         runs_before=runs_before,
         fails_closed=phase.fails_closed,
+        usual_s=usual.seconds,
+        usual_from=usual.source,
     )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from shared.core.fold import FINDS, View
-from shared.core.model import Completion, Fact, Outcome, Start, Status
+from shared.core.model import Completion, Fact, Outcome, OutcomeKind, Start, Status
 from shared.core.plan import PlannedPhase, PlannedProcessor, fence
 
 PARTIAL_ENOUGH = 0.95
@@ -22,6 +22,17 @@ MUTE_MARGIN = timedelta(seconds=30)
 """What a report may need on the bus after the processor's own timeout: one lease."""
 
 RETRY_S_MAX = 300
+
+DOUBT_S = 60
+"""A start without a report is in doubt from then on: its output may stand, and the report be lost. It is looked for
+again whenever the start has been under way twice as long, so that a lost report costs about the time of the work."""
+
+RESEND_SHARE = 3
+"""After this part of its timeout a start that has left nothing may itself be lost. Its timeout is several times what
+the work usually takes, so few that are still at work get it twice; those drop what they have done."""
+
+DOUBT_KEPT = timedelta(hours=1)
+"""What has been silent for longer is not looked for any more: by then another attempt has done the work over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +80,7 @@ def order_start(
         attempt=attempt,
         fence=fence(processor.fence_rank, view.plan.run.generation, attempt),
         partition=processor.partition,
-        timeout_s=processor.timeout_s,
+        timeout_s=processor.timeout_of(attempt),
         issued_at=view.now,
         units=_expected(view, opened, processor.unit),
         inputs={name: standings[name].mark for name in (*processor.needs, *processor.after) if standings[name].mark},
@@ -81,16 +92,59 @@ def order_start(
 
 def mute_at(start: Start, processor: PlannedProcessor) -> datetime:
     """When a start that has not been reported by then counts as failed."""
-    return start.issued_at + timedelta(seconds=processor.timeout_s) + MUTE_MARGIN
+    return start.issued_at + timedelta(seconds=processor.timeout_of(start.attempt)) + MUTE_MARGIN
+
+
+def doubt_at(start: Start, processor: PlannedProcessor) -> datetime:
+    """From when a start that nobody has reported is looked for: well before it counts as failed."""
+    return start.issued_at + timedelta(seconds=min(DOUBT_S, processor.timeout_of(start.attempt)))
+
+
+def look_for_at(start: Start, processor: PlannedProcessor, now: datetime) -> datetime:
+    """When a start under way is to be looked for next; at last, when it counts as failed."""
+    under_way = doubt_at(start, processor) - start.issued_at
+    while start.issued_at + under_way <= now:
+        under_way *= 2
+    return min(start.issued_at + under_way, mute_at(start, processor))
+
+
+def resend_at(start: Start, processor: PlannedProcessor) -> datetime:
+    """From when a start that has left nothing is sent once more."""
+    patience = timedelta(seconds=processor.timeout_of(start.attempt) / RESEND_SHARE)
+    return max(doubt_at(start, processor), start.issued_at + patience)
+
+
+def in_doubt(view: View) -> tuple[Start, ...]:
+    """The starts that were ordered a while ago, never reported, and would still be of use; the oldest first."""
+    if any(outcome.kind in (OutcomeKind.FAIL, OutcomeKind.BLOCK) for outcome in view.outcomes.values()):
+        return ()
+    found: list[Start] = []
+    for phase, gate in zip(view.plan.phases, view.plan.gates[1:], strict=True):
+        passed = gate in view.outcomes
+        for processor in phase.processors:
+            start = _unreported(view, processor)
+            if start is None or not doubt_at(start, processor) <= view.now < mute_at(start, processor) + DOUBT_KEPT:
+                continue
+            if not passed or (processor.refresh_until and view.now <= processor.refresh_until):
+                found.append(start)
+    return tuple(sorted(found, key=lambda start: start.issued_at))
 
 
 def under_way_until(view: View, processor: PlannedProcessor) -> datetime | None:
     """When the last start, not reported yet, counts as failed; None where nothing is under way."""
+    start = _unreported(view, processor)
+    if start is None:
+        return None
+    mute = mute_at(start, processor)
+    return mute if view.now < mute else None
+
+
+def _unreported(view: View, processor: PlannedProcessor) -> Start | None:
+    """The last start of a processor, if nothing was reported of it."""
     starts, facts = view.starts.get(processor.name), view.facts.get(processor.name)
     if not starts or (facts and facts[-1].completion.attempt >= starts[-1].attempt):
         return None
-    mute = mute_at(starts[-1], processor)
-    return mute if view.now < mute else None
+    return starts[-1]
 
 
 def next_attempt(view: View, processor: str) -> int:
@@ -106,6 +160,8 @@ def _stand(
     processor: PlannedProcessor,
     standings: Mapping[str, Standing],
 ) -> Standing:
+    if act := view.control.skips.get(processor.name):
+        return Standing(processor=processor, ended=True, why=f"was skipped by {act.actor}: {act.reason}")
     base = opened.base.get(processor.name, 1)
     facts: Sequence[Fact] = view.facts.get(processor.name, ())
     starts: Sequence[Start] = view.starts.get(processor.name, ())
@@ -299,9 +355,9 @@ def _in_flight(
     mute = mute_at(start, processor)
     if view.now < mute:
         why = result.why or f"is running, attempt {start.attempt}"
-        return _but(result, why, next_at=mute)
+        return _but(result, why, next_at=look_for_at(start, processor, view.now))
     failures = _failures(facts, starts, mute=True)
-    why = f"did not report in {processor.timeout_s} s, {failures} of {processor.attempts_max} attempts"
+    why = f"did not report in {processor.timeout_of(start.attempt)} s, {failures} of {processor.attempts_max} attempts"
     if failures < processor.attempts_max and _looks(facts) < processor.looks_max:
         return _but(result, why, due=start.attempt + 1)
     return _but(result, why, ended=True)

@@ -27,7 +27,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from werkzeug.test import TestResponse
 
-from predictions.coordinator.api import OVERRIDE_MAX, Api
+from predictions.coordinator.api import Api
 from predictions.coordinator.coordinator import Inputs
 from predictions.coordinator.routes import ROUTES, Status
 from predictions.coordinator.service import begin
@@ -42,6 +42,7 @@ from shared.core.messages import read_ready, read_start, ready_message
 from shared.core.model import Act, Completion, Control, RunKey, Start
 from shared.core.model import Status as Ended
 from shared.core.openapi import document, read_body
+from shared.core.words import UNTIL_MAX
 from shared.deployed import once
 from shared.endpoint import EVERYONES, NOBODY, ROUTE_BYTES_MAX, Endpoint, Identity, Parts, who_asks
 from shared.ports import BatchStore, Bus, Ports, StateStore
@@ -684,7 +685,7 @@ def test_poor_units_are_worked_on_at_a_persons_word_for_a_time(site: Site) -> No
     assert control.allows_poor_at(site.world.now() + timedelta(hours=2)) is None
 
 
-@pytest.mark.parametrize("ahead", [timedelta(0), OVERRIDE_MAX + timedelta(seconds=1), timedelta(days=-1)])
+@pytest.mark.parametrize("ahead", [timedelta(0), UNTIL_MAX + timedelta(seconds=1), timedelta(days=-1)])
 def test_a_word_that_does_not_end_by_itself_soon_is_refused(site: Site, ahead: timedelta) -> None:
     site.open()
     until = (site.world.now() + ahead).isoformat()

@@ -325,6 +325,17 @@ def test_a_file_from_before_quarantined_messages_had_sizes_is_read_and_goes_on(t
             assert store.states.quarantined(9) == (new, old)
 
 
+def test_a_file_from_before_there_were_heartbeats_is_read_and_goes_on(tmp_path: Path) -> None:
+    path = home(tmp_path)
+    Sqlite(path).close()
+    edit(path, "DROP TABLE beats")
+    with closing(Sqlite(path, read_only=True)) as reader:
+        assert reader.states.beats() == {}
+    with closing(Sqlite(path)) as store:
+        store.states.beat("self-heal", NOW)
+        assert store.states.beats() == {"self-heal": NOW}
+
+
 @pytest.mark.parametrize("size", [100, 4_096, 5_000, 40_000], ids=lambda size: f"to {size} bytes")
 def test_a_truncated_file_is_named_as_damaged(tmp_path: Path, size: int) -> None:
     path = home(tmp_path)

@@ -24,6 +24,8 @@ from shared.core.model import (
     Missing,
     Outcome,
     OutcomeKind,
+    Repair,
+    RepairKind,
     RunKey,
     Start,
     Status,
@@ -547,6 +549,36 @@ def test_of_many_who_forget_at_once_one_gets_each(connect: Callable[[], StateSto
     done = race(6, lambda index: opened[index % 3].forget(keys))
     assert sorted(key for each in done for key in each) == keys
     assert opened[0].quarantined(10) == ()
+
+
+# --- heartbeats -----------------------------------------------------------------------------------------
+
+
+def test_nothing_has_beaten_before_the_first_beat(states: StateStore) -> None:
+    assert states.beats() == {}
+
+
+def test_the_last_beat_of_each_job_stands_whatever_time_it_names(states: StateStore) -> None:
+    states.beat("self-heal", NOW)
+    states.beat("a/job of any name", NOW)
+    states.beat("self-heal", NOW + timedelta(minutes=1, microseconds=7))
+    assert states.beats() == {"self-heal": NOW + timedelta(minutes=1, microseconds=7), "a/job of any name": NOW}
+    states.beat("self-heal", NOW - timedelta(days=1))
+    assert states.beats()["self-heal"] == NOW - timedelta(days=1)
+
+
+def test_another_process_hears_a_beat(connect: Callable[[], StateStore]) -> None:
+    connect().beat("self-heal", NOW)
+    assert connect().beats() == {"self-heal": NOW}
+
+
+def test_an_act_reads_back_with_its_latch(states: StateStore) -> None:
+    states.create_run(plan())
+    repair = Repair(kind=RepairKind.REDRIVE, subject="m", reason="503", at=NOW)
+    latch = Latch(key=f"{RUN}/repair/redrive/m/1", run=RUN, repair=repair)
+    claimed = states.claim(RUN, control_version=0, latches=[latch], entry=None, due_at=NOW, now=NOW, lease_s=LEASE_S)
+    assert claimed == (latch,)
+    assert states.load(RUN).latches == (latch,)
 
 
 # --- values -------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ READINGS = "shared/readings.py"
 PLAN, CALENDAR, SQLITE = "shared/core/plan.py", "shared/core/calendar.py", "shared/adapters/sqlite.py"
 
 APPEND = "        self._ports.states.append(Fact(completion, self._ports.clock.now()))\n"
-ADVANCE = "        self.advance(completion.run)\n"
+ADVANCE = "        self.advance(completion.run, Woke.COMPLETION)\n"
 PUBLISH = """            if messages:
                 publish(self._ports.bus, self._ports.trace, messages, self._ports.clock.now(), run=run)
 """

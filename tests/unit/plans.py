@@ -8,6 +8,7 @@ A script is lines (or pieces between semicolons) like these, times in minutes af
     +10 hold until=+20    +12 release    +15 cancel    +16 look
     +17 read health=hold               what that reading says from now on; all say pass at first
     +18 read health=warn:night         and what it goes on without
+    +18 skip c    +18 force out        a person's word, as it is spoken: refused, it fails the test
     +19 again a                        a look again at this source; without a name, at all of them
 """
 
@@ -30,9 +31,11 @@ from shared.core.gate import (
     consequences,
     decide,
     name_of,
+    not_before,
     start_latch,
 )
 from shared.core.gate import says_the_same as same
+from shared.core.incident import alerts_due
 from shared.core.model import (
     Act,
     Completion,
@@ -48,8 +51,10 @@ from shared.core.model import (
     RunKey,
     Start,
     Status,
+    Word,
 )
 from shared.core.plan import Given, Plan, PlannedPhase, PlannedProcessor
+from shared.core.words import speak
 
 T0 = datetime(2024, 1, 16, 11, 0, tzinfo=timezone.utc)
 RUN = RunKey("nba", date(2024, 1, 15), "overnight")
@@ -205,6 +210,11 @@ class Day:
                 self.control = replace(self.control, hold=None)
             case "cancel":
                 self.control = replace(self.control, cancel=Act(actor="ann", reason="wrong day", at=now))
+            case "skip" | "force":
+                word = Word(verb=subject, about=verb, act=Act(actor="ann", reason="storm", at=now))
+                control = speak(self.view(now), word)
+                assert isinstance(control, Control), control
+                self.control = control
             case "read":
                 self.refusals |= {name: reading(name, *said.split(":")) for name, said in _pairs(verb).items()}
             case "again":
@@ -257,10 +267,12 @@ class Day:
         for _ in range(LOOKS_MAX):
             verdict = self.decide(now)
             view, readings, _ = self.verdicts[-1]
-            asked = consequences(view, verdict, readings)
+            last = self.ledger[-1] if self.ledger else None
+            asked = consequences(view, verdict, readings, not_before=not_before(last, verdict))
             fresh = [latch for latch in asked.latches if latch.key not in self.latches]
             assert len(fresh) == len(asked.latches), f"taken twice: {[latch.key for latch in asked.latches]}"
-            self.latches |= {latch.key: latch for latch in fresh}
+            outcome = next((latch.outcome for latch in asked.latches), None)
+            self.latches |= {latch.key: latch for latch in (*fresh, *alerts_due(view, verdict, outcome))}
             if not same(self.ledger[-1] if self.ledger else None, asked.entry):
                 self.ledger.append(asked.entry)
             self.due_at = asked.due_at
@@ -275,6 +287,15 @@ class Day:
             f"{latch.outcome.kind} {latch.outcome.gate}/{latch.outcome.attempt} at {minutes(latch.outcome.decided_at)}"
             for latch in self.latches.values()
             if latch.outcome
+        ]
+
+    @property
+    def told(self) -> list[str]:
+        """What people were told of incidents, in order."""
+        alerts = [latch.alert for latch in self.latches.values() if latch.alert]
+        return [
+            f"{'resolve' if alert.resolved else 'raise'} {alert.cause}/{alert.number} at {minutes(alert.at)}"
+            for alert in alerts
         ]
 
     def outcome(self, gate: str) -> Outcome:

@@ -248,7 +248,7 @@ def test_a_processor_more_costs_more_of_everything_that_it_uses() -> None:
 
 def test_more_units_make_more_messages_and_documents() -> None:
     few, many = (operations_of(NBA, "same_day", units, FAN_OUTS) for units in (450, 2_000))
-    assert many[Meter.MESSAGES] > 3 * few[Meter.MESSAGES]
+    assert many[Meter.MESSAGES] > 2 * few[Meter.MESSAGES]
     assert many[Meter.WRITES] > few[Meter.WRITES]
 
 
@@ -294,7 +294,7 @@ def test_at_rest_only_the_schedules_are_heard() -> None:
     rest = rest_of(NBA)
     assert rest[Meter.REQUESTS] == 2 * (1_440 + 48 + 4), "two functions hear each"
     assert 1_488 * 3 <= rest[Meter.READS] < 1_488 * 4
-    assert Meter.WRITES not in rest
+    assert rest[Meter.WRITES] == 1_440, "a heartbeat each minute, of 20,000 that are free in a day"
     assert Meter.SCANNED not in rest
 
 
@@ -361,7 +361,7 @@ def test_what_is_used_and_has_no_price_is_an_error_and_not_free() -> None:
 
 def test_at_rest_the_parts_of_a_run_are_not_in_the_bill() -> None:
     bills = bills_of(NBA, MONTH_DAYS)
-    assert Meter.WRITES not in {line.price.meter for line in bills.at_rest.lines}
+    assert Meter.SCANNED not in {line.price.meter for line in bills.at_rest.lines}
     assert {line.price.meter for line in bills.running.lines} == set(Meter)
 
 

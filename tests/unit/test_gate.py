@@ -43,6 +43,7 @@ TAKES_BACK = replace(
 GAMES = "s done finds=games:" + "|".join(f"g{n}" for n in range(1, 12))  # eleven of them
 TWENTY = "s done finds=games:" + "|".join(f"g{n}" for n in range(1, 21))
 READ = plan(phase("raw", A, C), phase("out", critical("z"), deadline=120, readings=("health", "fresh")))
+FIRST = plan(phase("raw", A, readings=("health",)), phase("out", critical("z"), deadline=120))
 HASTY = {"timeout_s": 60}  # mute after a minute and a half
 
 
@@ -464,6 +465,107 @@ OPERATORS = [
         305,
         "open out/1 complete 1",
     ),
+    row("skipped: not started", THREE, "+0 skip c", 1, "wait out/1 until +60", "waiting for a, b"),
+    row("skipped: not waited for", THREE, "+5 a done; +6 b done; +7 skip c", 7, "open out/1 degraded 0.8571 without c"),
+    row(
+        "skipped: what comes of it does not count",
+        THREE,
+        "+5 a done; +6 skip c; +7 c done; +8 b done",
+        8,
+        "open out/1 degraded 0.8571 without c",
+    ),
+    row(
+        "skipped: nor once its gate has opened",
+        THREE,
+        "+5 a done; +6 skip c; +8 b done; +9 c done digest=x",
+        9,
+        "wait end/1 until +120",
+    ),
+    row(
+        "forced: opens with a critical one on its way, and names it",
+        TWO,
+        "+5 a done; +6 force out",
+        6,
+        "open out/1 degraded 0.5 without b",
+        "forced by ann: storm; 1 of 2 processors of raw are done; waiting for b",
+    ),
+    row("forced: with nothing there", TWO, "+6 force out", 6, "open out/1 degraded 0 without a b"),
+    row(
+        "forced: opens within the grace of an optional one",
+        THREE,
+        "+5 a done; +6 b done; +7 force out",
+        7,
+        "open out/1 degraded 0.8571 without c",
+        "every critical one is",
+    ),
+    row(
+        "forced: opens while blocked",
+        ONE,
+        "+5 a skipped reason=x; +9 force out",
+        9,
+        "open out/1 degraded 0 without a",
+        "forced by ann: storm; a skipped: x",
+    ),
+    row("forced: opens at the time to give up", ONE, "+120 force out", 120, "open out/1 degraded 0 without a"),
+    row(
+        "forced: a phase behind it that has all it plans is degraded still",
+        ONE,
+        "+5 force out; +20 z done",
+        20,
+        "done end/1 degraded 0 without a",
+    ),
+    row(
+        "forced: what comes later opens it again as it does everywhere",
+        ONE,
+        "+5 force out; +20 z done; +30 a done digest=x",
+        30,
+        "open out/2 complete 1",
+    ),
+    row(
+        "forced: said of one attempt, no other opens by it",
+        THREE,
+        "+5 force out; +20 z done; +30 a done digest=x",
+        31,
+        "wait out/2 until +60",
+    ),
+    row(
+        "forced: opens whatever the readings say, and names them",
+        READ,
+        "+1 read health=hold; +1 read fresh=block; +5 a done; +5 c done; +6 force out",
+        6,
+        "open out/1 degraded 1 without health fresh",
+        "forced by ann: storm; fresh: says block",
+    ),
+    row(
+        "forced: opens without critical ones and against readings",
+        READ,
+        "+1 read fresh=block; +5 c done; +6 force out",
+        6,
+        "open out/1 degraded 0.25 without a fresh",
+        "forced by ann: storm; 1 of 2 processors of raw are done; waiting for a; fresh: says block",
+    ),
+    row(
+        "forced: a reading that warns is named once",
+        READ,
+        "+1 read health=warn:night; +5 c done; +6 force out",
+        6,
+        "open out/1 degraded 0.25 without a night",
+    ),
+    row(
+        "forced: the first gate, against its reading",
+        FIRST,
+        "+0 read health=block; +2 force raw",
+        2,
+        "open raw/1 degraded 1 without health",
+    ),
+    row(
+        "forced: said where it would open anyway, it changes nothing",
+        ONE,
+        "+5 a done; +5 force out",
+        5,
+        "open out/1 complete 1",
+        "all of raw is done",
+    ),
 ]
 
 
@@ -755,8 +857,10 @@ def test_the_outcome_is_the_first_latch_and_starts_to_its_left_follow() -> None:
 @pytest.mark.parametrize(
     ("of", "script", "at", "due"),
     [
-        pytest.param(left_of_out(critical("a", **HASTY)), "", 0, 1.5, id="after an opening: when its starts are mute"),
-        pytest.param(left_of_out(critical("a", **HASTY)), "+1 a failed", 2, 3.5, id="after a start: when it is mute"),
+        pytest.param(
+            left_of_out(critical("a", **HASTY)), "", 0, 1, id="after an opening: when its starts are in doubt"
+        ),
+        pytest.param(left_of_out(critical("a", **HASTY)), "+1 a failed", 2, 3, id="after a start: when it is in doubt"),
         pytest.param(ONE, "+5 a failed", 5, 6, id="after a failure: when its pause is over"),
         pytest.param(ONE, "+5 a skipped reason=x", 5, 10, id="after a block: in five minutes"),
         pytest.param(ONE, "+4 hold", 5, 10, id="held: in five minutes"),
@@ -804,6 +908,10 @@ def test_the_ledger_tells_each_change_once() -> None:
         pytest.param("+3 hold until=+20; +5 a failed; +30 a done; +31 cancel", id="a day with an operator"),
         pytest.param("+0 read health=hold; +9 read health=warn:night; +10 a done", id="a day that waited for another"),
         pytest.param(f"{PUBLISHED}; +30 again a; +31 a done digest=new; +32 m done", id="a day that looked again"),
+        pytest.param(
+            "+0 read health=hold; +2 force raw; +5 force mid; +6 c done; +7 a done", id="a day that was forced"
+        ),
+        pytest.param("+1 skip c; +10 a done; +20 c done; +30 m done", id="a day that skipped one"),
     ],
 )
 def test_every_entry_of_the_ledger_can_be_recomputed(script: str) -> None:
@@ -820,6 +928,21 @@ def test_every_entry_of_the_ledger_can_be_recomputed(script: str) -> None:
 
 def _saw(view: object, entry: object) -> bool:
     return (view.now, view.fact_ids, view.latch_keys) == (entry.at, entry.facts, entry.latches)  # type: ignore[attr-defined]
+
+
+def test_what_was_said_is_kept_in_control_alone() -> None:
+    day = Day(ONE).play("+5 force out", until=6)
+    assert [word.verb for word in day.control.said] == ["force"]
+    assert all(not entry.control.said for entry in day.ledger)
+    assert day.ledger[-1].control.forces == day.control.forces
+
+
+@pytest.mark.parametrize(("word", "verdict"), [("hold", "block out/1 until +10"), ("cancel", "block out/1 for good")])
+def test_a_hold_and_a_cancel_outrank_a_force(word: str, verdict: str) -> None:
+    day = Day(ONE).play("+1 look", until=5)
+    day.happen(minute(5), "force", "out")
+    day.happen(minute(5), word)
+    assert say(day.decide(5)) == verdict
 
 
 def test_a_latch_of_the_day_names_what_it_claims() -> None:

@@ -12,13 +12,20 @@ from shared.core.calendar import deadline, usual_start
 from shared.core.codec import decode, encode
 from shared.core.model import LatePolicy, Missing, PhaseSpec, ProcessorSpec, RunKey
 from shared.core.plan import GIVE_UP, Given, Plan, build_plan, config_hash, fence, planned
-from shared.core.timeouts import FLOOR
+from shared.core.timeouts import FLOOR, HISTORY_MIN, NO_DURATIONS, Durations
 
 DAY = date(2024, 1, 15)
 MODES = {mode.name: mode for mode in NBA.modes}
 
 
-def plan_of(mode: str, *, late: timedelta = timedelta(0), generation: int = 1, given: Given | None = None) -> Plan:
+def plan_of(
+    mode: str,
+    *,
+    late: timedelta = timedelta(0),
+    generation: int = 1,
+    given: Given | None = None,
+    before: Durations = NO_DURATIONS,
+) -> Plan:
     usual_start_at = usual_start(MODES[mode], DAY, NBA.zone)
     return build_plan(
         NBA,
@@ -28,6 +35,7 @@ def plan_of(mode: str, *, late: timedelta = timedelta(0), generation: int = 1, g
         deadline_at=deadline(MODES[mode], DAY, NBA.zone),
         labels={"data": "bootstrap"},
         given=given,
+        before=before,
     )
 
 
@@ -289,3 +297,54 @@ def test_a_fence_orders_the_writers_of_a_partition(older: tuple[int, int, int], 
 def test_a_fence_that_would_overflow_into_its_neighbour_is_a_bug(writer: tuple[int, int, int]) -> None:
     with pytest.raises(AssertionError):
         fence(*writer)
+
+
+# --- what the runs before it say --------------------------------------------------------------------------
+
+STATIC = {spec.name: spec.timeout_s for phase in NBA.phases for spec in phase.processors}
+
+
+def test_without_a_history_every_time_is_the_declared_one_and_says_so() -> None:
+    plan = plan_of("same_day")
+    processors = [processor for phase in plan.phases for processor in phase.processors]
+    assert {p.name: p.timeout_s for p in processors} == {p.name: STATIC[p.name] for p in processors}
+    assert {p.timeout_from for p in processors if p.name != "predictions"} == {"fallback"}
+    assert {phase.usual_from for phase in plan.phases} == {"fallback"}
+    assert [phase.usual_s for phase in plan.phases] == [p.usual_s for p in NBA.phases if p.name != "grading"]
+
+
+def test_a_history_that_is_long_enough_decides_how_long_the_first_attempt_may_take() -> None:
+    took = {"schedule": [5.0] * 12, "raw_schedule": [100.0] * 12, "status": [100.0] * (HISTORY_MIN - 1)}
+    plan = plan_of("same_day", before=Durations(processors={**took, "tonight": [280.0] * 12}))
+    found = {
+        p.name: (p.timeout_of(1), p.timeout_from, p.timeout_of(2)) for phase in plan.phases for p in phase.processors
+    }
+    assert found["schedule"] == (60, "floor", 120)
+    assert found["raw_schedule"] == (200, "history of 12", 300)
+    assert found["status"] == (300, "fallback", 300)
+    assert found["tonight"] == (300, "cap", 300)
+
+
+def test_a_batch_has_its_declared_time_whatever_its_history_says() -> None:
+    plan = plan_of("same_day", before=Durations(processors={"predictions": [10.0] * 20}))
+    (predictions,) = plan.phase_by_name["predictions"].processors
+    assert (predictions.timeout_s, predictions.timeout_from) == (2_400, "declared")
+
+
+def test_a_phase_that_is_known_to_be_quick_leaves_those_before_it_more_time() -> None:
+    quick = plan_of("same_day", before=Durations(phases={"predictions": [400.0] * 12}))
+    usual, static = (plan.phase_by_name["precompute"] for plan in (quick, plan_of("same_day")))
+    predictions = quick.phase_by_name["predictions"]
+    assert (predictions.usual_s, predictions.usual_from) == (400, "history of 12")
+    assert usual.deadline_at - static.deadline_at == timedelta(seconds=1_200 - 400)
+    assert predictions.window_s == 2_400, "a later round has the declared limits, and the time for them"
+
+
+def test_a_plan_that_was_written_before_there_was_a_history_still_reads() -> None:
+    plan = plan_of("overnight")
+    old = encode(plan)
+    for field in (b'"timeout_from":"fallback",', b',"usual_from":"fallback"', b'"timeout_max_s":300,'):
+        assert field in old
+        old = old.replace(field, b"")
+    (results, _) = decode(Plan, old).phase_by_name["export"].processors
+    assert (results.timeout_of(1), results.timeout_of(2), results.timeout_from) == (300, 300, "")

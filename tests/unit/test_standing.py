@@ -12,6 +12,7 @@ from shared.core.standing import Standing, deadline_of, may_refresh, next_attemp
 from tests.unit.plans import Day, critical, minute, minutes, opened, optional, phase, plan, start
 
 MUTE = {"timeout_s": 60}  # falls silent after a minute and a half
+LEARNT = {**MUTE, "timeout_from": "history of 12", "timeout_max_s": 240}  # a later attempt has four minutes
 A = critical("a", unit="games")
 TEN = tuple(f"g{n}" for n in range(1, 11))
 
@@ -42,7 +43,7 @@ def standing_of(of: PlannedPhase, script: str, at: float, name: str) -> Standing
 WHOLE = "done whole ended 1"
 
 ALONE = [
-    row("started and running", A, "", 5, "0 next=+60.5", "is running, attempt 1"),
+    row("started and running", A, "", 5, "0 next=+8", "is running, attempt 1"),
     row("done", A, "+5 a done has=10", 5, WHOLE),
     row("done without counting its units", A, "+5 a done", 5, WHOLE),
     row("done with more units than expected", A, "+5 a done has=12", 5, WHOLE),
@@ -80,7 +81,7 @@ ALONE = [
         "0.3 next=+10",
         "has 30% of its games, without g1, g2, g3, g4, g5 and 2 more: late (1 of 3 looks)",
     ),
-    row("partial of it all counts after its grace", A, "+5 a partial has=10", 16, "done 1 next=+70.5"),
+    row("partial of it all counts after its grace", A, "+5 a partial has=10", 16, "done 1 next=+18"),
     row("its grace begins with it, not with a failure before", A, "+5 a failed; +7 a partial has=10", 16, "1 next=+17"),
     row("partial below enough counts at the deadline", A, "+5 a partial has=3", 60, "done 0.3 next=+70.5"),
     row("partial that does not say how much never counts", A, "+5 a partial", 61, "0 next=+70.5"),
@@ -89,7 +90,7 @@ ALONE = [
         critical("a", unit="x"),
         "+5 a partial has=0 of=0",
         15,
-        "done 1 next=+70.5",
+        "done 1 next=+18",
     ),
     row("partial looks again after its pause", A, "+5 a partial has=3", 10, "0.3 due=2 next=+60"),
     row(
@@ -160,6 +161,30 @@ ALONE = [
         "did not report in 60 s, 3 of 3 attempts",
     ),
     row(
+        "silent for as long as it ever took",
+        critical("a", **LEARNT),
+        "",
+        1.5,
+        "0 due=2",
+        "did not report in 60 s, 1 of 3 attempts",
+    ),
+    row(
+        "then it has all the time that is declared",
+        critical("a", **LEARNT),
+        "",
+        5.9,
+        "0 next=+6",
+        "is running, attempt 2",
+    ),
+    row("and not more", critical("a", **LEARNT), "", 6, "0 due=3", "did not report in 240 s, 2 of 3 attempts"),
+    row(
+        "slower than it ever was, it is cut off once and whole in the end",
+        critical("a", **LEARNT),
+        "+5 a done attempt=2",
+        5,
+        WHOLE,
+    ),
+    row(
         "silence and failures share one budget",
         critical("a", **MUTE),
         "+2 a failed; +3 look",
@@ -179,7 +204,7 @@ ALONE = [
         critical("a", unit="games", **MUTE),
         "+2 a partial attempt=1 has=3",
         2,
-        "0.3 next=+3",
+        "0.3 next=+2.5",
         "has 30% of its games",
     ),
     row(
@@ -207,7 +232,7 @@ AFTER = phase("raw", optional("a", unit="games"), optional("b", grace_s=1200), c
 @pytest.mark.parametrize(
     ("of", "script", "at", "name", "standing", "why"),
     [
-        pytest.param(NEEDS, "", 5, "b", "0 next=+60.5", "waits for a", id="waits for what it needs"),
+        pytest.param(NEEDS, "", 5, "b", "0 next=+8", "waits for a", id="waits for what it needs"),
         pytest.param(NEEDS, "+5 a done", 5, "b", "0 due=1", "is due to start", id="is due when that is done"),
         pytest.param(NEEDS, "+5 a done", 5, "c", "0", "waits for b", id="and not what needs it in turn"),
         pytest.param(NEEDS, "+5 a failed", 5, "b", "0 next=+6", "waits for a", id="waits while that is tried again"),
@@ -290,7 +315,7 @@ AFTER = phase("raw", optional("a", unit="games"), optional("b", grace_s=1200), c
             "+20 look; +25 c done; +30 a done; +31 look",
             31,
             "c",
-            "1 next=+90.5",
+            "1 next=+32",
             "runs again: a is newer",
             id="once",
         ),

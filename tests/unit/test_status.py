@@ -108,7 +108,7 @@ def test_the_json_of_a_status_says_what_is_missing_and_when_it_is_looked_at_agai
         "missing": ["a", "c"],
         "decision": "block",
         "reason": "a skipped: x",
-        "next_look_at": minute(11).isoformat(),
+        "next_look_at": minute(8).isoformat(),
     }
     assert phases[1]["next_look_at"] is None
 

@@ -3,10 +3,10 @@
 import functions_framework
 from flask import Request
 
-from orchestration.gates import gate
+from orchestration.healing import healer
 from shared.endpoint import Answer
 
-endpoint = gate("self_heal")
+endpoint = healer("self_heal")
 
 
 @functions_framework.http

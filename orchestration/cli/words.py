@@ -1,0 +1,134 @@
+"""`tipoff hold|release|cancel|skip|force|override|retry`: a person's word on a run: kept, and at once acted upon.
+
+In a home this command is its only writer meanwhile, and what it orders the next `tipoff run` delivers; on services it
+is delivered by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime, timedelta
+
+from rich.text import Text
+
+from orchestration.cli import show
+from orchestration.cli.batch import run_asked
+from orchestration.cli.main import OK, UsageError
+from orchestration.cli.options import (
+    check_run,
+    login_name,
+    run_command,
+    screen,
+    settings_of,
+    spec_of,
+    working_home,
+)
+from orchestration.runs import status_of
+from shared.config.settings import Settings, Target
+from shared.core.model import Act, LedgerEntry, RunKey, Start, Word
+from shared.core.status import RunStatus
+from shared.service import Refusal, Service
+from shared.wiring import Home
+
+TELLS = ("open", "done", "fail")  # decisions that a word may bring about; a block is in the state
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings, key, console = settings_of(arguments), run_asked(arguments.run), screen(arguments)
+    check_run(settings, key)
+    decided = list[LedgerEntry]()
+    with working_home(settings, console, command=f"tipoff {arguments.word} {key}", wait_s=arguments.wait) as home:
+        states, now = home.ports.states, home.clock.now()
+        word = Word(verb=arguments.word, about=getattr(arguments, "about", ""), act=_act(arguments, now))
+        before = states.load(key).control.version
+        start = _say(home, key, word, decided)
+        status = status_of(states, key, home.clock.now())
+        control = states.load(key).control
+        held = control.held_at(now)
+        goes_on = "" if held or status.next_look_at is None else _goes_on(status, home, settings)
+    changed = control.version > before
+    if arguments.json:
+        show.print_json(
+            {
+                "run": str(key),
+                "word": word_json(word),
+                "changed": changed,
+                "state": str(status.state),
+                "reason": status.reason,
+                "next_look_at": status.next_look_at.isoformat() if status.next_look_at else None,
+                "goes_on": goes_on,
+            }
+        )
+        return OK
+    console.print(Text(_said(key, word, start, now, changed=changed)), soft_wrap=True)
+    for entry in decided:
+        if entry.decision in TELLS:
+            console.print(show.decision_line(entry), soft_wrap=True)
+    then = f"Now it is {status.state}: {status.reason}. {show.next_line(status, now)}".rstrip()
+    for line in filter(None, (then, goes_on)):
+        console.print(Text(line), soft_wrap=True)
+    return OK
+
+
+def word_json(word: Word) -> dict[str, object]:
+    """The documented form of a word."""
+    act = word.act
+    return {
+        "verb": word.verb,
+        "about": word.about,
+        "actor": act.actor,
+        "reason": act.reason,
+        "at": act.at.isoformat(),
+        "until": act.until.isoformat() if act.until else None,
+    }
+
+
+def _act(arguments: argparse.Namespace, now: datetime) -> Act:
+    until = getattr(arguments, "until", None)
+    if isinstance(until, timedelta):
+        until = now + until
+    return Act(actor=arguments.actor or login_name(), reason=arguments.reason, at=now, until=until)
+
+
+def _say(home: Home, key: RunKey, word: Word, decided: list[LedgerEntry]) -> Start | None:
+    """What a retry has ordered. UsageError for a word that is refused."""
+    spec = spec_of(key.pipeline)
+    service = Service(home.ports, {spec.name: spec}, decided.append, starts_missing_runs=False)
+    answer = service.retry(key, word.about, word.act) if word.verb == "retry" else service.say(key, word)
+    if isinstance(answer, Refusal):
+        raise UsageError(answer.reason)
+    return answer if isinstance(answer, Start) else None
+
+
+def _said(run: RunKey, word: Word, start: Start | None, now: datetime, *, changed: bool) -> str:
+    """What is now different."""
+    act = word.act
+    by, until = f"by {act.actor}: {act.reason}", f" until {show.moment(act.until, now)}" if act.until else ""
+    match word.verb:
+        case "release" if not changed:
+            return f"{run} is not held; nothing has changed."
+        case "hold":
+            text = f"{run} is held{until} {by}"
+        case "release":
+            text = f"{run} is released {by}"
+        case "cancel":
+            text = f"{run} is cancelled {by}"
+        case "skip":
+            text = f"{run} goes on without {word.about}, skipped {by}"
+        case "force":
+            text = f"gate {word.about} of {run} is forced {by}"
+        case "override":
+            text = f"{word.about} only warns in {run}{until} {by}"
+        case _:
+            assert start is not None
+            text = f"{start.processor} of {run} is tried again, attempt {start.attempt}, at the word of {by[3:]}"
+            text += "; its result stands, and this one counts only if it is whole too" * start.look
+    return f"{text}." if changed else f"{text}; it was so already, and nothing has changed."
+
+
+def _goes_on(status: RunStatus, home: Home, settings: Settings) -> str:
+    """What a person has to type where nobody else is at work."""
+    if settings.target is not Target.LOCAL:
+        return ""
+    command = run_command(status.run, status.labels, home.ports.states, settings)
+    return f"Nobody is at work in this home; `{command}` goes on with it."

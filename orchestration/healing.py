@@ -1,0 +1,52 @@
+"""What the deployed self_heal is beyond a gate: it looks for what was never reported, and says whether it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from orchestration import gates
+from orchestration.evidence import PipelineEvidence
+from shared import edge, wiring
+from shared.config.functions import FunctionSpec
+from shared.config.orchestration_config import pipeline
+from shared.config.settings import Settings
+from shared.core.heartbeat import SELF_HEAL, dead_since
+from shared.deployed import endpoint
+from shared.endpoint import Endpoint
+from shared.ports import Ports
+
+EVIDENCE_RETRY_S = 5.0  # of each call of the warehouse: what cannot be read now is looked for again at the next look
+
+
+class NoHeartbeat(Exception):
+    """The watchdog does not go its rounds: since when, and what to look at."""
+
+
+def healer(name: str) -> Endpoint:
+    """The endpoint of the function that the timer wakes. It reads the warehouse, and is ready without it."""
+    return endpoint(name, handlers, warehouse=True, asks_warehouse=False, checks=checks, retry_s=EVIDENCE_RETRY_S)
+
+
+def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Mapping[str, edge.Handler]:
+    evidence = PipelineEvidence(home, pipeline(spec.pipeline))
+    return gates.handlers_of(spec, settings, replace(home.ports, evidence=evidence))
+
+
+def checks(home: wiring.CloudHome) -> Mapping[str, Callable[[], object]]:
+    return {"heartbeat": heartbeat(home.ports)}
+
+
+def heartbeat(ports: Ports) -> Callable[[], object]:
+    """Raises once the last round is too long ago: whoever asks from outside, and hears so or nothing, tells a person.
+
+    It could not say so itself: who is paused does nothing.
+    """
+    born_at = ports.clock.now()
+
+    def beats() -> None:
+        why = dead_since(SELF_HEAL, ports.states.beats().get(SELF_HEAL), ports.clock.now(), born_at)
+        if why:
+            raise NoHeartbeat(why)
+
+    return beats

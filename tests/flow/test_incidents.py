@@ -1,0 +1,131 @@
+"""Is every incident told, once in effect, whatever becomes of the sink and of who tells it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from shared.adapters.notify import LogNotifier
+from shared.adapters.sqlite import Sqlite
+from shared.core.model import Act, Alert, RunKey, Start, Status
+from shared.service import LATCH_LEASE_S, Service
+from tests.flow.test_path_of_a_completion import RUN, HandClock, World, line
+
+INCIDENT = f"{RUN}/incident/stalled/1"
+
+
+@dataclass
+class Sink:
+    """What PagerDuty makes of what it is told: one incident for each dedup key."""
+
+    is_up: bool = True
+    heard: list[tuple[str, bool]] = field(default_factory=list)
+    open: set[str] = field(default_factory=set)
+
+    def notify(self, _: RunKey, incident: str, alert: Alert) -> bool:
+        if not self.is_up:
+            return False
+        self.heard.append((incident, alert.resolved))
+        if alert.resolved:
+            self.open.discard(incident)
+        else:
+            self.open.add(incident)
+        return True
+
+
+@dataclass
+class Told(World):
+    sink: Sink = field(default_factory=Sink)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ports = replace(self.ports, notifier=self.sink)
+        self.service = Service(ports, {"line": self.spec}, self.told.append, starts_missing_runs=False)
+
+    def after(self, seconds: float) -> None:
+        self.clock.pass_by(seconds=seconds)
+        self.service.sweep()
+
+    def stall(self) -> None:
+        """A critical processor fails as often as it may; then an operator orders it once more."""
+        self.service.start_run(RUN)
+        while starts := self.starts():
+            for start in starts:
+                self.report(start, Status.FAILED if start.processor == "p0_0" else Status.SUCCESS)
+            self.after(61)
+
+
+def new_world() -> Told:
+    return Told(Sqlite(":memory:"), HandClock(), line())
+
+
+@pytest.fixture
+def world() -> Told:
+    return new_world()
+
+
+def test_an_incident_is_told_by_the_next_sweep_and_only_once(world: Told) -> None:
+    world.stall()
+    for _ in range(5):
+        world.after(60)
+    assert world.sink.heard == [(INCIDENT, False)]
+    assert world.sink.open == {INCIDENT}
+
+
+def test_a_sink_that_is_down_for_an_hour_loses_and_doubles_nothing(world: Told) -> None:
+    world.sink.is_up = False
+    world.stall()
+    for _ in range(60):
+        world.after(60)
+    world.sink.is_up = True
+    for _ in range(3):
+        world.after(60)
+    assert world.sink.heard == [(INCIDENT, False)]
+
+
+def test_an_incident_that_was_over_before_its_sink_was_back_is_told_with_its_end(world: Told) -> None:
+    world.sink.is_up = False
+    world.stall()
+    again(world)
+    world.after(60)
+    world.sink.is_up = True
+    for seconds in (1, 20, 31, 60, 60):
+        world.after(seconds)
+    assert world.sink.heard[0] == (INCIDENT, False)
+    assert world.sink.heard[-1] == (INCIDENT, True)
+    assert not world.sink.open
+
+
+def test_one_who_dies_between_telling_and_closing_tells_the_same_again(world: Told) -> None:
+    world.stall()
+    world.after(60)
+    at = world.clock.now() + timedelta(seconds=LATCH_LEASE_S)
+    again(world)  # its end is latched, and told by one that dies: the latch stays open
+    lapsed = world.store.states.take_lapsed(at + timedelta(minutes=1), LATCH_LEASE_S, 10)
+    assert [latch.incident for latch in lapsed if latch.alert] == [INCIDENT]
+    world.after(200)
+    assert world.sink.heard[-1] == (INCIDENT, True)
+    assert not world.sink.open
+
+
+def test_the_log_tells_what_a_person_must_act_on_as_an_error(world: Told, caplog: pytest.LogCaptureFixture) -> None:
+    world.stall()
+    (latch,) = [latch for latch in world.latches() if latch.alert]
+    assert latch.alert is not None
+    with caplog.at_level("INFO", logger="tipoff.incident"):
+        assert LogNotifier().notify(RUN, INCIDENT, latch.alert)
+        assert LogNotifier().notify(RUN, INCIDENT, replace(latch.alert, resolved=True))
+    assert [(record.levelname, record.message.partition(":")[0]) for record in caplog.records] == [
+        ("ERROR", "incident"),
+        ("INFO", "incident over"),
+    ]
+
+
+def again(world: Told) -> None:
+    act = Act(actor="ann", reason="the disk is mended", at=world.clock.now())
+    start = world.service.again(RUN, "p0", "p0_0", act)
+    world.starts()
+    assert isinstance(start, Start)
+    world.report(start)
