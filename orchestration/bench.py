@@ -1,4 +1,7 @@
-"""What Tipoff costs on this machine, for docs/benchmarks.md: measured by the shipped parts, in one run."""
+"""What Tipoff costs on this machine, for docs/benchmarks.md: measured by the shipped parts, in one run.
+
+Longer than 400 lines because the figures of one page are measured in one way, seen best side by side.
+"""
 
 from __future__ import annotations
 

@@ -360,16 +360,20 @@ def _verdict(
 def _forced(
     said: str, refused: Wait | Block | Fail, completeness: float, readings: Mapping[str, Reading] | None = None
 ) -> Open:
-    """What a person's word makes of a refusal: it opens with what is there, and names what is not, readings too."""
-    against = tuple(
-        Missing(processor=name, why=reading.note)
-        for name, reading in (readings or {}).items()
-        if reading.verdict in (ReadingVerdict.HOLD, ReadingVerdict.BLOCK)
-    )
+    """What a person's word makes of a refusal: it opens with what is there, and names what is not, readings too.
+
+    What a reading found faulty stays out: the word is about what the gate waits for.
+    """
+    against: list[Missing] = []
+    for name, reading in (readings or {}).items():
+        if reading.verdict in (ReadingVerdict.HOLD, ReadingVerdict.BLOCK):
+            against.append(Missing(processor=name, why=reading.note))
+        if reading.verdict is ReadingVerdict.WARN:
+            against.extend(reading.missing)
     return Open(
         reason=f"{said}; {refused.reason}",
         grade=DEGRADED,
-        missing=refused.missing + against,
+        missing=(*refused.missing, *against),
         completeness=completeness,
     )
 

@@ -169,6 +169,18 @@ def test_a_unit_that_nobody_had_found_lowers_nothing_below_nothing() -> None:
     assert (order.units, order.completeness) == (None, 0.0)
 
 
+def test_a_forced_gate_leaves_out_what_another_reading_has_found_faulty() -> None:
+    day = Day(READ)
+    read(day, "health", "block")
+    read(day, "fresh", "warn", Missing(processor="a", why="no rows", units=("g2",)))
+    day.play(f"+1 schedule done {GAMES}; +5 a done has=4 of=4", until=5.5)
+    day.control = Control(version=1, forces={"out/1": Act(actor="ann", reason="now", at=minute(5.5))})
+    day.play("+5.6 look", until=6)
+    (order,) = day.starts("z")
+    assert order.units == ("g1", "g3", "g4")
+    assert [(each.processor, each.why) for each in order.missing] == [("health", "says block"), ("a", "no rows")]
+
+
 def test_an_overridden_block_opens_with_its_missing_named_and_recomputes() -> None:
     day = Day(READ)
     read(day, "health", "block", Missing(processor="health", why="unread"))
