@@ -77,6 +77,7 @@ MAY_IMPORT = {
         "shared.core",
         "shared.ports",
         "shared.readings",
+        "shared.preflight",
         "shared.edge",
         "shared.service",
         "shared.config",
