@@ -56,7 +56,8 @@ WIDE_TIMES, WIDE_WORKERS = 5, 2
 WIDE_TABLE = """
 CREATE SCHEMA IF NOT EXISTS wide;
 CREATE TABLE IF NOT EXISTS wide.units (
-  day DATE NOT NULL, unit STRING, run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  day DATE NOT NULL, unit STRING, run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 );
 """
 DAY = date(2024, 1, 15)
@@ -230,7 +231,7 @@ def _wide(home: wiring.LocalHome, trace: Path, size: int) -> tuple[float, float]
 
     def consolidate(start: Start, outputs: Sequence[str]) -> Written:
         rows = [{"day": DAY, "unit": json.loads(output)["unit"]} for output in outputs]
-        return home.warehouse.merge(target, rows, ("unit",), _stamp(start), "unit")
+        return home.warehouse.merge(target, rows, ("unit",), Stamp.of(start), "unit")
 
     work_s: list[float] = []
 
@@ -248,7 +249,7 @@ def _wide(home: wiring.LocalHome, trace: Path, size: int) -> tuple[float, float]
         clock=home.clock,
         gather=lambda _: Inputs(shared="", units=dict.fromkeys(names, "{}"), skipped={}),
         consolidate=consolidate,
-        standing=lambda start: home.warehouse.standing(target, _stamp(start), "unit"),
+        standing=lambda start: home.warehouse.standing(target, Stamp.of(start), "unit"),
         request_topic="wide-request",
         completion_topic=phase.completion_topic,
     )
@@ -278,10 +279,6 @@ def _wide(home: wiring.LocalHome, trace: Path, size: int) -> tuple[float, float]
     assert merged == [{"units": size}]
     assert sorted(trace.read_text().split()) == list(names)
     return took_s, sum(work_s) / WIDE_WORKERS
-
-
-def _stamp(start: Start) -> Stamp:
-    return Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
 
 
 def core() -> dict[str, object]:

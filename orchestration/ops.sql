@@ -9,31 +9,36 @@ CREATE TABLE IF NOT EXISTS tipoff_ops.runs (
   state STRING, started_at TIMESTAMP, ended_at TIMESTAMP, duration_s FLOAT64, completeness FLOAT64,
   deadline_at TIMESTAMP, published_at TIMESTAMP, cancelled BOOL,
   config_hash STRING, synthetic BOOL,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY date CLUSTER BY pipeline, mode;
 
 -- One row: a gate attempt as it ended. ready_at: when the last came of what it was decided on; null: nobody noted it.
 CREATE TABLE IF NOT EXISTS tipoff_ops.outcomes (
   run_id STRING, date DATE NOT NULL, gate STRING, gate_attempt INT64, kind STRING, grade STRING,
   ready_at TIMESTAMP, decided_at TIMESTAMP,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY date CLUSTER BY run_id;
 
 -- One row: an incident. resolved_at is null while it is open.
 CREATE TABLE IF NOT EXISTS tipoff_ops.incidents (
   run_id STRING, date DATE NOT NULL, cause STRING, number INT64, severity STRING, summary STRING,
   raised_at TIMESTAMP, resolved_at TIMESTAMP,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY date CLUSTER BY run_id;
 
 -- One row: what a person said of a run.
 CREATE TABLE IF NOT EXISTS tipoff_ops.words (
   run_id STRING, date DATE NOT NULL, verb STRING, about STRING, actor STRING, reason STRING, said_at TIMESTAMP,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY date CLUSTER BY run_id;
 
 -- One row: an act of the timer in a run, because the primary path had not done it (shared/core/repairs.py).
 CREATE TABLE IF NOT EXISTS tipoff_ops.repairs (
   run_id STRING, date DATE NOT NULL, kind STRING, subject STRING, reason STRING, at TIMESTAMP,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY date CLUSTER BY run_id;

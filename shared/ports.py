@@ -14,7 +14,7 @@ from typing import Protocol
 
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.fold import View
-from shared.core.messages import Message
+from shared.core.messages import Message, named
 from shared.core.model import Alert, Completion, Control, Fact, Latch, LedgerEntry, Reading, RunKey, Start
 from shared.core.plan import Plan
 
@@ -286,11 +286,28 @@ class Bus(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """Who writes: every row carries it, and an older fence never replaces a newer one."""
+    """Who writes: every row carries it, and an older fence never replaces a newer one.
+
+    Run, attempt and fence are the writer. That what it was made from was not whole says something of the rows, and
+    nothing of who wrote them: stamps of one writer are equal, and find the same rows.
+    """
 
     run: str
     attempt: int
     fence: int
+    completeness: float = field(default=1.0, compare=False)  # of all that the rows were made from
+    missing: str = field(default="", compare=False)  # what was not in it, named; empty where nothing was
+
+    @classmethod
+    def of(cls, start: Start) -> Stamp:
+        """The stamp of all that a start writes."""
+        return cls(
+            run=str(start.run),
+            attempt=start.attempt,
+            fence=start.fence,
+            completeness=start.completeness,
+            missing=named(start.missing),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,7 +351,11 @@ class Warehouse(Protocol):
     """Tables of rows. SQL is BigQuery's dialect with named @parameters; values are never pasted into it."""
 
     def create(self, ddl: str) -> None:
-        """Run CREATE SCHEMA, TABLE and VIEW IF NOT EXISTS statements. Idempotent."""
+        """Run CREATE SCHEMA, TABLE and VIEW IF NOT EXISTS statements. Idempotent.
+
+        A table that is there gets the columns that it lacks, at its end and null in the rows that stand, where they
+        may be null: so an older version's tables are brought up to date. Nothing else of it is changed.
+        """
 
     def columns(self, table: str) -> Mapping[str, str]:
         """The columns of dataset.table, stamps included, each with BigQuery's name of its type: STRING, INT64, ...
@@ -347,8 +368,8 @@ class Warehouse(Protocol):
     ) -> Written:
         """Replace a partition with the rows of a query, and read it back, in one atomic step.
 
-        Refused (superseded) where a row with a newer fence stands. The query gives every column but run, attempt and
-        fence. Readers see the old partition or the new one, never part of either.
+        Refused (superseded) where a row with a newer fence stands. The query gives every column but the stamp's.
+        Readers see the old partition or the new one, never part of either.
         """
 
     def load(self, partition: Partition, rows: Sequence[Mapping[str, object]], stamp: Stamp, unit: str = "") -> Written:

@@ -120,6 +120,13 @@ def a_hold_holds(control: Control, latches: tuple[Latch, ...], now: datetime) ->
             yield f"{latch.key} was taken in a held run"
 
 
+def what_is_closed_was_sent(story: Story, latch: Latch) -> Broken:
+    """Whoever says that a latch is done with has published what it carries: other help would hide who has not."""
+    for start in latch.starts:
+        if story.sent[start.id] < story.closed[start.id]:
+            yield f"{latch.key} is closed, and {start.id} was not published for it"
+
+
 def ready_but_not_fired(story: Story, was: frozenset[str], now: datetime) -> Broken:
     """What was due two undisturbed minutes ago has been done."""
     for effect in sorted(was & story.would(now)):
@@ -149,6 +156,9 @@ def what_is_latched_is_sent(end: End) -> Broken:
     for start_id in end.story.claimed:
         if not end.story.sent[start_id]:
             yield f"{start_id} was latched and never published"
+    for key in end.story.leases:
+        if end.story.latches[key].starts:
+            yield f"{key} is still open"
     for start_id, times in end.story.sent.items():
         if times > end.story.claimed[start_id]:
             yield f"{start_id} was published {times} times for {end.story.claimed[start_id]} claims"

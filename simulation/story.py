@@ -27,6 +27,7 @@ class Story:
     leases: dict[str, datetime] = field(default_factory=dict)  # of open latches
     claimed: Counter[str] = field(default_factory=Counter)  # start ids, as latches of theirs were taken or taken up
     sent: Counter[str] = field(default_factory=Counter)  # start ids, as they were given to the bus
+    closed: Counter[str] = field(default_factory=Counter)  # start ids, as latches of theirs were closed
     received: Counter[str] = field(default_factory=Counter)  # start ids, as processors got them
     content: dict[str, str] = field(default_factory=dict)  # digest written under each start id
     wrote: dict[str, str] = field(default_factory=dict)  # digest last written by each processor

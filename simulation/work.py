@@ -76,7 +76,7 @@ def partition_of(processor: PlannedProcessor) -> Partition:
 
 
 def stamp_of(start: Start) -> Stamp:
-    return Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
+    return Stamp.of(start)
 
 
 def expected_units(run: RunKey, games: Games) -> dict[str, tuple[str, ...]]:

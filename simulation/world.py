@@ -407,8 +407,12 @@ class World:
         self.plan_sweep()
 
     def _saw_close(self, _: None, run: RunKey, keys: Sequence[str]) -> None:
+        story = self.stories[run]
         for key in keys:
-            self.stories[run].leases.pop(key, None)
+            if story.leases.pop(key, None):
+                latch = story.latches[key]
+                story.closed.update(start.id for start in latch.starts)
+                self.check(run, invariants.what_is_closed_was_sent, story, latch)
 
     def _saw_take_lapsed(self, taken: tuple[Latch, ...], now: datetime, lease_s: int, _: int) -> None:
         for latch in taken:

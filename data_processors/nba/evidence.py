@@ -31,7 +31,7 @@ def found(start: Start, spec: ProcessorSpec, warehouse: Warehouse, objects: Obje
             first=start.partition,
             last=start.partition,
         )
-        stamp = Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
+        stamp = Stamp.of(start)
         unit = UNIT_COLUMNS[spec.unit] or (how.names if isinstance(how, Select) else "")
         written = warehouse.standing(partition, stamp, unit)
         if written is None or not written.rows:

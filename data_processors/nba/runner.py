@@ -184,7 +184,7 @@ def run_processor(start: Start, spec: ProcessorSpec, phase: str, work: Work) -> 
 
 def _fill(start: Start, spec: ProcessorSpec, table: str, how: Table, work: Work) -> Result:
     partition = Partition(table=table, column=spec.partition, first=start.partition, last=start.partition)
-    stamp = Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)
+    stamp = Stamp.of(start)
     unit = UNIT_COLUMNS[spec.unit] or (how.names if isinstance(how, Select) else "")
     parameters = _parameters(start)
     written = work.warehouse.standing(partition, stamp, unit)

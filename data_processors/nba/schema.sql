@@ -1,5 +1,6 @@
 -- Every table and view of the nba pipeline, in BigQuery's dialect; running it again changes nothing.
 -- run, attempt and fence say who wrote a row; a partition is replaced whole, never by an older fence.
+-- inputs_completeness and inputs_missing say how whole what it was made from was; inputs_missing is null where it was.
 -- Ids are text: nobody adds them up.
 
 CREATE SCHEMA IF NOT EXISTS nba_scrape;
@@ -12,7 +13,8 @@ CREATE SCHEMA IF NOT EXISTS nba_predictions;
 CREATE TABLE IF NOT EXISTS nba_scrape.schedule (
   schedule_date DATE NOT NULL, game_id STRING, game_date DATE,
   payload STRING,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY schedule_date CLUSTER BY game_id;
 
 -- One row: a line of a finished game as it came. line: player, team, or game (its score and number of lines).
@@ -20,7 +22,8 @@ CREATE TABLE IF NOT EXISTS nba_scrape.boxscores (
   game_date DATE NOT NULL, game_id STRING,
   line STRING,
   payload STRING,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY game_date CLUSTER BY game_id;
 
 -- One row: a landed line, typed, with the reason why its game is not whole; null where the game may pass.
@@ -133,7 +136,8 @@ CREATE TABLE IF NOT EXISTS nba_raw.raw_schedule (
   home_team_id STRING, home_team STRING, home_name STRING,
   away_team_id STRING, away_team STRING, away_name STRING,
   home_pts INT64, away_pts INT64, winner STRING, arena STRING, attendance INT64, player_rows INT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY schedule_date CLUSTER BY game_id;
 
 -- One row: a player who played in a finished, whole game.
@@ -142,7 +146,8 @@ CREATE TABLE IF NOT EXISTS nba_raw.player_boxscores (
   player_id STRING, player_name STRING, team_id STRING, team STRING, opponent STRING, is_home BOOL,
   minutes INT64, pts INT64, reb INT64, ast INT64, stl INT64, blk INT64, tov INT64, pf INT64,
   fgm INT64, fga INT64, fg3m INT64, fg3a INT64, ftm INT64, fta INT64, oreb INT64, dreb INT64, plus_minus INT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY game_date CLUSTER BY game_id, player_id;
 
 -- One row: a team in a finished, whole game.
@@ -152,7 +157,8 @@ CREATE TABLE IF NOT EXISTS nba_raw.team_boxscores (
   players_used INT64,
   minutes INT64, pts INT64, reb INT64, ast INT64, stl INT64, blk INT64, tov INT64, pf INT64,
   fgm INT64, fga INT64, fg3m INT64, fg3a INT64, ftm INT64, fta INT64, oreb INT64, dreb INT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY game_date CLUSTER BY game_id, team;
 
 -- One row: a team's attack in a game.
@@ -163,7 +169,8 @@ CREATE TABLE IF NOT EXISTS nba_analytics.team_offense_game_summary (
   fgm INT64, fga INT64, fg3m INT64, fg3a INT64, ftm INT64, fta INT64, oreb INT64, dreb INT64,
   possessions FLOAT64, opponent_possessions FLOAT64, pace FLOAT64, offensive_rating FLOAT64,
   ts_pct FLOAT64, efg_pct FLOAT64, tov_pct FLOAT64, orb_pct FLOAT64, ft_rate FLOAT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY game_date CLUSTER BY game_id, team;
 
 -- One row: a team's defence in a game: what it allowed.
@@ -173,7 +180,8 @@ CREATE TABLE IF NOT EXISTS nba_analytics.team_defense_game_summary (
   allowed_pts INT64, allowed_pts_2pt INT64, allowed_pts_3pt INT64, allowed_pts_ft INT64,
   allowed_fg2a INT64, allowed_fg3a INT64, allowed_fta INT64, stl INT64, blk INT64, forced_tov INT64,
   possessions_against FLOAT64, defensive_rating FLOAT64, allowed_efg_pct FLOAT64, drb_pct FLOAT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY game_date CLUSTER BY game_id, team;
 
 -- One row: a player in a game.
@@ -183,7 +191,8 @@ CREATE TABLE IF NOT EXISTS nba_analytics.player_game_summary (
   minutes INT64, pts INT64, reb INT64, ast INT64, stl INT64, blk INT64, tov INT64, pf INT64,
   fgm INT64, fga INT64, fg3m INT64, fg3a INT64, ftm INT64, fta INT64, oreb INT64, dreb INT64, plus_minus INT64,
   pts_2pt INT64, pts_3pt INT64, pts_ft INT64, usage_rate FLOAT64, ts_pct FLOAT64, efg_pct FLOAT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY game_date CLUSTER BY game_id, player_id;
 
 -- One row: a player expected in a game on as_of.
@@ -191,7 +200,8 @@ CREATE TABLE IF NOT EXISTS nba_analytics.upcoming_player_game_context (
   as_of DATE NOT NULL, game_id STRING, player_id STRING, player_name STRING,
   team STRING, opponent STRING, is_home BOOL, tipoff_et STRING,
   last_game_date DATE, rest_days INT64, is_back_to_back BOOL, games_last_7d INT64, team_games_missed INT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY as_of CLUSTER BY game_id, player_id;
 
 -- One row: a team in a game on as_of.
@@ -199,7 +209,8 @@ CREATE TABLE IF NOT EXISTS nba_analytics.upcoming_team_game_context (
   as_of DATE NOT NULL, game_id STRING, team STRING, opponent STRING, is_home BOOL, tipoff_et STRING,
   games INT64, last_game_date DATE, rest_days INT64, is_back_to_back BOOL, games_last_7d INT64,
   offensive_rating_last5 FLOAT64, defensive_rating_last5 FLOAT64, net_rating_last5 FLOAT64, pace_last5 FLOAT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY as_of CLUSTER BY game_id, team;
 
 -- One row: a team's defence by zone over its last 15 games; relative 1.0 is the league's, more is weaker.
@@ -207,7 +218,8 @@ CREATE TABLE IF NOT EXISTS nba_precompute.team_defense_zone_analysis (
   as_of DATE NOT NULL, team STRING, games INT64,
   pts_2pt_per_100 FLOAT64, pts_3pt_per_100 FLOAT64, pts_ft_per_100 FLOAT64,
   relative_2pt FLOAT64, relative_3pt FLOAT64, relative_ft FLOAT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY as_of CLUSTER BY team;
 
 -- One row: where a player's points came from in his last 10 games.
@@ -216,7 +228,8 @@ CREATE TABLE IF NOT EXISTS nba_precompute.player_shot_zone_analysis (
   share_pts_2pt FLOAT64, share_pts_3pt FLOAT64, share_pts_ft FLOAT64,
   share_attempts_2pt FLOAT64, share_attempts_3pt FLOAT64, share_attempts_ft FLOAT64,
   pct_2pt FLOAT64, pct_3pt FLOAT64, pct_ft FLOAT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY as_of CLUSTER BY player_id;
 
 -- One row: an active player's form before as_of.
@@ -224,14 +237,16 @@ CREATE TABLE IF NOT EXISTS nba_precompute.player_daily_cache (
   as_of DATE NOT NULL, player_id STRING, player_name STRING, team STRING, games INT64, last_game_date DATE,
   pts_last5 FLOAT64, pts_last10 FLOAT64, pts_season FLOAT64, pts_std_last10 FLOAT64, pts_std_season FLOAT64,
   minutes_last5 FLOAT64, minutes_last10 FLOAT64, minutes_season FLOAT64, usage_last10 FLOAT64, ts_last10 FLOAT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY as_of CLUSTER BY player_id;
 
 -- One row: what the opponent, the rest and the pace do to an expected player; 1.0 is nothing, null is unknown.
 CREATE TABLE IF NOT EXISTS nba_precompute.player_composite_factors (
   as_of DATE NOT NULL, game_id STRING, player_id STRING, team STRING, opponent STRING,
   matchup_factor FLOAT64, rest_factor FLOAT64, pace_factor FLOAT64, composite_factor FLOAT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY as_of CLUSTER BY player_id;
 
 -- One row: the features of an expected player; a feature whose input is missing is null and counted.
@@ -242,19 +257,23 @@ CREATE TABLE IF NOT EXISTS nba_precompute.ml_feature_store (
   games INT64, rest_days INT64, games_last_7d INT64, is_home INT64,
   matchup_factor FLOAT64, rest_factor FLOAT64, pace_factor FLOAT64,
   features_present INT64, features_total INT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY as_of CLUSTER BY game_id, player_id;
 
 -- One row: what a run predicted of a player in a game by one system; interval low to high.
 CREATE TABLE IF NOT EXISTS nba_predictions.predictions (
   game_date DATE NOT NULL, game_id STRING, player_id STRING, system STRING,
   value FLOAT64, low FLOAT64, high FLOAT64, completeness FLOAT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY game_date CLUSTER BY run, player_id;
 
 -- One row: the prediction that counts. All systems of a player come from one run: same_day before tomorrow, by fence.
 CREATE OR REPLACE VIEW nba_predictions.current AS
-SELECT game_date, game_id, player_id, system, value, low, high, completeness, run, attempt, fence
+SELECT
+  game_date, game_id, player_id, system, value, low, high, completeness, run, attempt, fence,
+  inputs_completeness, inputs_missing
 FROM nba_predictions.predictions
 WHERE TRUE
 QUALIFY RANK() OVER (PARTITION BY game_date, game_id, player_id ORDER BY fence DESC, run DESC) = 1;
@@ -263,5 +282,6 @@ QUALIFY RANK() OVER (PARTITION BY game_date, game_id, player_id ORDER BY fence D
 CREATE TABLE IF NOT EXISTS nba_predictions.accuracy (
   game_date DATE NOT NULL, graded_run STRING, game_id STRING, player_id STRING, system STRING,
   value FLOAT64, low FLOAT64, high FLOAT64, actual FLOAT64, error FLOAT64, inside BOOL, completeness FLOAT64,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY game_date CLUSTER BY graded_run, player_id;

@@ -1,6 +1,7 @@
 """`tipoff bench`: the figures of docs/benchmarks.md, measured here and now.
 
-Those on emulators are asked for by name: without a word only what needs nothing but this machine is measured.
+Those on emulators, and on data that not everybody has, are asked for by name: without a word only what needs nothing
+but this machine is measured.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import argparse
 import platform
 from collections.abc import Callable
+from pathlib import Path
 
 from orchestration.cli import show
-from orchestration.cli.main import OK, UsageError
+from orchestration.cli.main import OK, ON_TRACES, UsageError
 from orchestration.cli.options import local_settings
 from orchestration.emulators import EmulatorAbsent
 from shared import wiring
@@ -21,11 +23,15 @@ STALLS = 200  # seeded
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from orchestration import bench, bench_emulators, bench_pooling
+    from orchestration import bench, bench_emulators, bench_pooling, bench_timeouts
     from simulation.stalls import stalls
 
     settings = local_settings(arguments)
-    if arguments.data:
+    if arguments.what == ON_TRACES:
+        trace = (arguments.data or Path()) / bench_timeouts.TRACE
+        if not trace.is_file():
+            raise UsageError(f"bench {ON_TRACES}: {trace} is not there; point --data at the folder that holds it")
+    elif arguments.data:
         wiring.open_feed(arguments.data)  # it refuses now what would end minutes of measuring
     console = show.console(settings, stderr=arguments.json)
     measures: dict[str, Measure] = {
@@ -44,12 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
         "batch": bench_emulators.batch,
         "pooling": bench_pooling.pooling,
     }
+    on_traces: dict[str, Measure] = {ON_TRACES: lambda: bench_timeouts.timeouts(arguments.data)}
     wanted = list(measures) if arguments.what == "all" else [arguments.what]
     figures = {}
     for name in wanted:
         console.print(f"measuring {name}", style="dim")
         try:
-            figures[name] = (measures | on_emulators)[name]()
+            figures[name] = (measures | on_emulators | on_traces)[name]()
         except EmulatorAbsent as absent:
             raise UsageError(f"bench {name}: {absent}") from None
     if arguments.json:

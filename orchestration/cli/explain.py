@@ -1,26 +1,56 @@
-"""`tipoff explain`: what is missing in a run, why, since when, and what happens next and when."""
+"""`tipoff explain`: a run's whole story on one screen: what is missing, why, since when, what happens next and when."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 
+from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from orchestration.cli import show
 from orchestration.cli.batch import batches_of, run_asked
 from orchestration.cli.main import OK, UsageError
-from orchestration.cli.options import goes_on_line, settings_of
-from orchestration.cli.status import status_of
+from orchestration.cli.options import goes_on_line, home_option, settings_of
+from orchestration.cli.status import known_plan
+from orchestration.cli.words import word_json
+from orchestration.runs import newest
 from shared import wiring
+from shared.config.settings import Settings
 from shared.core.batch_status import BatchStatus
 from shared.core.codec import to_data
-from shared.core.model import END, LedgerEntry
+from shared.core.fold import View, look
+from shared.core.incident import open_incidents
+from shared.core.model import END, Alert, LedgerEntry, Repair, RepairKind, RunKey, Woke, Word
 from shared.core.repairs import repairs
-from shared.core.status import PhaseStatus, RunStatus
+from shared.core.status import PhaseStatus, RunStatus, summarise
+from shared.core.story import Lack, Saw, lacks, saw
 from shared.ports import Quarantined
+from shared.wiring import ReadHome
 
 QUARANTINED_MAX = 1_000  # the newest; more than that is another command's work
+LINES_MAX = 24  # decisions and words: with the phases and what is missing they fill a screen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """All that is told of one run, or of one of its phases."""
+
+    view: View
+    status: RunStatus
+    phases: tuple[PhaseStatus, ...]
+    lacks: tuple[Lack, ...]
+    decisions: tuple[tuple[LedgerEntry, Saw], ...]
+    words: tuple[Word, ...]
+    repairs: tuple[Repair, ...]
+    incidents: tuple[Alert, ...]
+    batches: list[BatchStatus]
+    refused: list[Quarantined]
+    newest: RunKey
+    goes_on: str
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,102 +59,271 @@ def run(arguments: argparse.Namespace) -> int:
     with wiring.read_home(settings) as home:
         if home is None:
             raise UsageError(f"--home {settings.home}: nothing has run there yet")
-        status = status_of(home.states, key)
-        entries = home.states.ledger(key)
-        batches = batches_of(home, key, show.utc_now())
-        goes_on = goes_on_line(status, home, settings)
-        plan, record = home.states.plan(key), home.states.load(key)
-        assert plan is not None, f"{key} has a status, and no plan"
-        acts = repairs(plan, record.facts, record.latches, entries)
-        refused = [item for item in home.states.quarantined(QUARANTINED_MAX) if item.run == arguments.run]
-    phases = status.phases
-    if arguments.phase is not None:
-        phases = tuple(phase for phase in phases if phase.phase == arguments.phase)
-        if not phases:
-            known = ", ".join(phase.phase for phase in status.phases)
-            raise UsageError(f"--phase {arguments.phase!r} is not planned in {key}; planned: {known}")
-        entries = tuple(entry for entry in entries if entry.gate in _gates_around(status, arguments.phase))
+        story = _read(home, settings, key, arguments.phase)
     if arguments.json:
-        show.print_json(
-            {
-                **to_json(status, phases, entries, batches),
-                "quarantined": [_refused(item) for item in refused],
-                "repairs": to_data(acts),
-            }
-        )
+        show.print_json(to_json(story))
         return OK
     console = show.console(settings)
-    console.print(show.headline(status), soft_wrap=True)
-    for phase in phases:
-        if phase.opened_at is None and not arguments.phase:
-            continue
-        console.print(f"\n[bold]{phase.phase}[/] {phase.state}: {escape(_gate_line(phase))}", soft_wrap=True)
-        if phase.opened_at is not None:
-            console.print(show.processor_table(phase))
-        for batch in batches:
-            if batch.head.phase == phase.phase:
-                console.print("\n".join(show.batch_lines(batch, show.utc_now())), soft_wrap=True)
-    console.print("\n[bold]Decisions[/]")
-    for entry in entries:
-        console.print(show.decision_line(entry), soft_wrap=True)
-        for line in show.reading_lines(entry):
-            console.print(line, soft_wrap=True)
-    if refused:
+    _print_head(console, story, settings)
+    if arguments.phase:
+        _print_phase(console, story.phases[0])
+    else:
+        _print_phases(console, story)
+    for batch in story.batches:
+        console.print("\n".join(show.batch_lines(batch, show.utc_now())), soft_wrap=not console.is_terminal)
+    _print_decisions(console, story, whole=arguments.phase is not None)
+    if story.refused:
         console.print("\n[bold]Quarantined messages[/] (they changed nothing)")
-    for item in refused:
-        console.print(f"{item.at:%Y-%m-%d %H:%M:%S}  {item.topic}: {escape(item.reason)}", soft_wrap=True)
-    if line := show.next_line(status, show.utc_now()):
-        console.print(f"\n{line}")
-    if goes_on:
-        console.print(escape(goes_on), soft_wrap=True)
+    for item in story.refused:
+        console.print(
+            f"{item.at:%Y-%m-%d %H:%M:%S}  {item.topic}: {escape(item.reason)}", soft_wrap=not console.is_terminal
+        )
     return OK
 
 
-def to_json(
-    status: RunStatus,
-    phases: tuple[PhaseStatus, ...],
-    entries: tuple[LedgerEntry, ...],
-    batches: Sequence[BatchStatus],
-) -> dict[str, object]:
+def _read(home: ReadHome, settings: Settings, key: RunKey, only: str | None) -> Story:
+    plan = known_plan(home.states, key)
+    record = home.states.load(key)
+    entries = home.states.ledger(key)
+    if entries and entries[-1].at > (record.last_entry or entries[-1]).at:  # somebody is at work: what it saw is newer
+        record = home.states.load(key)
+    view = look(plan, record.facts, record.latches, record.control, show.utc_now())
+    status = summarise(view, record.last_entry)
+    acts = repairs(plan, record.facts, record.latches, entries)
+    phases = status.phases
+    if only is not None:
+        phases = tuple(phase for phase in phases if phase.phase == only)
+        if not phases:
+            raise UsageError(f"--phase {only!r} is not planned in {key}; planned: {', '.join(plan.phase_by_name)}")
+        entries = tuple(entry for entry in entries if entry.gate in _gates_around(status, only))
+    names = {phase.phase for phase in phases}
+    return Story(
+        view=view,
+        status=status,
+        phases=phases,
+        lacks=tuple(lack for lack in lacks(view) if lack.phase in names),
+        decisions=tuple((entry, saw(plan, record.facts, record.latches, entry)) for entry in entries),
+        words=record.control.said,
+        repairs=acts,
+        incidents=open_incidents(view),
+        batches=[batch for batch in batches_of(home, key, show.utc_now()) if batch.head.phase in names],
+        refused=[item for item in home.states.quarantined(QUARANTINED_MAX) if item.run == str(key)],
+        newest=newest(home.states, key.pipeline, key.date, key.date)[key.date, key.mode],
+        goes_on=goes_on_line(status, home, settings),
+    )
+
+
+# --- for a person -----------------------------------------------------------------------------------------
+
+
+def _print_head(console: Console, story: Story, settings: Settings) -> None:
+    """How it is, and what happens next and when: what a person wants to know first."""
+    status, now = story.status, show.utc_now()
+    console.print(show.headline(status), soft_wrap=not console.is_terminal)
+    for alert in story.incidents:
+        told = f"INCIDENT ({alert.severity}) since {show.moment(alert.at)}: {show.safe(alert.summary)}"
+        console.print(Text(told, style=show.ALARM), soft_wrap=not console.is_terminal)
+    console.print(show.next_line(status, now) or "It is through; nothing is under way.")
+    if story.newest != status.run:
+        told = f"{story.newest} stands over it: tipoff explain {story.newest}{home_option(settings)}"
+        console.print(Text(told), soft_wrap=True)
+    if story.goes_on:
+        console.print(Text(story.goes_on), soft_wrap=True)
+
+
+def _print_phases(console: Console, story: Story) -> None:
+    """A line for each phase; below them whatever is not whole."""
+    heads = ("phase", "state", "done", "opened", "took", "deadline", "gate behind it")
+    rows = [
+        [
+            Text(phase.phase),
+            Text(str(phase.state), style=show.STYLE.get(phase.state, "")),
+            Text(f"{phase.done} of {phase.expected}"),
+            Text(_clock(story, phase.opened_at)),
+            Text(show.took(phase.opened_at, phase.passed_at)),
+            Text(_clock(story, phase.deadline_at)),
+            Text(phase.decision if phase.passed_at else show.gate_text(phase)),
+        ]
+        for phase in story.phases
+    ]
+    console.print()
+    show.print_rows(console, [[Text(head, style="dim") for head in heads], *rows])
+    if story.lacks:
+        console.print("\n[bold]Not whole[/]")
+        show.print_rows(console, [_lack(story, lack) for lack in story.lacks])
+
+
+def _lack(story: Story, lack: Lack) -> list[Text]:
+    standing = lack.standing
+    return [
+        Text(lack.phase),
+        Text(standing.processor.name),
+        Text("critical" if standing.processor.critical else "optional"),
+        Text(f"since {_clock(story, lack.since)}", style="dim"),
+        Text(show.safe(standing.why), style="yellow" if standing.ended or standing.done else ""),
+    ]
+
+
+def _print_phase(console: Console, phase: PhaseStatus) -> None:
+    """One of them, with each of its processors."""
+    console.print(
+        f"\n[bold]{phase.phase}[/] {phase.state}: {escape(_gate_line(phase))}", soft_wrap=not console.is_terminal
+    )
+    if phase.opened_at is not None:
+        console.print(show.processor_table(phase))
+
+
+def _print_decisions(console: Console, story: Story, *, whole: bool) -> None:
+    """Decisions and what people said, in the order of time; of a long story the newest, unless all is asked for."""
+    named = set[str]()  # what is missing is named once: it is carried on to the end
+    told = [(word.act.at, 0, _word(story, word)) for word in story.words]
+    told += [(act.at, 0, _repair(story, act)) for act in story.repairs if act.kind is not RepairKind.GATE]
+    for entry, seen in story.decisions:
+        told.append((entry.at, 1, _decision(story, entry, seen, named)))
+        if entry.decision not in ("wait", "ask"):  # what a wait is for is told as it is now
+            named |= {missing.processor for missing in entry.missing}
+    told.sort(key=lambda line: line[:2])
+    left_out = 0 if whole else max(0, len(told) - LINES_MAX)
+    console.print("\n[bold]Decisions[/], and what people said" if story.words else "\n[bold]Decisions[/]")
+    if left_out:
+        console.print(f"{left_out} earlier ones are not shown; --phase and --json show them.", soft_wrap=True)
+    if told:
+        heads = [Text(head, style="dim") for head in ("at (UTC)", "gate to", "decision", "saw", "why")]
+        show.print_rows(console, [heads, *(line for _, _, line in told[left_out:])])
+
+
+def _word(story: Story, word: Word) -> list[Text]:
+    act = word.act
+    about = f"{word.about}, " if word.about else ""
+    until = f" (until {show.moment(act.until)})" if act.until else ""
+    return [
+        Text(_clock(story, act.at), style="dim"),
+        Text("operator", style="magenta"),
+        Text(word.verb.replace("_", " "), style="magenta"),
+        Text(""),
+        Text(show.safe(f"{about}{act.actor}: {act.reason}{until}")),
+    ]
+
+
+def _repair(story: Story, act: Repair) -> list[Text]:
+    """One of a gate is told with its opening: it says that the timer woke it."""
+    cells = (_clock(story, act.at), "self_heal", str(act.kind), "", show.safe(f"{act.subject}: {act.reason}"))
+    return [Text(cell, style=style) for cell, style in zip(cells, ("dim", "cyan", "cyan", "", ""), strict=True)]
+
+
+def _decision(story: Story, entry: LedgerEntry, seen: Saw, named: Collection[str]) -> list[Text]:
+    again = f" ({entry.attempt})" if entry.attempt > 1 else ""
+    return [
+        Text(_clock(story, entry.at), style="dim"),
+        Text(f"{'the end' if entry.gate == END else entry.gate}{again}"),
+        Text(entry.decision.upper(), style=show.STYLE.get(entry.decision, "")),
+        Text(f"{seen.done} of {seen.planned}" if seen.planned else ""),
+        Text(show.safe("; ".join(_why(entry, seen, named)))),
+    ]
+
+
+def _why(entry: LedgerEntry, seen: Saw, named: Collection[str]) -> Iterator[str]:
+    """The reason, and what it does not name itself."""
+    yield entry.reason
+    for reading in seen.against:
+        if reading.note not in entry.reason:
+            yield f"{reading.name} {reading.verdict}: {reading.note}"
+    lacking = [each.processor for each in entry.missing if each.processor not in named]
+    if lacking and entry.decision not in ("wait", "ask") and not all(name in entry.reason for name in lacking):
+        yield f"without {show.shorten(lacking)}"
+    if entry.woke in (Woke.SWEEP, Woke.NUDGE) and entry.decision in ("open", "done", "fail"):
+        yield f"woken by the {entry.woke}"
+
+
+def _clock(story: Story, instant: datetime | None) -> str:
+    """The time; with its day, where the run has seen more than one."""
+    if instant is None:
+        return ""
+    days = {entry.at.date() for entry, _ in story.decisions} | {word.act.at.date() for word in story.words}
+    days.add(story.status.started_at.date())
+    return f"{instant:%H:%M:%S}" if days == {instant.date()} else f"{instant:%m-%d %H:%M:%S}"
+
+
+def _gate_line(phase: PhaseStatus) -> str:
+    if phase.opened_at is None:
+        return phase.reason
+    opened = f"opened {show.moment(phase.opened_at)}"
+    usual = f"; usually {phase.usual_s} s, {phase.usual_from}" if phase.usual_s and phase.usual_from else ""
+    deadline = f"deadline {show.moment(phase.deadline_at)} ({phase.deadline_from}{usual})"
+    if not phase.decision:  # nothing was expected: the run ended here, and that gate was never asked
+        return f"{opened}, {deadline}"
+    return f"{opened}, {deadline}; the gate behind it: {phase.decision}, {phase.reason}"
+
+
+def _gates_around(status: RunStatus, phase: str) -> tuple[str, str]:
+    """The gate that opens a phase and the one behind it."""
+    names = [*(p.phase for p in status.phases), END]
+    return phase, names[names.index(phase) + 1]
+
+
+# --- for a machine ----------------------------------------------------------------------------------------
+
+
+def to_json(story: Story) -> dict[str, object]:
     """The documented form of `tipoff explain --json`: that of status for one run, with what stands behind it."""
-    kept = {phase.phase for phase in phases}
+    status = story.status
+    described = {phase.phase: phase for phase in story.phases}
+    since = {lack.standing.processor.name: lack.since.isoformat() for lack in story.lacks}
     data = status.to_json()
-    described = {phase.phase: phase for phase in phases}
-    data["reason"] = status.reason
-    data["next_look_at"] = status.next_look_at.isoformat() if status.next_look_at else None
     rows = data["phases"]
     assert isinstance(rows, list)
-    data["phases"] = [
-        {
-            **row,
-            "processors": _processors(described[row["phase"]]),
-            "batches": [batch.to_json() for batch in batches if batch.head.phase == row["phase"]],
-        }
-        for row in rows
-        if row["phase"] in kept
-    ]
-    data["decisions"] = [
-        {
-            "at": entry.at.isoformat(),
-            "gate": entry.gate,
-            "attempt": entry.attempt,
-            "decision": entry.decision,
-            "reason": entry.reason,
-            "missing": to_data(entry.missing),
-            "completeness": entry.completeness,
-            "next_look_at": entry.next_look_at.isoformat() if entry.next_look_at else None,
-            "readings": to_data(entry.readings),
-        }
-        for entry in entries
-    ]
-    return data
+    return {
+        **data,
+        "reason": status.reason,
+        "next_look_at": _iso(status.next_look_at),
+        "phases": [
+            {
+                **row,
+                "usual_s": described[row["phase"]].usual_s,
+                "usual_from": described[row["phase"]].usual_from,
+                "processors": _processors(described[row["phase"]], since),
+                "batches": [batch.to_json() for batch in story.batches if batch.head.phase == row["phase"]],
+            }
+            for row in rows
+            if row["phase"] in described
+        ],
+        "decisions": [_decision_json(entry, seen) for entry, seen in story.decisions],
+        "words": [word_json(word) for word in story.words],
+        "incidents": [to_data(alert) for alert in story.incidents],
+        "newest": str(story.newest),
+        "quarantined": [_refused(item) for item in story.refused],
+        "repairs": to_data(story.repairs),
+    }
 
 
-def _refused(item: Quarantined) -> dict[str, object]:
-    return {"id": item.id, "at": item.at.isoformat(), "topic": item.topic, "reason": item.reason}
+def _decision_json(entry: LedgerEntry, seen: Saw) -> dict[str, object]:
+    return {
+        "at": entry.at.isoformat(),
+        "gate": entry.gate,
+        "attempt": entry.attempt,
+        "decision": entry.decision,
+        "reason": entry.reason,
+        "missing": to_data(entry.missing),
+        "completeness": entry.completeness,
+        "next_look_at": _iso(entry.next_look_at),
+        "done": seen.done,
+        "planned": seen.planned,
+        "readings": [
+            {
+                "name": name,
+                "verdict": str(reading.verdict),
+                "note": reading.note,
+                "values": dict(reading.values),
+                "missing": to_data(reading.missing),
+                "since": _iso(reading.since),
+            }
+            for name, reading in entry.readings.items()
+        ],
+        "woke": entry.woke,
+    }
 
 
-def _processors(phase: PhaseStatus) -> list[dict[str, object]]:
+def _processors(phase: PhaseStatus, since: dict[str, str]) -> list[dict[str, object]]:
     return [
         {
             "processor": name,
@@ -135,23 +334,18 @@ def _processors(phase: PhaseStatus) -> list[dict[str, object]]:
             "share": standing.share,
             "why": standing.why,
             "missing_units": list(standing.units),
-            "reported_at": standing.at.isoformat() if standing.at else None,
+            "reported_at": _iso(standing.at),
+            "timeout_s": standing.processor.timeout_s,
+            "timeout_from": standing.processor.timeout_from,
+            "since": since.get(name),
         }
         for name, standing in phase.standings.items()
     ]
 
 
-def _gates_around(status: RunStatus, phase: str) -> tuple[str, str]:
-    """The gate that opens a phase and the one behind it."""
-    names = [*(p.phase for p in status.phases), END]
-    return phase, names[names.index(phase) + 1]
+def _refused(item: Quarantined) -> dict[str, object]:
+    return {"id": item.id, "at": item.at.isoformat(), "topic": item.topic, "reason": item.reason}
 
 
-def _gate_line(phase: PhaseStatus) -> str:
-    if phase.opened_at is None:
-        return phase.reason
-    opened = f"opened {show.moment(phase.opened_at)}"
-    deadline = f"deadline {show.moment(phase.deadline_at)} ({phase.deadline_from})"
-    if not phase.decision:  # nothing was expected: the run ended here, and that gate was never asked
-        return f"{opened}, {deadline}"
-    return f"{opened}, {deadline}; the gate behind it: {phase.decision}, {phase.reason}"
+def _iso(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant else None

@@ -31,6 +31,9 @@ AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[hm])")
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
 """What `bench` measures only when asked: not every machine has emulators."""
 
+ON_TRACES = "timeouts"
+"""The same: not every machine has the durations that it is measured on."""
+
 EPILOG = """\
 exit codes:
   0  published (or degraded and labelled so), or nothing was expected
@@ -218,12 +221,19 @@ def _showing(command: Command) -> None:
     explain = command(
         "explain",
         "explain",
-        "what is missing in a run, why, since when, and what happens next and when",
+        "a run's whole story: what is missing, why, since when, what was decided and said, what happens next and when",
         "tipoff explain nba.2024-01-15.overnight.1 --phase analytics",
     )
     explain.add_argument("run", help="as `tipoff status` names it: pipeline.YYYY-MM-DD.mode.generation")
     explain.add_argument("--phase", help="this phase alone, with each of its processors")
-    for parser in (status, explain):
+    recompute = command(
+        "recompute",
+        "recompute",
+        "make every decision of a run again from what it saw then, and compare",
+        "tipoff recompute nba.2024-01-15.overnight.1",
+    )
+    recompute.add_argument("run", help="as `tipoff status` names it: pipeline.YYYY-MM-DD.mode.generation")
+    for parser in (status, explain, recompute):
         _target(parser)
 
 
@@ -364,10 +374,13 @@ def _proving(command: Command) -> None:
             "night",
             "season",
             *ON_EMULATORS,
+            ON_TRACES,
         ],
-        help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)})",
+        help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)}), and without {ON_TRACES}",
     )
-    bench.add_argument("--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one)")
+    bench.add_argument(
+        "--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one); for `timeouts`"
+    )
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:

@@ -8,14 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from shared.config.settings import Settings
 from shared.core.batch_status import BatchHead, BatchState, BatchStatus
-from shared.core.model import END, LedgerEntry, ReadingVerdict
+from shared.core.model import END, LedgerEntry
+from shared.core.plan import PlannedProcessor
 from shared.core.quality import TOO_POOR
 from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
 
@@ -52,6 +55,7 @@ BATCH_SAYS = {
 }
 ALARM = "bold red"
 MISSING_SHOWN = 4
+ROOM_MIN = 20  # columns that a text needs to be wrapped beside others rather than by the terminal
 PIPE_WIDTH = 160  # a pipe has no width of its own; long enough for a table, short enough to read
 
 
@@ -101,19 +105,6 @@ def decision_line(entry: LedgerEntry, since: datetime | None = None) -> str:
     )
 
 
-def reading_lines(entry: LedgerEntry) -> list[str]:
-    """What a decision had read, where it did not simply pass: since when, and what was seen."""
-    lines = []
-    for reading in entry.readings.values():
-        if reading.verdict is ReadingVerdict.PASS:
-            continue
-        since = f", bad since {reading.since:%H:%M:%S}" if reading.since else ""
-        seen = ", ".join(f"{name}: {value}" for name, value in reading.values.items())
-        text = escape(f"{reading.name} {reading.verdict}{since}: {reading.note}" + (f" ({seen})" if seen else ""))
-        lines.append(f"{'':21}[dim]read {text}[/]")
-    return lines
-
-
 def run_table(status: RunStatus, far: Mapping[str, str] | None = None) -> Table:
     """Each phase in a line; by phase, how far the batch is that it waits for."""
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -124,11 +115,17 @@ def run_table(status: RunStatus, far: Mapping[str, str] | None = None) -> Table:
             phase.phase,
             f"[{STYLE.get(phase.state, '')}]{phase.state}[/]" if STYLE.get(phase.state) else phase.state,
             f"{phase.done} of {phase.expected}" + (f" ({far[phase.phase]})" if far and phase.phase in far else ""),
-            escape(shorten(phase.missing)),
+            escape(missing_text(phase)),
             took(phase.opened_at, phase.passed_at),
             escape(gate_text(phase)),
         )
     return table
+
+
+def missing_text(phase: PhaseStatus) -> str:
+    """What is not there, or was not when the gate behind it opened; what came too late for it."""
+    late = f"late and ignored: {shorten(phase.ignored)}" if phase.ignored else ""
+    return "; ".join(filter(None, (shorten(phase.missing), late)))
 
 
 def gate_text(phase: PhaseStatus) -> str:
@@ -138,9 +135,25 @@ def gate_text(phase: PhaseStatus) -> str:
     return f"{phase.decision}: {phase.reason}" if phase.decision else phase.reason
 
 
+def print_rows(console: Console, rows: Sequence[Sequence[Text]]) -> None:
+    """Columns of which the last is wrapped under itself on a terminal, and is one line in a pipe, for grep."""
+    widths = [max(cell_len(row[column].plain) for row in rows) for column in range(len(rows[0]) - 1)]
+    indent = sum(widths) + 2 * len(widths)
+    room = console.width - indent
+    for *cells, last in rows:
+        line = Text()
+        for cell, width in zip(cells, widths, strict=True):
+            line.append_text(cell).append(" " * (width + 2 - cell_len(cell.plain)))
+        parts = last.wrap(console, room) if console.is_terminal and room >= ROOM_MIN else [last]
+        for number, part in enumerate(parts):
+            line = line.append_text(part) if number == 0 else Text(" " * indent).append_text(part)
+            line.rstrip()
+            console.print(line, soft_wrap=True)
+
+
 def processor_table(phase: PhaseStatus) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("processor", "class", "state", "reported", "why"):
+    for name in ("processor", "class", "state", "reported", "limit", "why"):
         table.add_column(name, no_wrap=name != "why")
     for name, standing in phase.standings.items():
         if standing.whole:
@@ -151,8 +164,13 @@ def processor_table(phase: PhaseStatus) -> Table:
             state = "[yellow]ended[/]" if standing.ended else "[cyan]open[/]"
         kind = "critical" if standing.processor.critical else "optional"
         reported = f"{standing.at:%H:%M:%S}" if standing.at else ""
-        table.add_row(name, kind, state, reported, escape(standing.why))
+        table.add_row(name, kind, state, reported, limit_text(standing.processor), escape(standing.why))
     return table
+
+
+def limit_text(processor: PlannedProcessor) -> str:
+    """How long its first attempt may take, and what decided it; older plans do not say."""
+    return ", ".join(part for part in (f"{processor.timeout_s} s", processor.timeout_from) if part)
 
 
 def batch_headline(batch: BatchStatus, now: datetime) -> str:

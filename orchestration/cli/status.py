@@ -17,6 +17,7 @@ from shared.config.settings import Settings
 from shared.core.fold import look
 from shared.core.heartbeat import NEVER, SELF_HEAL, dead_since
 from shared.core.model import RunKey
+from shared.core.plan import Plan
 from shared.core.status import RunStatus, summarise
 from shared.ports import StateStore
 
@@ -65,8 +66,13 @@ def _print(home: wiring.ReadHome, settings: Settings, statuses: Sequence[RunStat
 
 def status_of(states: StateStore, run: RunKey) -> RunStatus:
     """Raises UsageError for a run that this home does not know."""
+    plan, record = known_plan(states, run), states.load(run)
+    return summarise(look(plan, record.facts, record.latches, record.control, show.utc_now()), record.last_entry)
+
+
+def known_plan(states: StateStore, run: RunKey) -> Plan:
+    """Raises UsageError for a run that this home does not know."""
     plan = states.plan(run)
     if plan is None:
         raise UsageError(f"run {run} is not in this home; `tipoff status {run.pipeline} --date {run.date}` lists those")
-    record = states.load(run)
-    return summarise(look(plan, record.facts, record.latches, record.control, show.utc_now()), record.last_entry)
+    return plan

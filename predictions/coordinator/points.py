@@ -70,13 +70,13 @@ class Points:
     def consolidate(self, start: Start, outputs: Sequence[str]) -> Written:
         """The rows of every unit that is done, in one MERGE; the run's older rows without a successor go."""
         rows = [{"game_date": start.partition, **row} for output in outputs for row in json.loads(output)]
-        written = self.warehouse.merge(_target(start), rows, KEYS, _stamp(start), UNIT)
+        written = self.warehouse.merge(_target(start), rows, KEYS, Stamp.of(start), UNIT)
         if not written.superseded and written.rows != len(rows):
             raise WarehouseError(f"{TABLE}: {len(rows)} rows of {start.run} were merged, and {written.rows} stand")
         return written
 
     def standing(self, start: Start) -> Written | None:
-        return self.warehouse.standing(_target(start), _stamp(start), UNIT)
+        return self.warehouse.standing(_target(start), Stamp.of(start), UNIT)
 
 
 def _inputs(rows: Mapping[str, Mapping[str, object]], wanted: Collection[str], *, shared: str) -> Inputs:
@@ -130,7 +130,3 @@ def _dates(start: Start) -> dict[str, object]:
 
 def _target(start: Start) -> Partition:
     return Partition(table=TABLE, column="game_date", first=start.partition, last=start.partition)
-
-
-def _stamp(start: Start) -> Stamp:
-    return Stamp(run=str(start.run), attempt=start.attempt, fence=start.fence)

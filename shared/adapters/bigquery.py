@@ -34,12 +34,15 @@ from sqlglot import exp
 from shared.adapters.retry import FullJitter
 from shared.adapters.warehouse import (
     STAMPS,
+    WRITER,
     check_column,
     check_given,
     check_keys,
     check_rows,
+    check_stamps,
     check_table,
     check_unit,
+    may_be_null,
     miscounted,
     not_a_number,
     not_there,
@@ -47,6 +50,7 @@ from shared.adapters.warehouse import (
     parse_ddl,
     parse_query,
     same_key,
+    stamps_of,
     stood,
     stray_rows,
 )
@@ -175,8 +179,8 @@ BEGIN TRANSACTION;
 SET tipoff_superseded = (SELECT COALESCE(MAX(fence) > @tipoff_fence, FALSE) FROM {table} WHERE {inside});
 IF NOT tipoff_superseded THEN
   DELETE FROM {table} WHERE {inside};
-  INSERT INTO {table} ({columns}, run, attempt, fence)
-  SELECT {columns}, @tipoff_run, @tipoff_attempt, @tipoff_fence FROM (
+  INSERT INTO {table} ({columns}, {stamps})
+  SELECT {columns}, {stamp} FROM (
 {select}
   );
   SET tipoff_inserted = @@row_count;
@@ -200,11 +204,11 @@ SET tipoff_superseded = (SELECT COALESCE(MAX(fence) > @tipoff_fence, FALSE) FROM
 IF NOT tipoff_superseded THEN
   MERGE INTO {table} AS target
   USING (
-    SELECT {columns}, @tipoff_run AS run, @tipoff_attempt AS attempt, @tipoff_fence AS fence FROM {staged}
+    SELECT {columns}, {stamp} FROM {staged}
   ) AS batch
   ON target.run = batch.run AND {same_key} AND {target_inside}
   WHEN MATCHED THEN UPDATE SET {updates}
-  WHEN NOT MATCHED BY TARGET THEN INSERT ({columns}, run, attempt, fence) VALUES ({values})
+  WHEN NOT MATCHED BY TARGET THEN INSERT ({columns}, {stamps}) VALUES ({values})
   WHEN NOT MATCHED BY SOURCE AND {target_inside} AND target.fence < @tipoff_fence THEN DELETE;
 END IF;
 SET tipoff_found = ({read_back});
@@ -218,6 +222,8 @@ SELECT tipoff_superseded AS superseded, tipoff_stamped AS stamped, tipoff_found 
 """
 
 INSIDE = "`{column}` BETWEEN @tipoff_first AND @tipoff_last"
+NAMES = ", ".join(STAMPS)
+STAMPING = ", ".join(f"@tipoff_{name} AS {name}" for name in STAMPS)
 OWN = " AND run = @tipoff_run"
 STAMPED = OWN + " AND attempt = @tipoff_attempt AND fence = @tipoff_fence"
 
@@ -272,8 +278,10 @@ class BigQueryWarehouse:
 
     def create(self, ddl: str) -> None:
         staging = f"CREATE SCHEMA IF NOT EXISTS {STAGING} OPTIONS (default_table_expiration_days = {STAGING_DAYS})"
-        for text in (staging, ddl):
-            self._run("create", _prefixed(text, parse_ddl(text), self._prefix), [])
+        statements = parse_ddl(ddl)
+        self._add_columns(may_be_null(statements))  # first: a view may ask for what is added
+        for text, trees in ((staging, parse_ddl(staging)), (ddl, statements)):
+            self._run("create", _prefixed(text, trees, self._prefix), [])
         self._tables.clear()
         self._fitting.clear()
 
@@ -316,7 +324,7 @@ class BigQueryWarehouse:
         typed = _typed(rows, table, target)
         _check_once(typed, keys, target.table, stamp)
         columns = [*table.columns, *STAMPS]
-        given = [*_bound(target, stamp), parameter("tipoff_staged", len(typed))]
+        given = [*_bound(target, stamp), *_stamping(stamp), parameter("tipoff_staged", len(typed))]
         with self._staged(target.table, table, typed, stamp) as staging:
             script = MERGE.format(
                 table=self._name(target.table),
@@ -326,6 +334,8 @@ class BigQueryWarehouse:
                 target_inside=f"target.{_inside(target)} AND target.run = @tipoff_run",
                 same_key=" AND ".join(f"target.`{key}` = batch.`{key}`" for key in keys),
                 columns=_named(table.columns),
+                stamps=NAMES,
+                stamp=STAMPING,
                 updates=", ".join(f"`{name}` = batch.`{name}`" for name in columns),
                 values=", ".join(f"batch.`{name}`" for name in columns),
                 read_back=self._read_back(target, table, unit, OWN),
@@ -366,6 +376,17 @@ class BigQueryWarehouse:
         given = [parameter(name, parameters[name]) for name in sorted(found.parameters)]
         return self._run("query", found.sql, given)
 
+    def _add_columns(self, tables: Mapping[str, Mapping[str, str]]) -> None:
+        """Give the tables that are there the columns that they lack."""
+        for name, columns in tables.items():
+            try:
+                there = _types(self._schema(name))
+            except WarehouseError:  # there is none, or none that can be asked: what creates it says so
+                continue
+            lacking = [f"ADD COLUMN IF NOT EXISTS `{c}` {kind}" for c, kind in columns.items() if c not in there]
+            if lacking:
+                self._run("create", f"ALTER TABLE {self._name(name)} {', '.join(lacking)}", [])
+
     # --- a write ---
 
     def _replace(self, partition: Partition, select: str, given: list[Any], stamp: Stamp, unit: str) -> Written:
@@ -374,10 +395,14 @@ class BigQueryWarehouse:
             table=self._name(partition.table),
             inside=_inside(partition),
             columns=_named(table.columns),
+            stamps=NAMES,
+            stamp=STAMPING,
             select=select,
             read_back=self._read_back(partition, table, unit, ""),
         )
-        row = self._change(partition.table, script, [*given, *_bound(partition, stamp)], "replace", stamp)
+        row = self._change(
+            partition.table, script, [*given, *_bound(partition, stamp), *_stamping(stamp)], "replace", stamp
+        )
         written = _written(row)
         inserted = row["inserted"]
         if inserted is not None and inserted != written.rows:  # the partition was empty before the insert
@@ -512,10 +537,9 @@ class BigQueryWarehouse:
         """Columns as the service knows them, asked once. Tables are made before they are written."""
         if name not in self._tables:
             schema = self._schema(name)
-            columns = _types(schema)
-            for stamp, kind in STAMPS.items():
-                if columns.pop(stamp, None) != kind:
-                    raise WarehouseError(f"table {name}: column {stamp} must be there with type {kind}")
+            types = _types(schema)
+            check_stamps(name, types)
+            columns = {column: kind for column, kind in types.items() if column not in STAMPS}
             required = frozenset(field.name for field in schema if field.mode == "REQUIRED")
             self._tables[name] = _Table(columns=columns, required=required & columns.keys())
         return self._tables[name]
@@ -647,15 +671,15 @@ def _named(columns: Mapping[str, str]) -> str:
 
 
 def _bound(partition: Partition, stamp: Stamp) -> list[Any]:
-    """Under names that no query of ours uses."""
-    given = {
-        "tipoff_first": partition.first,
-        "tipoff_last": partition.last,
-        "tipoff_run": stamp.run,
-        "tipoff_attempt": stamp.attempt,
-        "tipoff_fence": stamp.fence,
-    }
+    """Partition and writer, under names that no query of ours uses."""
+    writer = {f"tipoff_{name}": value for name, value in stamps_of(stamp).items() if name in WRITER}
+    given = {"tipoff_first": partition.first, "tipoff_last": partition.last, **writer}
     return [parameter(name, value) for name, value in given.items()]
+
+
+def _stamping(stamp: Stamp) -> list[Any]:
+    """What STAMPING has beside the writer."""
+    return [parameter(f"tipoff_{name}", value) for name, value in stamps_of(stamp).items() if name not in WRITER]
 
 
 def _written(row: Mapping[str, Any]) -> Written:

@@ -22,12 +22,15 @@ from sqlglot.errors import ErrorLevel, SqlglotError
 
 from shared.adapters.warehouse import (
     STAMPS,
+    WRITER,
     check_column,
     check_given,
     check_keys,
     check_rows,
+    check_stamps,
     check_table,
     check_unit,
+    may_be_null,
     miscounted,
     not_a_number,
     not_there,
@@ -35,6 +38,7 @@ from shared.adapters.warehouse import (
     parse_ddl,
     parse_query,
     same_key,
+    stamps_of,
     stood,
     stray_rows,
 )
@@ -50,8 +54,10 @@ BIGQUERY_TYPES = {
 }
 """What a type that DuckDB reports was called when the table was made."""
 
-STAMPING = ", ".join(f"$tipoff_{name} AS {name}" for name in STAMPS)
-STAMPED = " ".join(f"AND {name} = ${name}" for name in STAMPS)
+DUCKDB_TYPES = {kind: name for name, kind in BIGQUERY_TYPES.items()}
+
+STAMPING = ", ".join(f"CAST($tipoff_{name} AS {DUCKDB_TYPES[kind]}) AS {name}" for name, kind in STAMPS.items())
+STAMPED = " ".join(f"AND {name} = ${name}" for name in WRITER)
 STAGED = "tipoff_staged"
 """What a merge stages; temporary, so every session has its own and a killed one leaves nothing behind."""
 
@@ -163,6 +169,11 @@ def transpile_ddl(ddl: str) -> tuple[str, ...]:
     return tuple(statements)
 
 
+@lru_cache(maxsize=STATEMENTS_MAX)
+def _may_be_null(ddl: str) -> Mapping[str, Mapping[str, str]]:
+    return may_be_null(parse_ddl(ddl))
+
+
 # --- the warehouse ----------------------------------------------------------------------------------
 
 
@@ -197,6 +208,8 @@ class DuckDbWarehouse:
     def create(self, ddl: str) -> None:
         statements = transpile_ddl(ddl)
         with self._locked("create"), self._session("create") as session:
+            for addition in _lacking(session, ddl):  # before the statements: a view may ask for what is added
+                session.run(addition)
             for statement in statements:
                 session.run(statement)
             self._tables.clear()
@@ -334,10 +347,8 @@ class DuckDbWarehouse:
         """The table's columns and types without the stamps."""
         if table not in self._tables:
             columns = _described(session, table)
-            for name, kind in STAMPS.items():
-                if BIGQUERY_TYPES.get(columns.pop(name, "")) != kind:
-                    raise WarehouseError(f"table {table}: column {name} must be there with type {kind}")
-            self._tables[table] = columns
+            check_stamps(table, {name: BIGQUERY_TYPES.get(kind, kind) for name, kind in columns.items()})
+            self._tables[table] = {name: kind for name, kind in columns.items() if name not in STAMPS}
         return self._tables[table]
 
     @contextmanager
@@ -417,7 +428,7 @@ def _stamped(stamp: Stamp) -> dict[str, object]:
 
 def _stamping(stamp: Stamp) -> dict[str, object]:
     """The values of STAMPING, under names that no query of ours uses."""
-    return {f"tipoff_{name}": value for name, value in _stamped(stamp).items()}
+    return {f"tipoff_{name}": value for name, value in stamps_of(stamp).items()}
 
 
 def _rows(columns: Mapping[str, str]) -> str:
@@ -452,6 +463,22 @@ def _stage(
     ).fetchone()
     if twice:
         raise same_key(table, stamp, twice[0], keys, twice[1:])
+
+
+def _lacking(session: _Session, ddl: str) -> list[str]:
+    """What adds to the tables that are there the columns that they lack."""
+    additions = []
+    for table, columns in _may_be_null(ddl).items():
+        try:
+            there = _described(session, table)
+        except WarehouseError:  # there is none: it will be created whole
+            continue
+        additions += [
+            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {_quoted(name)} {DUCKDB_TYPES.get(kind, kind)}"
+            for name, kind in columns.items()
+            if name not in there
+        ]
+    return additions
 
 
 def _described(session: _Session, table: str) -> dict[str, str]:

@@ -15,8 +15,11 @@ from sqlglot.errors import SqlglotError
 
 from shared.ports import Partition, Stamp, Stood, WarehouseError
 
-STAMPS = {"run": "STRING", "attempt": "INT64", "fence": "INT64"}
-"""The columns every table has beside its content."""
+WRITER = {"run": "STRING", "attempt": "INT64", "fence": "INT64"}
+"""The columns that say who wrote a row."""
+
+STAMPS = {**WRITER, "inputs_completeness": "FLOAT64", "inputs_missing": "STRING"}
+"""The columns every table has beside its content: no part of any digest."""
 
 TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*")
 COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -62,6 +65,42 @@ def parse_ddl(ddl: str) -> list[exp.Create]:
         assert isinstance(tree, exp.Create)
         statements.append(tree)
     return statements
+
+
+def may_be_null(tables: Sequence[exp.Create]) -> dict[str, dict[str, str]]:
+    """The columns of each table of a DDL that its older self may be given, with their types."""
+    found: dict[str, dict[str, str]] = {}
+    for tree in tables:
+        if tree.args["kind"].upper() != "TABLE" or not isinstance(tree.this, exp.Schema):
+            continue
+        table = tree.this.this
+        found[f"{table.db}.{table.name}"] = {
+            column.name: column.args["kind"].sql("bigquery")
+            for column in tree.this.find_all(exp.ColumnDef)
+            if not column.args.get("constraints")  # NOT NULL, a default: rows that stand could not have them
+        }
+    return found
+
+
+def stamps_of(stamp: Stamp) -> dict[str, object]:
+    """The values of STAMPS. Null is nothing missing: what is asked for most often is `IS NOT NULL`."""
+    return {
+        "run": stamp.run,
+        "attempt": stamp.attempt,
+        "fence": stamp.fence,
+        "inputs_completeness": float(stamp.completeness),
+        "inputs_missing": stamp.missing or None,
+    }
+
+
+def check_stamps(table: str, columns: Mapping[str, str]) -> None:
+    """The table has the columns of a stamp, with their types."""
+    for name, kind in STAMPS.items():
+        if columns.get(name) != kind:
+            raise WarehouseError(
+                f"table {table}: column {name} must be there with type {kind}: "
+                "run create with its DDL, which adds what an older version did not have"
+            )
 
 
 def parameters_of(tree: exp.Expr) -> frozenset[str]:

@@ -16,7 +16,7 @@ from shared.core.batch import CHUNK_UNITS
 from shared.core.letters import LETTERS_EVERY_MIN
 from shared.core.model import ModeSpec, PipelineSpec, ProcessorSpec, ScheduleSpec
 from shared.core.plan import planned
-from shared.core.timeouts import BATCH_HISTORY
+from shared.core.timeouts import BATCH_HISTORY, HISTORY_DAYS, HISTORY_RUNS
 
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
 MONTH_DAYS = 30
@@ -212,6 +212,12 @@ def state_operations(shape: Shape) -> tuple[int, int]:
     return reads, writes
 
 
+def history_reads(shape: Shape, *, known: int, read: int) -> int:
+    """Documents read before a run begins: whether it is there, which runs are known of its last weeks, and of those of
+    its mode that are read all they have."""
+    return 1 + max(1, known) + read * (1 + shape.processors + shape.latches)
+
+
 def batch_operations(chunks: int) -> tuple[int, int]:
     """Documents read and written for one batch whose chunks each end at the first try. Of decision 0008."""
     begin, advance, report = 1 + (chunks + 1) + chunks, chunks + 2, 5
@@ -246,9 +252,11 @@ def operations_of(spec: PipelineSpec, mode: str, units: int, fan_outs: Collectio
     )
     requests = 2 * shape.processors + 2 * chunks
     tables = STANDING_TABLES + SCRIPT_TABLES + (1 + QUERIES) * QUERY_TABLES
+    before = history_reads(shape, known=(1 + HISTORY_DAYS) * len(spec.modes), read=HISTORY_RUNS)
     return _functions(seconds, requests) | {
         Meter.MESSAGES: 2 * _message_bytes(shape) + LETTER_LOOKS * LETTER_PULLS * MESSAGE_BYTES_MIN,
         Meter.READS: state[0]
+        + before
         + _reads_of_processes(shape)
         + sum(reads + BATCH_HISTORY for reads, _ in batch)
         + shape.processors * SWEEP_LOOK_READS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from shared.core.model import Fact, Latch, OutcomeKind, Status
+from shared.core.model import FOUND_REPORT, Fact, Latch, OutcomeKind, Status
 
 PASSES = (OutcomeKind.OPEN, OutcomeKind.DONE)
 
@@ -27,7 +27,8 @@ def processor_durations(facts: Iterable[Fact], latches: Iterable[Latch]) -> Mapp
     for fact in facts:
         said = fact.completion
         since = issued.get((said.processor, said.attempt))
-        if said.status is Status.SUCCESS and since is not None:
+        was_told = said.report != FOUND_REPORT  # what was found says when somebody looked, not how long it took
+        if said.status is Status.SUCCESS and was_told and since is not None:
             this = (said.attempt, said.report, max(0.0, (fact.received_at - since).total_seconds()))
             took[said.processor] = min(this, took.get(said.processor, this))
     return {name: seconds for name, (_, _, seconds) in took.items()}

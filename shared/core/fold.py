@@ -6,7 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.core.model import Alert, Control, Fact, Latch, Outcome, OutcomeKind, Repair, RepairKind, Start, Status
+from shared.core.model import (
+    Alert,
+    Control,
+    Fact,
+    Latch,
+    LedgerEntry,
+    Outcome,
+    OutcomeKind,
+    Repair,
+    RepairKind,
+    Start,
+    Status,
+)
 from shared.core.plan import Plan, PlannedPhase
 
 FINDS = (Status.SUCCESS, Status.PARTIAL)
@@ -72,6 +84,17 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
         latch_keys=tuple(latch_keys),
         incidents=incidents,
         left=tuple(sorted(left, key=lambda repair: (repair.at, repair.subject))),
+    )
+
+
+def look_back(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], entry: LedgerEntry) -> View:
+    """What a decision saw, among all that was ever recorded."""
+    return look(
+        plan,
+        (fact for fact in facts if fact.completion.id in entry.facts),
+        (latch for latch in latches if latch.key in entry.latches),
+        entry.control,
+        entry.at,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.core.fold import View, found_by, look, with_outcome, with_starts
+from shared.core.fold import View, found_by, look_back, with_outcome, with_starts
 from shared.core.model import (
     END,
     Fact,
@@ -26,7 +26,18 @@ from shared.core.model import (
 )
 from shared.core.plan import Plan, PlannedPhase
 from shared.core.readings import overridden
-from shared.core.standing import Standing, deadline_of, may_refresh, next_attempt, order_start, stand, under_way_until
+from shared.core.standing import (
+    Standing,
+    deadline_of,
+    ignored,
+    lacking,
+    may_refresh,
+    next_attempt,
+    order_start,
+    share_of,
+    stand,
+    under_way_until,
+)
 
 LOOK_AGAIN = timedelta(minutes=5)  # a block is looked at this often; its cause is someone else's to mend
 READ_AGAIN = timedelta(seconds=60)  # a reading that said no is asked again
@@ -336,7 +347,7 @@ def _verdict(
         deadline_at, give_up_at = _deadlines(left, before, news_at)
         decision = _weigh(view, left, before, standings, news_at, deadline_at, give_up_at)
         if forced and isinstance(decision, Wait | Block | Fail):
-            decision = _forced(forced, decision, min(before.completeness, _completeness(standings)))
+            decision = _forced(forced, decision, min(before.completeness, share_of(tuple(standings.values()))))
             forced = decision.reason
     if isinstance(decision, Open) and gate != END:
         would = decision
@@ -404,12 +415,10 @@ def _weigh(
     if _nothing_expected(view):
         reason = f"no {view.plan.expects} are expected"
         return Done(reason=reason, grade=NOTHING_EXPECTED, missing=(), completeness=1.0)
-    missing = before.missing + tuple(
-        Missing(processor=name, why=standing.why, units=standing.units)
-        for name, standing in standings.items()
-        if not standing.whole
-    )
-    completeness = min(before.completeness, _completeness(standings))
+    gone_without = ignored(view, left, standings, None)
+    missing = before.missing + lacking(standings.values())
+    missing += tuple(Missing(processor=name, why=why) for name, why in gone_without.items() if standings[name].whole)
+    completeness = min(before.completeness, share_of(tuple(standings.values())))
     count = f"{sum(s.done for s in standings.values())} of {len(standings)} processors of {left.name} are done"
     if all(standing.whole for standing in standings.values()):
         reason = f"all of {left.name} is done"
@@ -458,13 +467,6 @@ def _may_still_refresh(view: View, standing: Standing) -> bool:
     """Whether work for a gate that has opened without it is still of use."""
     until = standing.processor.refresh_until
     return until is not None and view.now <= until
-
-
-def _completeness(standings: Mapping[str, Standing]) -> float:
-    """Weighted share of the units that are there, over all planned processors."""
-    total = sum(standing.processor.weight for standing in standings.values())
-    there = sum(standing.processor.weight * standing.share for standing in standings.values() if standing.done)
-    return round(there / total, 4)
 
 
 def _news_at(standings: Mapping[str, Standing], outcome: Outcome | None) -> datetime | None:
@@ -628,11 +630,4 @@ def _clock(instant: datetime) -> str:
 
 def recompute(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], entry: LedgerEntry) -> Verdict:
     """The decision of a ledger entry, made again from what it saw among all that was ever recorded."""
-    view = look(
-        plan,
-        (fact for fact in facts if fact.completion.id in entry.facts),
-        (latch for latch in latches if latch.key in entry.latches),
-        entry.control,
-        entry.at,
-    )
-    return decide(view, entry.readings, entry.refused)
+    return decide(look_back(plan, facts, latches, entry), entry.readings, entry.refused)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.core.batch import ChunkOrder, ChunkReady
 from shared.core.codec import Malformed, decode, encode
-from shared.core.model import NAME, Completion, RunKey, Start, Status
+from shared.core.model import NAME, Completion, Missing, RunKey, Start, Status
 
 BODY_BYTES_MAX = 1_000_000
 """A tenth of Pub/Sub's own limit; a completion of 15,000 unit ids fits."""
 
 TEXT_MAX = 1_000  # a reason; longer ones are cut by those who write them
 UNITS_MAX = 20_000
+UNITS_NAMED_MAX = 15  # of one processor, in a line about all that is missing: a full night of games
 ATTEMPT_MAX = 9_999  # four digits of the fence
 FENCE_MAX = 10**10 - 1  # two digits of rank, four of generation, four of attempt
 
@@ -37,6 +38,24 @@ class Nudge:
     date: str  # YESTERDAY, TODAY or TOMORROW
     scheduled_at: datetime
     act: str = "nudge"
+
+
+def named(missing: Sequence[Missing]) -> str:
+    """What is missing as one bounded line, `boxscores[0022300561]; team_boxscores`; empty where nothing is.
+
+    What does not fit is counted: a line that was cut says so.
+    """
+    said: list[str] = []
+    for each in missing:
+        left = len(each.units) - UNITS_NAMED_MAX
+        units = ", ".join(each.units[:UNITS_NAMED_MAX]) + (f" and {left} more" if left > 0 else "")
+        said.append(f"{each.processor}[{units}]" if units else each.processor)
+    line = "; ".join(said)
+    for kept in range(len(said) - 1, -1, -1):
+        if len(line) <= TEXT_MAX:
+            break
+        line = "; ".join([*said[:kept], f"and {len(said) - kept} more"])
+    return line
 
 
 def start_message(start: Start, topic: str) -> Message:

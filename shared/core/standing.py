@@ -6,14 +6,15 @@ a round the highest attempt's highest report speaks for a processor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from shared.core.fold import FINDS, View
-from shared.core.model import Completion, Fact, Outcome, OutcomeKind, Start, Status
+from shared.core.model import Completion, Fact, Missing, Outcome, OutcomeKind, Start, Status
 from shared.core.plan import PlannedPhase, PlannedProcessor, fence
+from shared.core.timeouts import LIMIT_TIMES
 
 PARTIAL_ENOUGH = 0.95
 """Share of its units from which a partial result may count as done: SYSTEMS, one game of twenty."""
@@ -28,8 +29,9 @@ DOUBT_S = 60
 again whenever the start has been under way twice as long, so that a lost report costs about the time of the work."""
 
 RESEND_SHARE = 3
-"""After this part of its timeout a start that has left nothing may itself be lost. Its timeout is several times what
-the work usually takes, so few that are still at work get it twice; those drop what they have done."""
+"""After this part of its declared timeout a start that has left nothing may itself be lost. That timeout is several
+times what the work usually takes, so few that are still at work get it twice; those drop what they have done. A learnt
+limit is so much closer that its history counts: not before work seldom takes longer."""
 
 DOUBT_KEPT = timedelta(hours=1)
 """What has been silent for longer is not looked for any more: by then another attempt has done the work over."""
@@ -69,8 +71,12 @@ def deadline_of(phase: PlannedPhase, opened: Outcome) -> datetime:
 def order_start(
     view: View, phase: PlannedPhase, opened: Outcome, standings: Mapping[str, Standing], name: str
 ) -> Start:
-    """The start that is due for a processor, with what it is to see."""
+    """The start that is due for a processor, with what it is to see, and what it goes without.
+
+    It lacks what its phase was opened without, and what those before it in the phase have not brought.
+    """
     processor = phase.by_name[name]
+    before = [standings[each] for each in _upstream(phase, processor)]
     attempt = standings[name].due
     assert attempt is not None, f"{name} is not due"
     return Start(
@@ -84,10 +90,35 @@ def order_start(
         issued_at=view.now,
         units=_expected(view, opened, processor.unit),
         inputs={name: standings[name].mark for name in (*processor.needs, *processor.after) if standings[name].mark},
-        completeness=opened.completeness,
-        missing=opened.missing,
+        completeness=min(opened.completeness, share_of(before)),
+        missing=opened.missing + lacking(before),
         config_hash=view.plan.config_hash,
     )
+
+
+def _upstream(phase: PlannedPhase, processor: PlannedProcessor) -> list[str]:
+    """All in its phase whose output it reads, or they do whose output it reads, in the order of the plan."""
+    read = {*processor.needs, *processor.after}
+    for other in reversed(phase.processors) if read else ():  # each stands behind all that it reads
+        if other.name in read:
+            read |= {*other.needs, *other.after}
+    return [other.name for other in phase.processors if other.name in read]
+
+
+def lacking(standings: Iterable[Standing]) -> tuple[Missing, ...]:
+    """What is not there, or not whole, of these."""
+    return tuple(
+        Missing(processor=standing.processor.name, why=standing.why, units=standing.units)
+        for standing in standings
+        if not standing.whole
+    )
+
+
+def share_of(standings: Sequence[Standing]) -> float:
+    """Weighted share of the units that are there, over all of these; 1 of none."""
+    total = sum(standing.processor.weight for standing in standings)
+    there = sum(standing.processor.weight * standing.share for standing in standings if standing.done)
+    return round(there / total, 4) if total else 1.0
 
 
 def mute_at(start: Start, processor: PlannedProcessor) -> datetime:
@@ -110,8 +141,11 @@ def look_for_at(start: Start, processor: PlannedProcessor, now: datetime) -> dat
 
 def resend_at(start: Start, processor: PlannedProcessor) -> datetime:
     """From when a start that has left nothing is sent once more."""
-    patience = timedelta(seconds=processor.timeout_of(start.attempt) / RESEND_SHARE)
-    return max(doubt_at(start, processor), start.issued_at + patience)
+    limit_s, declared_s = processor.timeout_of(start.attempt), processor.timeout_max_s or processor.timeout_s
+    patience_s = declared_s / RESEND_SHARE
+    if limit_s < declared_s:
+        patience_s = max(patience_s, limit_s / LIMIT_TIMES)
+    return max(doubt_at(start, processor), start.issued_at + timedelta(seconds=patience_s))
 
 
 def in_doubt(view: View) -> tuple[Start, ...]:
@@ -122,7 +156,7 @@ def in_doubt(view: View) -> tuple[Start, ...]:
     for phase, gate in zip(view.plan.phases, view.plan.gates[1:], strict=True):
         passed = gate in view.outcomes
         for processor in phase.processors:
-            start = _unreported(view, processor)
+            start = None if processor.name in view.control.skips else _unreported(view, processor)
             if start is None or not doubt_at(start, processor) <= view.now < mute_at(start, processor) + DOUBT_KEPT:
                 continue
             if not passed or (processor.refresh_until and view.now <= processor.refresh_until):
@@ -346,6 +380,35 @@ def may_refresh(late: Standing) -> bool:
     """Whether a result that came after others had used its absence makes them run again."""
     until = late.processor.refresh_until
     return until is not None and late.at is not None and late.at <= until
+
+
+def ignored(
+    view: View, phase: PlannedPhase, standings: Mapping[str, Standing], behind: Outcome | None
+) -> dict[str, str]:
+    """The results that came after others had gone on without them and make nobody run again: by name, in words."""
+    told: dict[str, str] = {}
+    for name, late in standings.items():
+        if not late.news or late.at is None or may_refresh(late):
+            continue
+        gone_on = [
+            reader.processor.name
+            for reader in standings.values()
+            if reader.done and name in (*reader.processor.needs, *reader.processor.after)
+            if _made_of(view, reader.processor.name).get(name) != late.mark
+        ]
+        if behind is not None and behind.saw.get(name) != late.mark:
+            gone_on.append(f"the gate behind {phase.name}")
+        if gone_on:
+            until = late.processor.refresh_until
+            policy = f"its time to refresh was over at {until:%Y-%m-%d %H:%M} UTC" if until else "late is ignored here"
+            told[name] = f"came at {late.at:%Y-%m-%d %H:%M} UTC, after {' and '.join(gone_on)}; ignored: {policy}"
+    return told
+
+
+def _made_of(view: View, processor: str) -> Mapping[str, str]:
+    """The marks of what the latest result of a processor was made from."""
+    attempt = view.facts[processor][-1].completion.attempt
+    return next((start.inputs for start in view.starts.get(processor, ()) if start.attempt == attempt), {})
 
 
 def _in_flight(

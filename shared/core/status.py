@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from shared.core.fold import View
 from shared.core.gate import DEGRADED, NOTHING_EXPECTED, Ask, Block, Verdict, decide, key_of, name_of
 from shared.core.model import LedgerEntry, Outcome, OutcomeKind, RunKey
 from shared.core.plan import PlannedPhase
-from shared.core.standing import Standing, stand
+from shared.core.standing import Standing, ignored, stand
 
 
 class RunState(StrEnum):
@@ -47,11 +47,14 @@ class PhaseStatus:
     expected: int  # processors planned
     done: int  # processors that count
     missing: tuple[str, ...]  # processors that are not there, or not whole
+    ignored: tuple[str, ...]  # processors whose result came too late to make anything run again
     decision: str  # wait, ask, open, block, fail, done; empty before the phase opens
     reason: str
     next_look_at: datetime | None
     deadline_at: datetime
     deadline_from: str
+    usual_s: int | None
+    usual_from: str
     opened_at: datetime | None
     passed_at: datetime | None
     standings: Mapping[str, Standing]
@@ -88,6 +91,7 @@ class RunStatus:
                     "expected": phase.expected,
                     "done": phase.done,
                     "missing": list(phase.missing),
+                    "ignored": list(phase.ignored),
                     "decision": phase.decision,
                     "reason": phase.reason,
                     "next_look_at": phase.next_look_at.isoformat() if phase.next_look_at else None,
@@ -145,10 +149,12 @@ def _phase_status(view: View, verdict: Verdict, phase: PlannedPhase, gate: str, 
     is_open = opened is not None and opened.kind is OutcomeKind.OPEN
     standings = stand(view, phase, opened) if is_open and opened else {}
     current = verdict.gate == gate and not verdict.stands
-    passed = behind is not None and behind.kind in (OutcomeKind.OPEN, OutcomeKind.DONE) and not current
+    opened_behind = behind is not None and behind.kind in (OutcomeKind.OPEN, OutcomeKind.DONE)
+    passed = opened_behind and not current
     missing = tuple(name for name, standing in standings.items() if not standing.whole)
     if passed and behind is not None:  # what was published without it, whatever a look again has brought since
         missing = tuple(missing.processor for missing in behind.missing if missing.processor in standings)
+    late = ignored(view, phase, standings, behind if opened_behind else None)
     if run is RunState.NOTHING_EXPECTED and not is_open:
         state = PhaseState.NOT_NEEDED
     elif not is_open:
@@ -172,12 +178,19 @@ def _phase_status(view: View, verdict: Verdict, phase: PlannedPhase, gate: str, 
         expected=len(phase.processors),
         done=sum(standing.done for standing in standings.values()),
         missing=missing,
+        ignored=tuple(late),
         decision=decision,
         reason=reason,
         next_look_at=verdict.next_look_at if current else None,
         deadline_at=phase.deadline_at,
         deadline_from=phase.deadline_from,
+        usual_s=phase.usual_s,
+        usual_from=phase.usual_from,
         opened_at=opened.decided_at if is_open and opened else None,
         passed_at=behind.decided_at if passed and behind else None,
-        standings=standings,
+        standings={name: _noted(standing, late.get(name, "")) for name, standing in standings.items()},
     )
+
+
+def _noted(standing: Standing, note: str) -> Standing:
+    return replace(standing, why=f"{note}; {standing.why}" if standing.why else note) if note else standing

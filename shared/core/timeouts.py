@@ -132,12 +132,12 @@ def slow_s(history_s: Sequence[float]) -> float:
 def time_limit(history_s: Sequence[float], *, cap_s: int, floor_s: int = LIMIT_FLOOR_S) -> Limit:
     """How long a processor may take, by how long it took before: LIMIT_TIMES slow_s, between the two bounds.
 
-    cap_s is also the fallback where fewer than HISTORY_MIN are known, and what a longer one counts as: a hang in the
-    history weighs no more than that. The cap stands above the floor.
+    cap_s is also the fallback where fewer than HISTORY_MIN are known; no hang in the history raises a limit beyond it.
+    The cap stands above the floor. The source is "history of N", floor, cap or fallback.
     """
     if len(history_s) < HISTORY_MIN:
         return Limit(cap_s, "fallback")
-    limit_s = math.ceil(LIMIT_TIMES * slow_s([min(each, cap_s) for each in history_s]))
+    limit_s = math.ceil(LIMIT_TIMES * slow_s(history_s))
     if max(limit_s, floor_s) >= cap_s:
         return Limit(cap_s, "cap")
     return Limit(floor_s, "floor") if limit_s < floor_s else Limit(limit_s, f"history of {len(history_s)}")

@@ -21,6 +21,8 @@ LINES = [
     ("run", "STRING"),
     ("attempt", "INTEGER"),
     ("fence", "INTEGER"),
+    ("inputs_completeness", "FLOAT"),
+    ("inputs_missing", "STRING"),
 ]
 
 
@@ -51,6 +53,7 @@ class RecordedBigQuery:
         self.refusals: list[str] = []  # of the scripts to come, as their error's text
         self.refused: Iterator[Refusal | None] = iter(())  # the calls to come, whatever they are; None is answered
         self.failing: Iterator[Failed | None] = iter(())  # the jobs to come, loads and scripts; None does its work
+        self.lines = list(LINES)  # the columns of each table that is there
         self.stamped = 1  # rows that a MERGE leaves under its stamp
         self._failed: dict[str, Failed] = {}
         self.endpoint = ""
@@ -100,7 +103,7 @@ class RecordedBigQuery:
         if method == "DELETE":
             self.tables.discard(name)
             return 200, {}, {}
-        fields = [{"name": column, "type": kind, "mode": "NULLABLE"} for column, kind in LINES]
+        fields = [{"name": column, "type": kind, "mode": "NULLABLE"} for column, kind in self.lines]
         reference = {"projectId": "p", "datasetId": "d", "tableId": name}
         return 200, {"tableReference": reference, "schema": {"fields": fields}}, {}
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from itertools import chain, repeat
 from pathlib import Path
@@ -28,6 +29,8 @@ from google.api_core.exceptions import (
 
 from shared.adapters.bigquery import STAGING, BigQueryWarehouse, connect, explained, parameter, statement
 from shared.adapters.duckdb import DuckDbWarehouse, transpile_ddl
+from shared.adapters.warehouse import STAMPS
+from shared.core.model import Missing, RunKey, Start
 from shared.ports import Partition, Stamp, Stood, Warehouse, WarehouseError, WarehouseUnavailable, Written
 from tests.contract.recorded_bigquery import Failed, RecordedBigQuery, Refusal, recorded_bigquery
 
@@ -36,10 +39,12 @@ DDL = """
 CREATE SCHEMA IF NOT EXISTS nba OPTIONS (location = 'US');
 CREATE TABLE IF NOT EXISTS nba.lines (
   game_date DATE NOT NULL, game_id STRING NOT NULL, pts INT64, share FLOAT64, final BOOL, seen_at TIMESTAMP,
-  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY game_date CLUSTER BY game_id OPTIONS (require_partition_filter = FALSE);
 CREATE TABLE IF NOT EXISTS nba.totals (
-  game_date DATE NOT NULL, pts INT64, run STRING, attempt INT64, fence INT64
+  game_date DATE NOT NULL, pts INT64, run STRING, attempt INT64, fence INT64,
+  inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY game_date;
 CREATE VIEW IF NOT EXISTS nba.finals AS SELECT * FROM nba.lines WHERE final;
 """
@@ -66,6 +71,7 @@ def standing_rows(warehouse: Warehouse, table: str = "nba.lines") -> list[dict[s
     return warehouse.query(f"SELECT * FROM {table} ORDER BY game_date, pts", {})
 
 
+ADDED = "test_a_table_of_an_older_version_gets_the_columns_it_lacks_and_keeps_its_rows"
 SUBSET = "test_the_common_subset_means_what_bigquery_says"
 HOURS = "TIMESTAMP_DIFF(TIMESTAMP '2024-01-01 11:01:00+00', TIMESTAMP '2024-01-01 10:59:00+00', HOUR)"
 EMULATOR_LIES = {
@@ -73,6 +79,7 @@ EMULATOR_LIES = {
     f"{SUBSET}[bigquery-DATE_TRUNC(@day, ISOWEEK)-value3]": "ISOWEEK is a part of a date; it does not know it",
     f"{SUBSET}[bigquery-{HOURS}-0]": "whole intervals are counted; it counts boundaries",
     f"{SUBSET}[bigquery-CAST(5 / 2 AS INT64)-3]": "2.5 is rounded to 3; it rounds to the even number",
+    f"{ADDED}[bigquery]": "one ALTER TABLE adds several columns; it takes one, and then does not tell of it",
 }
 """Case -> what BigQuery does and bqemulator 1.4.0 does not. A case that begins to pass fails, and leaves this list."""
 
@@ -151,6 +158,37 @@ def test_statements_that_could_lose_rows_are_not_created(warehouse: Warehouse, d
         warehouse.create(ddl)
 
 
+OLDER = """
+CREATE SCHEMA IF NOT EXISTS nba;
+CREATE TABLE IF NOT EXISTS nba.lines (
+  game_date DATE NOT NULL, game_id STRING NOT NULL, pts INT64, share FLOAT64, final BOOL, seen_at TIMESTAMP,
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+);
+"""
+"""nba.lines as a version made it that did not say what its rows were made from."""
+
+
+def test_a_table_of_an_older_version_gets_the_columns_it_lacks_and_keeps_its_rows(warehouse: Warehouse) -> None:
+    make_anew(warehouse, OLDER)
+    write_by_hand(warehouse)
+    with pytest.raises(WarehouseError, match=r"nba\.lines: column inputs_completeness must be there .* run create"):
+        warehouse.load(partition(), [line("b")], stamp(fence=2))
+    for _ in range(2):
+        warehouse.create(DDL + "CREATE OR REPLACE VIEW nba.lacking AS SELECT game_id, inputs_missing FROM nba.lines;")
+    assert warehouse.columns("nba.lines") == COLUMNS
+    assert warehouse.query("SELECT * FROM nba.lacking", {}) == [{"game_id": "old", "inputs_missing": None}]
+    assert warehouse.standing(partition(), stamp(), "game_id") is not None
+    assert warehouse.load(partition(), [line("b")], stamp(fence=2), "game_id").units == ("b",)
+    assert inputs_of(warehouse) == {(1.0, None)}
+
+
+def test_a_column_that_may_not_be_null_is_not_added_to_rows_that_lack_it(warehouse: Warehouse) -> None:
+    warehouse.load(partition(), [line("a")], stamp())
+    warehouse.create(DDL.replace("pts INT64, share", "assists INT64 NOT NULL, pts INT64, share", 1))
+    assert warehouse.columns("nba.lines") == COLUMNS
+    assert len(standing_rows(warehouse)) == 1
+
+
 # --- columns ----------------------------------------------------------------------------------------
 
 COLUMNS = {
@@ -163,6 +201,8 @@ COLUMNS = {
     "run": "STRING",
     "attempt": "INT64",
     "fence": "INT64",
+    "inputs_completeness": "FLOAT64",
+    "inputs_missing": "STRING",
 }
 
 
@@ -176,6 +216,19 @@ def make_anew(warehouse: Warehouse, ddl: str) -> None:
     with warehouse._connection.cursor() as other:
         for sql in ("DROP TABLE nba.lines", *transpile_ddl(ddl)):
             other.execute(sql)
+
+
+def write_by_hand(warehouse: Warehouse) -> None:
+    """A row of nba.lines as OLDER has it."""
+    row = "DATE '2024-01-15', 'old', 'nba.2024-01-15.overnight.1', 1, 1"
+    if isinstance(warehouse, BigQueryWarehouse):
+        table = f"`{warehouse._prefix}nba`.`lines`"
+        sql = f"INSERT INTO {table} (game_date, game_id, run, attempt, fence) VALUES ({row})"
+        warehouse._client.query(sql).result()
+        return
+    assert isinstance(warehouse, DuckDbWarehouse)
+    with warehouse._connection.cursor() as other:
+        other.execute(f"INSERT INTO nba.lines (game_date, game_id, run, attempt, fence) VALUES ({row})")
 
 
 def test_a_table_says_its_columns_and_their_types_by_the_names_of_bigquery(warehouse: Warehouse) -> None:
@@ -302,7 +355,7 @@ def test_columns_are_matched_by_name_whatever_their_order(warehouse: Warehouse) 
 
 def test_a_query_sees_its_own_partition_empty_so_that_a_rerun_cannot_differ(warehouse: Warehouse) -> None:
     warehouse.replace(partition(), GAMES, given(), stamp())
-    own = "SELECT * EXCEPT (run, attempt, fence) FROM nba.lines"
+    own = "SELECT * EXCEPT (run, attempt, fence, inputs_completeness, inputs_missing) FROM nba.lines"
     assert warehouse.replace(partition(), own, {}, stamp()).rows == 0
 
 
@@ -347,6 +400,58 @@ def test_of_many_writers_in_any_order_the_newest_fence_stands(warehouse: Warehou
     together(*(write(fence) for fence in (3, 8, 1, 6, 2, 7, 5, 4)))
     assert {row["fence"] for row in standing_rows(warehouse)} == {8}
     assert len(standing_rows(warehouse)) == 8
+
+
+# --- what rows were made from ---
+
+
+def inputs_of(warehouse: Warehouse) -> set[tuple[object, object]]:
+    return {(row["inputs_completeness"], row["inputs_missing"]) for row in standing_rows(warehouse)}
+
+
+WITHOUT = Stamp(
+    run="nba.2024-01-15.overnight.1", attempt=1, fence=1, completeness=0.9375, missing="boxscores[0022300561]"
+)
+
+
+@pytest.mark.parametrize("verb", ["replace", "load", "merge"])
+def test_each_row_says_how_whole_was_what_it_was_made_from(warehouse: Warehouse, verb: str) -> None:
+    def write(at: Stamp) -> Written:
+        match verb:
+            case "replace":
+                return warehouse.replace(partition(), GAMES, given(), at)
+            case "load":
+                return warehouse.load(partition(), [line("a"), line("b")], at)
+            case _:
+                return warehouse.merge(partition(), [line("a"), line("b")], LINE, at)
+
+    lacking = write(WITHOUT)
+    assert inputs_of(warehouse) == {(0.9375, "boxscores[0022300561]")}
+    assert warehouse.standing(partition(), stamp()) == lacking, "who wrote it is found, whatever it was made from"
+    whole = write(stamp(fence=2, attempt=2))
+    assert inputs_of(warehouse) == {(1.0, None)}
+    assert whole.digest == lacking.digest, "what it was made from is no content"
+
+
+def test_the_stamp_of_a_start_is_its_writer_and_what_it_goes_without() -> None:
+    game = Missing(processor="boxscores", why="has 95% of its games", units=("0022300561",))
+    night = Missing(processor="overnight of 2024-01-14", why="has not published")
+    start = Start(
+        run=RunKey("nba", DAY, "overnight"),
+        phase="raw",
+        processor="player_boxscores",
+        attempt=2,
+        fence=7,
+        partition=DAY,
+        timeout_s=60,
+        issued_at=datetime(2024, 1, 16, 11, tzinfo=timezone.utc),
+        completeness=0.9,
+        missing=(game, night),
+    )
+    made = Stamp.of(start)
+    assert made == stamp(fence=7, attempt=2)
+    assert (made.completeness, made.missing) == (0.9, "boxscores[0022300561]; overnight of 2024-01-14")
+    assert Stamp.of(replace(start, completeness=1.0, missing=())).missing == ""
 
 
 # --- standing ---------------------------------------------------------------------------------------
@@ -1076,12 +1181,36 @@ def test_staging_goes_with_a_write_that_fails(bigquery_warehouse: BigQueryWareho
     assert tables_in(bigquery_warehouse) == ["lines", "totals"]
 
 
+DDL_OF_RECORDED = """CREATE TABLE IF NOT EXISTS nba.lines (
+  game_date DATE NOT NULL, game_id STRING, run STRING, attempt INT64, fence INT64,
+  inputs_completeness FLOAT64, inputs_missing STRING
+);"""
+
+
 @pytest.fixture
 def recorded() -> Iterator[tuple[RecordedBigQuery, BigQueryWarehouse]]:
     with recorded_bigquery() as service:
         warehouse = BigQueryWarehouse(connect("p", location="US", endpoint=service.endpoint), labels={"target": "Test"})
         yield service, warehouse
         warehouse.close()
+
+
+def test_what_a_table_lacks_is_added_before_the_statements_and_nothing_where_it_lacks_nothing(
+    recorded: tuple[RecordedBigQuery, BigQueryWarehouse],
+) -> None:
+    service, warehouse = recorded
+    warehouse.create(DDL_OF_RECORDED)
+    assert not [sql for sql in asked(service) if "ALTER" in sql]
+    service.lines = [column for column in service.lines if not column[0].startswith("inputs")]
+    warehouse.create(DDL_OF_RECORDED)
+    added = "ADD COLUMN IF NOT EXISTS `inputs_completeness` FLOAT64, ADD COLUMN IF NOT EXISTS `inputs_missing` STRING"
+    assert asked(service)[-3] == f"ALTER TABLE `nba`.`lines` {added}"
+    assert asked(service)[-1] == DDL_OF_RECORDED
+
+
+def asked(service: RecordedBigQuery) -> list[str]:
+    """The text of every script."""
+    return [job["query"]["query"] for job in service.jobs.values() if "query" in job]
 
 
 def test_the_same_load_twice_at_once_is_one_job_and_after_its_end_another(
@@ -1302,7 +1431,7 @@ def test_jobs_say_whose_they_are_and_carry_values_as_parameters(
     assert load["load"]["writeDisposition"] == "WRITE_TRUNCATE"
     assert "o'vernight" not in script["query"]["query"]
     assert {given["name"] for given in script["query"]["queryParameters"]} == {
-        f"tipoff_{name}" for name in ("first", "last", "run", "attempt", "fence")
+        f"tipoff_{name}" for name in ("first", "last", *STAMPS)
     }
 
 

@@ -37,7 +37,8 @@ DOUBLED = {unit: 2.0 * number for number, unit in enumerate(UNITS)}
 TABLE = """
 CREATE SCHEMA IF NOT EXISTS points;
 CREATE TABLE IF NOT EXISTS points.predictions (
-  day DATE NOT NULL, unit STRING, value FLOAT64, run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL
+  day DATE NOT NULL, unit STRING, value FLOAT64, run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
 );
 """
 WITHOUT_VALUE = TABLE.replace("value FLOAT64, ", "")

@@ -18,9 +18,9 @@ from shared.config.nba import NBA
 from shared.core.calendar import usual_start
 from shared.core.fold import View, look
 from shared.core.messages import read_start
-from shared.core.model import Act, Completion, LedgerEntry, RunKey, Start, Status
+from shared.core.model import Act, Completion, LedgerEntry, PipelineSpec, RunKey, Start, Status
 from shared.core.status import RunStatus, summarise
-from shared.ports import Ports
+from shared.ports import Feed, Ports
 from shared.readings import World, readers
 from shared.service import Service
 from shared.wiring import STATE_FILE, LocalHome, local_world, open_feed
@@ -62,6 +62,7 @@ class Days:
     """The service, what it has ordered and nobody has done, and what it has decided."""
 
     store: Sqlite
+    spec: PipelineSpec = NBA
     clock: HandClock = field(default_factory=HandClock)
     act: Callable[[Start], Completion] = succeed
     ordered: list[Start] = field(default_factory=list)
@@ -72,7 +73,7 @@ class Days:
     def __post_init__(self) -> None:
         states = self.store.states
         ports = Ports(states=states, bus=self.store.bus, clock=self.clock, readers=readers(states, self.world))
-        self.service = Service(ports, {"nba": NBA}, self.told.append, starts_missing_runs=False)
+        self.service = Service(ports, {"nba": self.spec}, self.told.append, starts_missing_runs=False)
         for phase in NBA.phases:
             self.store.bus.subscribe(phase.start_topic, phase.start_topic)
 
@@ -118,11 +119,11 @@ class Days:
 
 
 @contextmanager
-def new_days(work: Work | None = None, day: date | None = None) -> Iterator[Days]:
+def new_days(work: Work | None = None, day: date | None = None, spec: PipelineSpec = NBA) -> Iterator[Days]:
     """Invented work; or, with a warehouse and a feed, the real work on the morning after that day."""
     store = Sqlite(":memory:")
     try:
-        days = Days(store, world=local_world(lambda: work.warehouse) if work else None)
+        days = Days(store, spec, world=local_world(lambda: work.warehouse) if work else None)
         if work and day:
             days.clock.time = datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc) + timedelta(days=1)
             days.act = lambda start: run_processor(start, SPECS[start.processor][1], SPECS[start.processor][0], work)
@@ -196,12 +197,12 @@ class WholeDays:
 
 
 @contextmanager
-def whole_days(home: Path, data: Path) -> Iterator[WholeDays]:
+def whole_days(home: Path, data: Path, feed: Feed | None = None) -> Iterator[WholeDays]:
     home.mkdir(parents=True, exist_ok=True)
     clock = HandClock(datetime(2020, 1, 1, tzinfo=timezone.utc))
     local = LocalHome(home, Sqlite(home / STATE_FILE), clock)
     try:
         create_tables(local.warehouse)
-        yield WholeDays(local, Runs(local, NBA, open_feed(data), "abc1234"), clock, data)
+        yield WholeDays(local, Runs(local, NBA, feed or open_feed(data), "abc1234"), clock, data)
     finally:
         local.close()

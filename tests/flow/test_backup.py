@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from flask import Request
 
 from orchestration.evidence import PipelineEvidence
 from orchestration.healing import NoHeartbeat, heartbeat
@@ -17,6 +19,7 @@ from shared.core.letters import LETTERS_EVERY_MIN, letter_name
 from shared.core.messages import Message
 from shared.core.model import FOUND_REASON, FOUND_REPORT, Completion, RunKey, Start, Woke
 from shared.core.repairs import repairs
+from shared.endpoint import Endpoint, Identity, Parts
 from shared.ports import Delivery, Ports
 from shared.service import LATCH_LEASE_S, Service
 from tests.flow.days import ANN, NOON, Days, WholeDays, new_days, succeed, whole_days
@@ -362,6 +365,22 @@ def test_a_watchdog_that_stands_still_is_not_ready(backup: Backup) -> None:
         alive()
     backup.days.service.sweep()
     alive()
+
+
+def test_a_watchdog_that_stands_still_answers_503_with_the_reason(backup: Backup) -> None:
+    clock = backup.days.clock
+    ports = Ports(states=backup.days.store.states, bus=backup.days.store.bus, clock=clock)
+    parts = Parts(ports=ports, handlers={}, checks={"heartbeat": heartbeat(ports)})
+    endpoint = Endpoint(Identity(service="self_heal", version="1", config_hash=""), lambda: parts)
+    asked = Request.from_values(path="/ready", method="GET")
+    backup.days.service.sweep()
+    assert endpoint(asked)[1] == 200
+    clock.time += timedelta(minutes=6)
+    body, status, _ = endpoint(asked)
+    told = json.loads(str(body))
+    [why] = [check["why"] for check in told["checks"] if check["name"] == "heartbeat"]
+    assert (status, told["status"]) == (503, "not_ready")
+    assert why.startswith("NoHeartbeat: self-heal left its last heartbeat 6 minutes ago")
 
 
 def test_a_round_more_often_than_each_minute_leaves_no_more_heartbeats(backup: Backup) -> None:

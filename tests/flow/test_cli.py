@@ -58,6 +58,8 @@ PROCESSOR: dict[str, Any] = {
     "share": "float",
     "reported_at": "str",
     "missing_units": [],
+    "timeout_s": "int",
+    "timeout_from": "str",
 }
 PROCESSOR |= dict.fromkeys(("critical", "done", "whole", "ended"), "bool")
 DECISION: dict[str, Any] = {"attempt": "int", "missing": [], "completeness": "float"}
@@ -68,6 +70,7 @@ COMMANDS = (
         "backfill",
         "replay",
         "report",
+        *("hold", "release", "cancel", "skip", "force", "override", "retry", "recompute"),
         "up",
         "demo",
         "dlq",
@@ -114,7 +117,7 @@ def test_help_of_the_whole_names_every_command_and_every_exit_code() -> None:
     helped = tipoff("--help")
     assert helped.returncode == 0
     for name in COMMANDS:
-        assert re.search(rf"^ +{name} ", helped.stdout, re.MULTILINE)
+        assert re.search(rf"^ +{name}(?: |$)", helped.stdout, re.MULTILINE)
     assert re.findall(r"^  ([0-9])  ", helped.stdout, re.MULTILINE) == ["0", "1", "2"]
 
 
@@ -350,7 +353,8 @@ def test_a_new_generation_is_a_second_run_and_deletes_nothing(season: Path, nigh
         (f"nba.{night}.overnight.1", "published"),
         (f"nba.{night}.overnight.2", "published"),
     ]
-    assert tipoff_json("explain", f"nba.{night}.overnight.1", "--home", tmp_path) == first
+    again = tipoff_json("explain", f"nba.{night}.overnight.1", "--home", tmp_path)
+    assert again == {**first, "newest": f"nba.{night}.overnight.2"}
     assert snapshot(tmp_path, RunKey("nba", night, "overnight", 2))["tables"] == tables
     [results] = tmp_path.rglob("results.json")
     assert json.loads(results.read_text())["run"] == f"nba.{night}.overnight.2"

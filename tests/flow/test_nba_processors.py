@@ -393,7 +393,7 @@ def owners(run: Night, as_of: date) -> dict[str, set[object]]:
 
 def contents(run: Night, as_of: date) -> dict[str, list[str]]:
     """The rows of each as_of partition without their stamps."""
-    query = "SELECT * EXCEPT (run, attempt, fence) FROM {} WHERE as_of = @day"
+    query = "SELECT * EXCEPT (run, attempt, fence, inputs_completeness, inputs_missing) FROM {} WHERE as_of = @day"
     return {table: sorted(str(row) for row in rows(run, query.format(table), day=as_of)) for table in AS_OF_TABLES}
 
 

@@ -547,6 +547,9 @@ def test_the_sweep_starts_a_run_that_nobody_announced() -> None:
     with memory_world() as world:
         service = Service(world.ports, {"line": world.spec})
         service.sweep()
+        assert world.store.states.plan(RUN) is None, "at its very minute its schedule is the first"
+        world.clock.pass_by(minutes=1)
+        service.sweep()
         runs = world.store.states.runs("line", date(2024, 1, 1), date(2024, 2, 1))
         assert RUN in runs
         assert all(world.store.states.plan(run) for run in runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -204,7 +205,7 @@ def test_the_command_replays_with_the_data_that_the_run_had_and_says_so(home: tu
     assert [phase["phase"] for phase in second["phases"]] == ["precompute", "grading", "export"]
     explained = tipoff("explain", second["run"], "--home", home[0]).stdout
     assert f"(replays {name} from precompute, {second['labels']['actor']}: zones [corrected])" in explained
-    assert f"OPEN   replays {name} from precompute: zones [corrected]" in explained
+    assert re.search(rf"OPEN +replays {name} from precompute: zones \[corrected\]", explained)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import json
 import re
 import statistics
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,15 @@ import pytest
 
 from data_processors.nba.runner import create_tables
 from orchestration import report
+from orchestration.cli.report import backup_line
 from orchestration.report import QUERIES, WRITER, accuracy, sql
 from shared import wiring
 from shared.adapters.duckdb import DuckDbWarehouse
+from shared.core.model import Fact, RunKey, Woke
+from shared.core.repairs import BEGUN_BY
 from shared.ports import Partition
 from tests.flow.cli import documented, form, on_a_terminal, run_arguments, tipoff, tipoff_json
+from tests.flow.days import new_days, succeed
 
 DAY = timedelta(days=1)
 FIRST = date(2024, 1, 1)
@@ -225,6 +231,31 @@ def test_times_and_completeness_are_of_the_runs_that_published() -> None:
 def test_a_mode_that_never_published_has_no_times() -> None:
     found = of_runs([(0, "overnight", 1, "failed", None, 0.0)])["overnight"]
     assert {found[name] for name in ("duration_p50_s", "duration_max_s", "completeness_mean")} == {None}
+
+
+# --- what the backup did --------------------------------------------------------------------------------
+
+
+def test_what_the_timer_did_is_counted_beside_what_it_could_have_been() -> None:
+    run = RunKey("nba", date(2031, 10, 31), "overnight")
+    with new_days() as days, closing(wiring.memory_warehouse()) as ops:
+        days.service.start_run(run, BEGUN_BY, Woke.SWEEP)
+        for _ in ("schedule", "boxscores"):
+            [start] = days.hear()
+            days.ordered.remove(start)
+            days.store.states.append(Fact(succeed(start), days.clock.now()))  # who had it died before it looked
+            days.pass_by(seconds=60)
+        days.finish(run)
+        gates = len(days.view(run).plan.gates)
+        report.load_runs(ops, days.store.states, "nba", date.min, date.max, days.clock.now())
+        found = ops.query(sql(QUERIES["repairs"]), {"pipeline": "nba", "first": date.min, "last": date.max})
+    assert [(row["kind"], row["times"], row["runs"], row["among"]) for row in found] == [
+        *(("gate", 1, 1, gates), ("run", 1, 1, 1))
+    ]
+    told = report.Report(runs=[], reliability=[], repairs=found, accuracy=[])
+    expected = f"What the backup did: 1 of {gates} gates opened by the timer, 1 of 1 runs begun by the timer."
+    assert backup_line(told) == expected
+    assert backup_line(replace(told, repairs=[])) == "What the backup did: nothing."
 
 
 # --- the command ------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from orchestration.cli.main import main
 from shared import wiring
+from shared.adapters.pubsub import PubSub
 from shared.adapters.sqlite import Sqlite
 from shared.core.fold import View
 from shared.core.model import (
@@ -32,7 +34,8 @@ from shared.core.plan import RUNS_BEFORE
 from shared.core.status import RunState
 from shared.ports import Ports
 from shared.service import Refusal, Service
-from tests.flow.cli import Said, Type, documented, form
+from tests.contract.firestore_calls import opened
+from tests.flow.cli import Said, Type, documented, form, tipoff
 from tests.flow.days import ANN, NBA, Days, HandClock, new_days, succeed
 from tests.flow.nights import new_work
 
@@ -407,3 +410,28 @@ def test_a_replay_and_a_look_again_are_kept_too(home: Home) -> None:
     assert isinstance(again, RunKey)
     [word] = home.store.states.load(again).control.said
     assert (word.verb, word.about, word.act.reason) == ("replay", "analytics", "corrected")
+
+
+def test_on_services_a_word_is_kept_and_acted_upon_too(
+    pubsub_emulator: str, firestore_emulator: str, tmp_path: Path
+) -> None:
+    project = f"t{uuid4().hex[:12]}"
+    services = {
+        "GOOGLE_CLOUD_PROJECT": project,
+        "PUBSUB_EMULATOR_HOST": pubsub_emulator,
+        "FIRESTORE_EMULATOR_HOST": firestore_emulator,
+        "BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:9",  # no word writes a table
+    }
+    with closing(PubSub(project, emulator=pubsub_emulator)) as bus, opened(firestore_emulator, project) as firestore:
+        for phase in NBA.phases:
+            bus.subscribe(phase.start_topic, phase.start_topic)
+        ports = Ports(states=firestore.states, bus=bus, clock=HandClock(datetime.now(timezone.utc)), readers={})
+        Service(ports, {"nba": NBA}, starts_missing_runs=False).start_run(RUN)
+        where = ("--home", tmp_path, "--target", "emulators")
+        forced = tipoff("force", RUN, "raw", *WHY, *where, **services)
+        assert forced.returncode == 0, forced.stderr
+        assert "goes on with it" not in forced.stdout
+        assert [word.verb for word in firestore.states.load(RUN).control.said] == ["force"]
+        again = tipoff("recompute", RUN, *where, **services)
+        assert (again.returncode, "2 of 2 decisions" in again.stdout) == (0, True), again.stdout
+        assert "operator" in tipoff("explain", RUN, *where, **services).stdout

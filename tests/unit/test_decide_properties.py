@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shared.core.fold import View, look
 from shared.core.gate import (
+    DEGRADED,
     NOTHING_EXPECTED,
     Ask,
     Block,
@@ -23,9 +24,10 @@ from shared.core.gate import (
     decide,
     recompute,
 )
-from shared.core.model import Act, Control, Reading, ReadingVerdict, Start, Status
+from shared.core.model import Act, Control, Reading, ReadingVerdict, Start, Status, Word
 from shared.core.plan import Plan, PlannedPhase, PlannedProcessor
-from shared.core.standing import FINDS, under_way_until
+from shared.core.standing import FINDS
+from shared.core.words import speak
 from tests.unit.plans import T0, Day, critical, minute, optional, phase, plan, reading, say
 
 GAMES = ("g1", "g2", "g3", "g4")
@@ -113,7 +115,12 @@ class World:
             self.act_at = None
             until = now + timedelta(minutes=self.random.randrange(1, 90))
             act = Act(actor="ann", reason="storm", at=now, until=until)
-            self.day.control = self.random.choice((Control(hold=act), Control(hold=act), Control(cancel=act)))
+            gate = self.day.decide(now).gate
+            optional_ones = [p.name for of in self.day.plan.phases for p in of.processors if not p.critical]
+            about = {"skip": self.random.choice([*optional_ones, "nobody"]), "force": gate}
+            verb = self.random.choice(("hold", "hold", "cancel", "skip", "force"))
+            control = speak(self.day.view(now), Word(verb=verb, about=about.get(verb, ""), act=act))
+            self.day.control = control if isinstance(control, Control) else self.day.control  # or it was refused
         if self.random.random() < 0.2:
             self.day.refusals["health"] = reading("health", self.random.choice(list(ReadingVerdict)))
 
@@ -171,10 +178,10 @@ def test_every_day_ends_and_soon_after_the_last_thing_that_happened(world: World
 def test_there_is_always_a_next_look_unless_all_is_over(world: World) -> None:
     for seen in world.looks():
         asked = consequences(seen.view, seen.verdict, seen.readings)
-        if is_final(seen.verdict):  # what it was published without is still looked for, while it may refresh
-            processors = [processor for phase in seen.view.plan.phases for processor in phase.processors]
-            at_work = any(under_way_until(seen.view, each) and each.refresh_until for each in processors)
-            assert asked.due_at is None or at_work
+        if is_final(seen.verdict):  # what it has published without is still looked for, where a gate was forced too
+            late = [p.refresh_until for of in seen.view.plan.phases for p in of.processors if p.refresh_until]
+            assert asked.due_at is None or (isinstance(seen.verdict.decision, Done) and seen.view.now <= max(late))
+            assert asked.due_at is None or asked.due_at > seen.view.now
         else:
             assert seen.verdict.next_look_at is not None
             assert seen.verdict.next_look_at > seen.view.now
@@ -210,6 +217,11 @@ def test_nothing_opens_without_its_critical_processors(world: World) -> None:
         decision = seen.verdict.decision
         if not isinstance(decision, Open | Done) or decision.grade == NOTHING_EXPECTED or seen.verdict.stands:
             continue
+        if decision.reason.startswith("forced by ann: storm"):
+            assert isinstance(decision, Open)
+            assert decision.grade == DEGRADED
+            assert decision.missing
+            continue
         index = seen.view.plan.gates.index(seen.verdict.gate)
         for processor in seen.view.plan.phases[index - 1].processors if index else ():
             assert not processor.critical or any(
@@ -224,7 +236,8 @@ def test_nothing_opens_without_its_critical_processors(world: World) -> None:
 def test_what_would_open_now_does_not_wait_later(world: World, later: int) -> None:
     for seen in world.looks():
         if isinstance(seen.verdict.decision, Open):
-            then = replace(seen.view, now=seen.view.now + timedelta(minutes=later), control=Control())
+            said = replace(seen.view.control, hold=None, cancel=None)
+            then = replace(seen.view, now=seen.view.now + timedelta(minutes=later), control=said)
             verdict = decide(then, seen.readings)
             assert not isinstance(verdict.decision, Wait | Block | Ask | Fail)
             assert verdict.gate == seen.verdict.gate
@@ -258,3 +271,19 @@ def test_nothing_is_ordered_after_a_failure_a_cancel_or_while_held(world: World)
         assert not (seen.view.control.held_at(seen.view.now) and seen.verdict.starts)
         over = over or (is_final(seen.verdict) and not isinstance(seen.verdict.decision, Done))
         assert not over or is_final(seen.verdict)
+
+
+@EVERY_DAY
+@given(worlds)
+def test_a_gate_waits_for_nothing_once_it_is_forced(world: World) -> None:
+    for seen in world.looks():
+        if f"{seen.verdict.gate}/{seen.verdict.attempt}" in seen.view.control.forces and not seen.verdict.stands:
+            assert isinstance(seen.verdict.decision, Open)
+
+
+@EVERY_DAY
+@given(worlds)
+def test_what_is_skipped_is_not_ordered_from_then_on(world: World) -> None:
+    for seen in world.looks():
+        ordered = consequences(seen.view, seen.verdict, seen.readings).latches
+        assert not [s for latch in ordered for s in latch.starts if s.processor in seen.view.control.skips]

@@ -53,6 +53,8 @@ TOOK = [
     ),
     pytest.param([ordered(1, 0), ordered(2, 30)], [heard(1, 2), heard(2, 31)], 2, id="looked at again: the first"),
     pytest.param([ordered(1, 0)], [heard(1, 2), heard(1, 20, report=2)], 2, id="reported twice: the first"),
+    pytest.param([ordered(1, 0)], [heard(1, 2, report=0)], None, id="its output was found, and it never reported"),
+    pytest.param([ordered(1, 0)], [heard(1, 2, report=0), heard(1, 3)], 3, id="found, and then it reported after all"),
     pytest.param([ordered(1, 0), ordered(1, 1)], [heard(1, 2)], 2, id="ordered twice at once: the first"),
     pytest.param([ordered(1, 1)], [heard(1, 0)], 0, id="clocks that differ"),
 ]

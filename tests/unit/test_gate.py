@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.core.gate import Block, Fail, consequences, decide, recompute, refused_before
-from shared.core.model import END, Missing, OutcomeKind
+from shared.core.model import END, Act, Control, Missing, OutcomeKind
 from shared.core.plan import Given, Plan
 from tests.unit.plans import (
     RUN,
@@ -664,6 +664,29 @@ def test_late_arrivals(script: str, story: list[str]) -> None:
     assert day.story == first + story
 
 
+OF_POLICY = {
+    "refresh": REFRESH,
+    "ignore": plan(phase("raw", A, B, replace(LATE, refresh_until=None)), *REFRESH.phases[1:]),
+}
+
+
+@pytest.mark.parametrize("policy", ["refresh", "ignore"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_optional_result_behind_its_gate_refreshes_once_or_moves_nothing(policy: str, times: int) -> None:
+    came = "; ".join(f"+{30 + n / 10} c done digest=c" for n in range(times))
+    again = "+32 m done digest=m2; +33 z done digest=z2" if policy == "refresh" else ""
+    day = Day(OF_POLICY[policy]).play(f"{PUBLISHED}; {came}; {again}", until=80)
+    ended = day.outcome("end")
+    orders = [order for order in day.orders() if order[:3] in ("m/2", "z/2", "m/3", "z/3")]
+    if policy == "ignore":
+        assert (orders, ended.attempt, ended.grade) == ([], 1, "degraded")
+        assert len(day.ledger) == len(Day(OF_POLICY[policy]).play(PUBLISHED, until=80).ledger)
+        return
+    assert (orders, ended.attempt, ended.grade) == (["m/2 at +30", "z/2 at +32"], 2, "complete")
+    assert [len(order.missing) for name in ("m", "z") for order in day.starts(name)] == [1, 0, 1, 0]
+    assert [order.completeness == 1 for name in ("m", "z") for order in day.starts(name)] == [False, True] * 2
+
+
 def test_a_later_round_has_attempts_of_its_own_and_does_not_count_those_of_the_earlier() -> None:
     day = Day(REFRESH).play(f"{PUBLISHED}; +30 c done", until=31)
     assert day.orders() == ["a/1 at +0", "b/1 at +0", "c/1 at +0", "m/1 at +16", "z/1 at +17", "m/2 at +30"]
@@ -694,6 +717,16 @@ def test_an_after_that_comes_late_makes_its_reader_run_again_if_it_may(policy: s
     assert [order for order in day.orders() if order[0] == "b"] == ["b/1 at +10", *again]
     assert day.starts("b")[-1].inputs == ({"a": "x"} if again else {})
     assert say(day.decide(14)) == ("wait out/1 until +60" if again else "wait end/1 until +120")
+
+
+def test_what_was_made_without_a_late_one_that_is_ignored_is_degraded_and_names_it() -> None:
+    of = left_of_out(optional("a", refresh_until=None), critical("b", after=("a",)))
+    day = Day(of).play("+12 b done digest=without; +13 a done digest=x", until=14)
+    assert say(day.decide(14)) == "wait end/1 until +120"
+    [z] = day.starts("z")
+    [missing] = z.missing
+    assert (day.outcome("out").grade, missing.processor) == ("degraded", "a")
+    assert missing.why == "came at 2024-01-16 11:13 UTC, after b; ignored: late is ignored here"
 
 
 def test_a_gate_that_opens_again_waits_for_the_readers_of_what_came_late() -> None:
@@ -943,6 +976,12 @@ def test_a_hold_and_a_cancel_outrank_a_force(word: str, verdict: str) -> None:
     day.happen(minute(5), "force", "out")
     day.happen(minute(5), word)
     assert say(day.decide(5)) == verdict
+
+
+def test_the_end_opens_by_no_word_whoever_has_written_it() -> None:
+    day = Day(ONE).play("+5 a done", until=6)
+    day.control = Control(forces={"end/1": Act(actor="ann", reason="storm", at=minute(6))})
+    assert say(day.decide(6)) == "wait end/1 until +120"
 
 
 def test_a_latch_of_the_day_names_what_it_claims() -> None:

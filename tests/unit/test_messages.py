@@ -19,6 +19,7 @@ from shared.core.messages import (
     UNITS_MAX,
     Nudge,
     completion_message,
+    named,
     order_message,
     read_completion,
     read_nudge,
@@ -309,3 +310,35 @@ def test_any_bytes_are_a_value_or_malformed(read: Callable[[bytes], object], _va
 )
 def test_a_log_line_can_name_the_run_of_any_message(attributes: dict[str, str], run: RunKey | None) -> None:
     assert run_of(attributes) == run
+
+
+# --- what is missing, in one line ---------------------------------------------------------------------
+
+
+def lacks(processor: str, units: int = 0) -> Missing:
+    return Missing(processor=processor, why="is late", units=tuple(f"g{number}" for number in range(1, units + 1)))
+
+
+FIFTEEN = ", ".join(f"g{number}" for number in range(1, 16))
+
+
+@pytest.mark.parametrize(
+    ("missing", "line"),
+    [
+        pytest.param((), "", id="nothing"),
+        pytest.param((lacks("a", 1),), "a[g1]", id="a unit"),
+        pytest.param((lacks("a", 2), lacks("night of x")), "a[g1, g2]; night of x", id="units and a whole one"),
+        pytest.param((lacks("a", 15),), f"a[{FIFTEEN}]", id="all of a full night"),
+        pytest.param((lacks("a", 17),), f"a[{FIFTEEN} and 2 more]", id="of more units so many, the others counted"),
+        pytest.param(
+            tuple(lacks(letter * 199) for letter in "abcdefg"),
+            "; ".join(letter * 199 for letter in "abcd") + "; and 3 more",
+            id="as many as fit, the others counted",
+        ),
+        pytest.param((lacks("a" * 2_000),), "and 1 more", id="one that does not fit by itself is counted"),
+        pytest.param((lacks("a" * TEXT_MAX),), "a" * TEXT_MAX, id="one that just fits"),
+    ],
+)
+def test_what_is_missing_is_named_in_a_bounded_line(missing: tuple[Missing, ...], line: str) -> None:
+    assert named(missing) == line
+    assert len(line) <= TEXT_MAX

@@ -69,6 +69,9 @@ def test_doubt_comes_first_then_the_second_sending_then_the_end_of_patience(time
             *("+1 a done", 3, ["z/1"]),
             id="not where late is ignored",
         ),
+        pytest.param(
+            left_of_out(HASTY, optional("b", timeout_s=600)), "+1 skip b", 2, ["a/1"], id="none that is skipped"
+        ),
     ],
 )
 def test_in_doubt_is(of: Plan, script: str, at: float, found: list[str]) -> None:

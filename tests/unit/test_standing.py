@@ -8,7 +8,16 @@ import pytest
 
 from shared.core.model import Missing
 from shared.core.plan import PlannedPhase, PlannedProcessor
-from shared.core.standing import Standing, deadline_of, may_refresh, next_attempt, order_start, stand
+from shared.core.standing import (
+    Standing,
+    deadline_of,
+    ignored,
+    may_refresh,
+    next_attempt,
+    order_start,
+    resend_at,
+    stand,
+)
 from tests.unit.plans import Day, critical, minute, minutes, opened, optional, phase, plan, start
 
 MUTE = {"timeout_s": 60}  # falls silent after a minute and a half
@@ -473,6 +482,120 @@ def test_an_order_says_all_there_is_to_know() -> None:
         units=("g1", "g2"),
         inputs={"a": "x"},
         completeness=0.75,
-        missing=(Missing(processor="t", why="is running, attempt 1"),),
+        missing=(Missing(processor="t", why="is running, attempt 1"), Missing(processor="b", why="skipped: none")),
         config_hash="0123456789ab",
     )
+
+
+@pytest.mark.parametrize(
+    ("times", "attempt", "seconds"),
+    [
+        pytest.param({"timeout_s": 300}, 1, 100, id="a third of what is declared"),
+        pytest.param({"timeout_s": 90}, 1, 60, id="and no sooner than it is in doubt"),
+        pytest.param({"timeout_s": 200, "timeout_max_s": 300}, 1, 100, id="the same where less is learnt"),
+        pytest.param({"timeout_s": 280, "timeout_max_s": 300}, 1, 140, id="not before it seldom takes longer"),
+        pytest.param({"timeout_s": 280, "timeout_max_s": 300}, 2, 100, id="a later attempt has what is declared"),
+        pytest.param({"timeout_s": 60, "timeout_max_s": 570}, 1, 190, id="past its limit, so never: it is tried again"),
+    ],
+)
+def test_a_start_that_may_be_lost_is_sent_again_after(times: dict[str, int], attempt: int, seconds: float) -> None:
+    sent = start("a", attempt)
+    assert (resend_at(sent, critical("a", **times)) - sent.issued_at).total_seconds() == seconds
+
+
+CHAIN = phase(
+    "raw",
+    critical("a", unit="games"),
+    optional("b", after=("a",)),
+    critical("c", needs=("b",)),
+    critical("d"),
+)
+
+
+@pytest.mark.parametrize(
+    ("script", "name", "share", "without"),
+    [
+        pytest.param("", "d", 1.0, [], id="nothing, where it reads nobody"),
+        pytest.param("+5 a done has=10", "b", 1.0, [], id="nothing, where all that it reads is whole"),
+        pytest.param("+5 a partial has=9 missing=g7", "b", 0.0, ["a g7"], id="what one has not brought, named"),
+        pytest.param(
+            "+5 a partial has=10 missing=g99; +5 a skipped reason=x", "b", 0.0, ["a"], id="one that brings nothing"
+        ),
+        pytest.param(
+            "+5 a partial has=9 missing=g7; +20 b done", "c", 0.25, ["a g7"], id="and what is lacking in what it reads"
+        ),
+        pytest.param(
+            "+5 a partial has=9 missing=g7; +20 b done; +65 look", "c", 0.925, ["a g7"], id="by how much of it counts"
+        ),
+    ],
+)
+def test_an_order_names_what_those_before_it_in_its_phase_have_not_brought(
+    script: str, name: str, share: float, without: list[str]
+) -> None:
+    until = 66 if "+65" in script else 30
+    day = Day(plan(phase("scrape", critical("s")), CHAIN)).play(
+        f"+0 s done finds=games:{'|'.join(TEN)}; {script}", until=until
+    )
+    view, outcome = day.view(minute(until)), day.outcome("raw")
+    standings = stand(view, CHAIN, outcome)
+    order = order_start(view, CHAIN, outcome, standings | {name: replace(standings[name], due=7)}, name)
+    assert order.completeness == share
+    assert [" ".join((missing.processor, *missing.units)) for missing in order.missing] == without
+
+
+READER = (critical("c", after=("a",)), critical("d", needs=("c",)))
+BEHIND = "+20 look; +25 c done; +26 d done;"  # the gate opens without a at +36
+
+
+@pytest.mark.parametrize(
+    ("until", "script", "told"),
+    [
+        pytest.param(None, "", {}, id="nothing came, nothing is ignored"),
+        pytest.param(None, "+40 a failed", {}, id="a failure is no result"),
+        pytest.param(600, "+40 a done", {}, id="what refreshes is not ignored"),
+        pytest.param(
+            None,
+            "+40 a done",
+            {"a": "came at 2024-01-16 11:40 UTC, after c and the gate behind raw; ignored: late is ignored here"},
+            id="late is ignored here",
+        ),
+        pytest.param(
+            None,
+            "+40 a done digest=x; +41 a done digest=x; +42 a done digest=x; +43 a done digest=x",
+            {"a": "came at 2024-01-16 11:43 UTC, after c and the gate behind raw; ignored: late is ignored here"},
+            id="however often it comes",
+        ),
+        pytest.param(
+            39,
+            "+40 a done",
+            {
+                "a": "came at 2024-01-16 11:40 UTC, after c and the gate behind raw; "
+                "ignored: its time to refresh was over at 2024-01-16 11:39 UTC"
+            },
+            id="its time to refresh is over",
+        ),
+    ],
+)
+def test_what_came_after_others_had_gone_on_and_moves_nobody_is_told(
+    until: float | None, script: str, told: dict[str, str]
+) -> None:
+    late = optional("a", grace_s=600, refresh_until=None if until is None else minute(until))
+    of = phase("raw", late, *READER)
+    day = Day(plan(of, phase("out", critical("z"), deadline=120))).play(f"{BEHIND} {script}", until=50)
+    view = day.view(minute(50))
+    assert ignored(view, of, stand(view, of, day.outcome("raw")), view.outcomes.get("out")) == told
+
+
+def test_what_came_after_its_reader_had_gone_on_is_told_before_the_gate_has_opened() -> None:
+    of = phase("raw", optional("a", refresh_until=None), *READER)
+    day = Day(plan(of)).play("+20 look; +25 c done; +26 a done", until=28)
+    view = day.view(minute(28))
+    told = ignored(view, of, stand(view, of, day.outcome("raw")), None)
+    assert told == {"a": "came at 2024-01-16 11:26 UTC, after c; ignored: late is ignored here"}
+
+
+def test_what_nobody_knows_what_it_was_made_of_has_gone_on_without_all() -> None:
+    of = phase("raw", optional("a", refresh_until=None), *READER)
+    day = Day(plan(of)).play("+1 c done attempt=3; +5 a done", until=6)
+    view = day.view(minute(6))
+    assert list(ignored(view, of, stand(view, of, day.outcome("raw")), None)) == ["a"]

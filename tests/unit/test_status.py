@@ -78,6 +78,33 @@ def test_what_a_phase_went_on_without_stays_told_when_it_comes_too_late_to_be_us
     assert (status.state, status.missing) == (RunState.DEGRADED, ("c",))
     assert (status.phases[0].state, status.phases[0].missing) == (PhaseState.DEGRADED, ("c",))
     assert status.phases[0].standings["c"].whole
+    assert status.phases[0].ignored == ("c",)
+    assert status.phases[0].standings["c"].why == (
+        "came at 2024-01-16 12:01 UTC, after the gate behind raw; ignored: "
+        "its time to refresh was over at 2024-01-16 11:20 UTC"
+    )
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize(
+    ("until", "state", "ignored"),
+    [
+        pytest.param(None, "degraded", ["c"], id="ignore: nothing moves, and it is told"),
+        pytest.param(60, "degraded", ["c"], id="refresh, and its time is over: the same"),
+        pytest.param(600, "running", [], id="refresh: the run goes on"),
+    ],
+)
+def test_a_late_result_is_told_by_its_policy(until: float | None, state: str, ignored: list[str], times: int) -> None:
+    late = optional("c", refresh_until=None if until is None else minute(until))
+    of = plan(phase("raw", critical("a"), late), phase("out", critical("z"), deadline=120))
+    came = "; ".join(f"+{70 + n} c done reason=all_of_it digest=x" for n in range(times))
+    status = told(of, f"+5 a done; +60 look; +62 z done; {came}", 75)
+    data = status.to_json()["phases"]
+    assert isinstance(data, list)
+    assert (status.state, data[0]["ignored"]) == (state, ignored)
+    why = status.phases[0].standings["c"].why
+    assert why.endswith("all_of_it")
+    assert ("ignored: " in why) == bool(ignored)
 
 
 def test_what_a_gate_asks_is_told_as_it_was_last_answered() -> None:
@@ -106,6 +133,7 @@ def test_the_json_of_a_status_says_what_is_missing_and_when_it_is_looked_at_agai
         "expected": 2,
         "done": 0,
         "missing": ["a", "c"],
+        "ignored": [],
         "decision": "block",
         "reason": "a skipped: x",
         "next_look_at": minute(8).isoformat(),
