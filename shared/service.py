@@ -7,7 +7,7 @@ every verb here may be called twice, at once, late, or by the timer instead of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -51,6 +51,7 @@ from shared.core.model import (
     Word,
 )
 from shared.core.plan import Given, Plan, build_plan
+from shared.core.readings import settle, unread
 from shared.core.repairs import BEGUN_BY, repair_latch, repairs_kept, resend_of
 from shared.core.standing import in_doubt, under_way_until
 from shared.core.words import QUALITY, checked, phase_of, same, speak
@@ -86,6 +87,12 @@ SAY_TRIES = 5
 BEGIN_GRACE = timedelta(minutes=1)
 """A schedule speaks at the very minute at which its run should be there; it is the first to do so."""
 
+READINGS_S = 8.0
+"""For all readings of a gate together: a query takes two or three, a probe three at most, and a message lives 60."""
+
+READERS_MAX = 64
+"""Threads that read for the gates of a process: four for each of sixteen gates, made as they are needed."""
+
 SWEEP_LOOK_BACK_DAYS = 2
 """How old a run may be that nobody started and the calendar says should exist."""
 
@@ -95,6 +102,36 @@ class Refusal:
     """A well-formed message that can never count. It is kept for a person; nothing has changed."""
 
     reason: str
+
+
+Asks = Mapping[str, Callable[[], Reading]]
+"""Readings by their names, each still to be asked for."""
+
+
+class AtOnce:
+    """Readings side by side: the slowest sets the pace, not their sum. For any number of threads."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __call__(self, asks: Asks, within_s: float) -> dict[str, Reading]:
+        """What answers within that time; raises what one raises.
+
+        One that is late is not waited for: its thread ends by itself, and nobody hears it. The threads are kept for the
+        next time, which a new one would cost more than most readings do; behind a late one all are left alone.
+        """
+        pool = self._pool = self._pool or ThreadPoolExecutor(READERS_MAX, thread_name_prefix="reading")
+        # what is logged in them names the run
+        asked = {pool.submit(copy_context().run, ask): name for name, ask in asks.items()}
+        done, late = wait(asked, within_s)
+        if late:
+            self._pool = None
+        return {asked[answer]: answer.result() for answer in done}
+
+
+def one_by_one(asks: Asks, within_s: float) -> dict[str, Reading]:  # noqa: ARG001 - as AtOnce is called
+    """As AtOnce, without threads: for a world whose time stands still meanwhile."""
+    return {name: ask() for name, ask in asks.items()}
 
 
 class Service:
@@ -108,12 +145,16 @@ class Service:
         *,
         starts_missing_runs: bool = True,
         guard: Callable[[Callable[[], object]], object] = lambda act: act(),
+        gather: Callable[[Asks, float], Mapping[str, Reading]] | None = None,
+        readings_s: float = READINGS_S,
     ) -> None:
         self._ports = ports
         self._pipelines = pipelines
         self._tell = tell  # hears every decision that changed, once it stands
         self._starts_missing_runs = starts_missing_runs  # no, where one run was asked for
         self._guard = guard  # does each part of a sweep; edge.apart keeps what one raises from the others
+        self._ask_all = gather or AtOnce()
+        self._readings_s = readings_s
         self._beaten_at: datetime | None = None
 
     # --- what wakes it ------------------------------------------------------------------------------
@@ -349,19 +390,19 @@ class Service:
     def _gather(
         self, view: View, verdict: Verdict, names: Sequence[str], last: LedgerEntry | None
     ) -> dict[str, Reading]:
-        """Ask for all readings at once: the slowest sets the pace, not their sum. One alone needs no thread."""
+        """All readings under one budget; one that is not there by its end is bad, like any that cannot be had."""
         before = last.readings if last and key_of(last) == key_of(verdict) else {}
+        readers = self._ports.readers
+        asks = {
+            name: partial(readers[name].read, view, verdict.gate, before.get(name)) for name in names if name in readers
+        }
+        answers = self._ask_all(asks, self._readings_s) if asks else {}
+        return {name: answers[name] if name in answers else self._late(view, verdict, name, before) for name in names}
 
-        def read(name: str) -> Reading:
-            return self._ports.readers[name].read(view, verdict.gate, before.get(name))
-
-        if len(names) == 1:
-            return {names[0]: read(names[0])}
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            asked = {
-                name: pool.submit(copy_context().run, read, name) for name in names
-            }  # what is logged names the run
-        return {name: answer.result() for name, answer in asked.items()}
+    def _late(self, view: View, verdict: Verdict, name: str, before: Mapping[str, Reading]) -> Reading:
+        why = f"no answer within {self._readings_s:g} s" if name in self._ports.readers else "nobody here reads it"
+        closed = name in view.plan.phase_by_name[verdict.gate].fails_closed
+        return settle(name, unread(name, why), before.get(name), view.now, closed=closed)
 
     def _apply(self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences) -> bool:
         """Make a verdict true. True if anything was written: whoever writes looks once more.

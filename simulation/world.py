@@ -40,9 +40,9 @@ from shared.core.messages import (
 from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, RunKey, ScheduleSpec, Start, Status
 from shared.core.plan import Plan, PlannedProcessor
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Ports, Stamp, StateStore, Written
-from shared.readings import readers
-from shared.service import Service
+from shared.service import Service, one_by_one
 from simulation import invariants
+from simulation.asked import readers_of
 from simulation.batches import Batches
 from simulation.evidence import WorldEvidence
 from simulation.fate import Call, Fate, planned_in
@@ -119,8 +119,10 @@ class World:
         states = cast(StateStore, Seam(self.sqlite.states, self.call))
         bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self.call))
         evidence = cast(Evidence, Seam(WorldEvidence(self, FINDS), self.call))
-        ports = Ports(states=states, bus=bus, clock=self.clock, readers=readers(states), evidence=evidence)
-        self.service = Service(ports, PIPELINES, tell=self._tell)
+        ports = Ports(
+            states=states, bus=bus, clock=self.clock, readers=readers_of(states, self.warehouse), evidence=evidence
+        )
+        self.service = Service(ports, PIPELINES, tell=self._tell, gather=one_by_one)
         self._ports = ports
         self.batches = Batches(self)
         self._handlers: dict[str, edge.Handler] = {}
@@ -359,7 +361,7 @@ class World:
         if not created:
             return
         self.stories[plan.run] = self._open[plan.run] = story = Story(
-            plan=plan, due_at=plan.started_at, readers=readers(self.sqlite.states)
+            plan=plan, due_at=plan.started_at, readers=readers_of(self.sqlite.states, self.warehouse)
         )
         if plan.run in self.forgotten:
             return

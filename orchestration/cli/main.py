@@ -363,7 +363,19 @@ def _proving(command: Command) -> None:
         "what",
         nargs="?",
         default="all",
-        choices=["all", "chain", "chain_fsync", "core", "wide", "stalls", "night", "season", *ON_EMULATORS, ON_TRACES],
+        choices=[
+            "all",
+            "chain",
+            "chain_read",
+            "chain_fsync",
+            "core",
+            "wide",
+            "stalls",
+            "night",
+            "season",
+            *ON_EMULATORS,
+            ON_TRACES,
+        ],
         help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)}), and without {ON_TRACES}",
     )
     bench.add_argument(

@@ -14,7 +14,9 @@ MAY_IMPORT = {
     "shared.config": ("shared.core", "shared.config"),
     "shared.ports": ("shared.core",),
     "shared.logs": ("shared.core",),
-    "shared.readings": ("shared.core", "shared.ports"),
+    "shared.readings": ("shared.core", "shared.ports", "shared.contents", "shared.preflight"),
+    "shared.contents": ("shared.core", "shared.ports"),
+    "shared.preflight": ("shared.core", "shared.ports"),
     "shared.history": ("shared.core", "shared.ports"),
     "shared.service": ("shared.core", "shared.ports", "shared.history"),
     "shared.edge": ("shared.core", "shared.ports", "shared.service", "shared.logs"),
@@ -22,7 +24,8 @@ MAY_IMPORT = {
     "shared.push": ("shared.core", "shared.ports"),
     "shared.endpoint": ("shared.core", "shared.ports", "shared.service", "shared.edge", "shared.push", "shared.logs"),
     "shared.wiring": (
-        *("shared.core", "shared.adapters", "shared.config", "shared.ports", "shared.push", "shared.readings"),
+        *("shared.core", "shared.adapters", "shared.config", "shared.ports", "shared.push"),
+        *("shared.readings", "shared.preflight"),
     ),
     "shared.deployed": (
         "shared.core",
@@ -74,6 +77,7 @@ MAY_IMPORT = {
         "shared.core",
         "shared.ports",
         "shared.readings",
+        "shared.preflight",
         "shared.edge",
         "shared.service",
         "shared.config",
