@@ -11,8 +11,9 @@ from shared.config.settings import Settings
 from shared.core.messages import read_completion, read_nudge
 from shared.deployed import endpoint
 from shared.endpoint import Endpoint
+from shared.gather import READINGS_S
 from shared.ports import Ports
-from shared.service import READINGS_S, Refusal, Service
+from shared.service import Refusal, Service
 
 
 def gate(name: str) -> Endpoint:

@@ -39,8 +39,9 @@ from shared.core.messages import (
 )
 from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, RunKey, ScheduleSpec, Start, Status
 from shared.core.plan import Plan, PlannedProcessor
+from shared.gather import one_by_one
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Ports, Stamp, StateStore, Written
-from shared.service import Service, one_by_one
+from shared.service import Service
 from simulation import invariants
 from simulation.asked import readers_of
 from simulation.batches import Batches

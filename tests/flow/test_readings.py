@@ -31,10 +31,11 @@ from shared.core.gate import recompute
 from shared.core.model import Act, Control, LedgerEntry, Reading, ReadingVerdict, RunKey
 from shared.core.plan import config_hash
 from shared.core.status import RunState
+from shared.gather import AtOnce
 from shared.ports import Ports
 from shared.preflight import Identity, Services
 from shared.readings import World, readers
-from shared.service import AtOnce, Service
+from shared.service import Service
 from tests.flow.days import NOON, Days, new_days
 
 DAY = date(2023, 11, 3)  # ten games on the eleventh day of the season: a short history to load

@@ -18,7 +18,9 @@ MAY_IMPORT = {
     "shared.contents": ("shared.core", "shared.ports"),
     "shared.preflight": ("shared.core", "shared.ports"),
     "shared.history": ("shared.core", "shared.ports"),
-    "shared.service": ("shared.core", "shared.ports", "shared.history"),
+    "shared.gather": ("shared.core",),
+    "shared.heal": ("shared.core", "shared.ports"),
+    "shared.service": ("shared.core", "shared.ports", "shared.history", "shared.gather", "shared.heal"),
     "shared.edge": ("shared.core", "shared.ports", "shared.service", "shared.logs"),
     "shared.adapters": ("shared.core", "shared.ports", "shared.adapters"),
     "shared.push": ("shared.core", "shared.ports"),
@@ -48,6 +50,7 @@ MAY_IMPORT = {
     ),
     "orchestration": (
         "shared.core",
+        "shared.gather",
         "shared.ports",
         "shared.edge",
         "shared.service",
@@ -75,6 +78,7 @@ MAY_IMPORT = {
     ),
     "simulation": (
         "shared.core",
+        "shared.gather",
         "shared.ports",
         "shared.readings",
         "shared.preflight",
