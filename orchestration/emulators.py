@@ -190,6 +190,15 @@ def free_port() -> int:
         return port
 
 
+def free_ports(count: int) -> list[int]:
+    """So many different ones."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 def last_lines(output: IO[bytes]) -> str:
     output.seek(0)
     return "\n".join(output.read().decode(errors="replace").splitlines()[-LAST_LINES:])

@@ -11,13 +11,14 @@ from shared.config.settings import Settings
 from shared.core.messages import read_completion, read_nudge
 from shared.deployed import endpoint
 from shared.endpoint import Endpoint
+from shared.gather import READINGS_S
 from shared.ports import Ports
 from shared.service import Refusal, Service
 
 
 def gate(name: str) -> Endpoint:
     """The endpoint of the gate of this name."""
-    return endpoint(name, handlers, warehouse=False)
+    return endpoint(name, handlers, warehouse=True, asks_warehouse=False, retry_s=READINGS_S)
 
 
 def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Mapping[str, edge.Handler]:

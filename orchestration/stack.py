@@ -212,11 +212,17 @@ class Stack:
         }
 
     def start_functions(self) -> None:
+        """All are told where the others answer, so their ports are chosen first."""
+        folders = {}
         for number, spec in enumerate(STARTED, 1):
-            self._say(f"staging and starting {spec.name} ({number} of {len(STARTED)})")
-            port = emulators.free_port()
-            folder = stage(spec.name, self.folder / "stage").folder
-            self._run(spec.name, serve_command(spec.name, folder, port), f"http://127.0.0.1:{port}")
+            self._say(f"staging {spec.name} ({number} of {len(STARTED)})")
+            folders[spec.name] = stage(spec.name, self.folder / "stage").folder
+        ports = dict(zip(folders, emulators.free_ports(len(folders)), strict=True))
+        urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        self.environment["TIPOFF_SERVICES"] = ",".join(f"{name}={url}" for name, url in urls.items())
+        for name, folder in folders.items():
+            self._say(f"starting {name}")
+            self._run(name, serve_command(name, folder, ports[name]), urls[name])
 
     def start_timer(self) -> None:
         """Last: from now on runs may begin."""

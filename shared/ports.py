@@ -330,6 +330,15 @@ class Written:
     superseded: bool = False  # a newer fence was there and nothing was written; the rest describes what stands
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stood:
+    """The rows of a partition that carry one stamp."""
+
+    stamp: Stamp
+    rows: int
+    units: tuple[str, ...]  # distinct values of the unit column, sorted; empty where none was asked for
+
+
 class WarehouseError(Exception):
     """The warehouse cannot do what it was asked: says what, why, and the remedy."""
 
@@ -389,6 +398,13 @@ class Warehouse(Protocol):
 
     def standing(self, partition: Partition, stamp: Stamp, unit: str = "") -> Written | None:
         """What this very stamp has written there, read back; None if it has not."""
+
+    def contents(self, asked: Sequence[tuple[Partition, str]]) -> tuple[tuple[Stood, ...], ...]:
+        """What stands in each of these partitions, whoever wrote it, by its stamps; each with its unit column or "".
+
+        In the order asked, the newest fence first; nothing for a partition without rows. One query for all of them,
+        which no write disturbs; it writes nothing.
+        """
 
     def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
         """Rows of a read-only query, in its order."""

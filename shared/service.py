@@ -7,8 +7,6 @@ every verb here may be called twice, at once, late, or by the timer instead of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,10 +14,12 @@ from functools import partial
 from shared import history
 from shared.core import calendar
 from shared.core.again import given_by, order_again, order_looks
-from shared.core.fold import View, is_open, look
+from shared.core.fold import View, look
 from shared.core.gate import (
     Ask,
+    Block,
     Consequences,
+    Fail,
     Verdict,
     consequences,
     decide,
@@ -32,8 +32,8 @@ from shared.core.gate import (
 )
 from shared.core.heartbeat import SELF_HEAL, beats_again
 from shared.core.incident import alerts_due
-from shared.core.letters import LETTERS_KEPT, judge_letter, letter_name, looks_at_letters
-from shared.core.messages import Message, Nudge, run_of, start_message
+from shared.core.letters import looks_at_letters
+from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import (
     Act,
     Completion,
@@ -43,21 +43,19 @@ from shared.core.model import (
     LedgerEntry,
     PipelineSpec,
     Reading,
-    Repair,
-    RepairKind,
     RunKey,
     Start,
     Woke,
     Word,
 )
 from shared.core.plan import Given, Plan, build_plan
-from shared.core.repairs import BEGUN_BY, repair_latch, repairs_kept, resend_of
-from shared.core.standing import in_doubt, under_way_until
+from shared.core.readings import settle, unread
+from shared.core.repairs import BEGUN_BY
+from shared.core.standing import under_way_until
 from shared.core.words import QUALITY, checked, phase_of, same, speak
-from shared.ports import Bus, Delivery, Ports, RunRecord, Tracer
-
-LATCH_LEASE_S = 30
-"""Longer than any publish takes; after it whoever sweeps sends what the dead one did not."""
+from shared.gather import READINGS_S, Asks, AtOnce
+from shared.heal import LATCH_LEASE_S, Guard, Healer
+from shared.ports import Bus, Ports, RunRecord, Tracer
 
 LOOKS_MAX = 20
 """Looks at one run per message: its phases, and as many races lost; the rest is the sweep's."""
@@ -68,17 +66,8 @@ SWEEP_MAX = 500
 NUDGE_AHEAD = timedelta(hours=1)
 """A schedule speaks when it is due; this much its clock may be ahead of ours."""
 
-DOUBTS_MAX = 10
-"""Starts of a run that are looked for at one look: each may be a query. The next look goes on."""
-
-LETTERS_MAX = 100
-"""Dead letters that one sweep looks at, the newest; whoever has more has a person's problem."""
-
 OPEN_WITHIN = timedelta(days=1)
 """Every open run wants to be looked at far earlier; where none does, no dead letter can help one."""
-
-LATCH_KEPT = timedelta(hours=6)
-"""Starts claimed so long ago are not sent any more: each has been given up, and its run is over or a person's."""
 
 SAY_TRIES = 5
 """Words that may come between a word's look at a run and its being kept: more people than speak at once."""
@@ -107,13 +96,18 @@ class Service:
         tell: Callable[[LedgerEntry], None] = lambda _: None,
         *,
         starts_missing_runs: bool = True,
-        guard: Callable[[Callable[[], object]], object] = lambda act: act(),
+        guard: Guard = lambda act: act(),
+        gather: Callable[[Asks, float], Mapping[str, Reading]] | None = None,
+        readings_s: float = READINGS_S,
     ) -> None:
         self._ports = ports
         self._pipelines = pipelines
         self._tell = tell  # hears every decision that changed, once it stands
         self._starts_missing_runs = starts_missing_runs  # no, where one run was asked for
         self._guard = guard  # does each part of a sweep; edge.apart keeps what one raises from the others
+        self._healer = Healer(ports, self._send, guard)
+        self._ask_all = gather or AtOnce()
+        self._readings_s = readings_s
         self._beaten_at: datetime | None = None
 
     # --- what wakes it ------------------------------------------------------------------------------
@@ -162,9 +156,9 @@ class Service:
         exist. Who has come through leaves a heartbeat."""
         now = self._ports.clock.now()
         for latch in self._ports.states.take_lapsed(now, LATCH_LEASE_S, SWEEP_MAX):
-            self._guard(partial(self._tell_of, [latch]) if latch.alert else partial(self._send_again, latch, now))
+            self._guard(partial(self._healer.send_again, latch, now))
         if looks_at_letters(now) and self._ports.states.due_runs(now + OPEN_WITHIN, 1):
-            self._guard(partial(self._weigh_letters, now))
+            self._guard(partial(self._healer.weigh_letters, now))
         for run in self._ports.states.due_runs(now, SWEEP_MAX):
             self._guard(partial(self.advance, run, Woke.SWEEP))
         for spec in self._pipelines.values() if self._starts_missing_runs else ():
@@ -210,6 +204,7 @@ class Service:
             again = replace(again, generation=again.generation + 1)
         self._say(again, word)
         self.advance(again)
+        self.advance(run)  # what people were told of it is over: nobody waits for it any more
         return again
 
     def look_again(
@@ -327,7 +322,7 @@ class Service:
         for turn in range(LOOKS_MAX):
             record = self._ports.states.load(run)
             view = look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
-            if woke is Woke.SWEEP and not turn and self._find(view):
+            if woke is Woke.SWEEP and not turn and self._healer.find(view):
                 continue
             refused, readings = refused_before(record.last_entry, view.now), dict[str, Reading]()
             verdict = self._decide(view, readings, refused)
@@ -349,19 +344,19 @@ class Service:
     def _gather(
         self, view: View, verdict: Verdict, names: Sequence[str], last: LedgerEntry | None
     ) -> dict[str, Reading]:
-        """Ask for all readings at once: the slowest sets the pace, not their sum. One alone needs no thread."""
+        """All readings under one budget; one that is not there by its end is bad, like any that cannot be had."""
         before = last.readings if last and key_of(last) == key_of(verdict) else {}
+        readers = self._ports.readers
+        asks = {
+            name: partial(readers[name].read, view, verdict.gate, before.get(name)) for name in names if name in readers
+        }
+        answers = self._ask_all(asks, self._readings_s) if asks else {}
+        return {name: answers[name] if name in answers else self._late(view, verdict, name, before) for name in names}
 
-        def read(name: str) -> Reading:
-            return self._ports.readers[name].read(view, verdict.gate, before.get(name))
-
-        if len(names) == 1:
-            return {names[0]: read(names[0])}
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            asked = {
-                name: pool.submit(copy_context().run, read, name) for name in names
-            }  # what is logged names the run
-        return {name: answer.result() for name, answer in asked.items()}
+    def _late(self, view: View, verdict: Verdict, name: str, before: Mapping[str, Reading]) -> Reading:
+        why = f"no answer within {self._readings_s:g} s" if name in self._ports.readers else "nobody here reads it"
+        closed = name in view.plan.phase_by_name[verdict.gate].fails_closed
+        return settle(name, unread(name, why), before.get(name), view.now, closed=closed)
 
     def _apply(self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences) -> bool:
         """Make a verdict true. True if anything was written: whoever writes looks once more.
@@ -371,7 +366,8 @@ class Service:
         run, now = view.plan.run, view.now
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
         outcome = next((latch.outcome for latch in asked.latches), None)
-        latches = (*asked.latches, *alerts_due(view, verdict, outcome))
+        replayed = isinstance(verdict.decision, Block | Fail) and self._newest(run) != run
+        latches = (*asked.latches, *alerts_due(view, verdict, outcome, replayed=replayed))
         if not latches and entry is None and _in_time(record.due_at, asked.due_at, now):
             return False
         with self._ports.trace.span("apply", run=run, phase=verdict.gate, decision=name_of(verdict.decision)):
@@ -415,90 +411,6 @@ class Service:
             if messages:
                 publish(self._ports.bus, self._ports.trace, messages, self._ports.clock.now(), run=run)
             self._ports.states.close(run, [latch.key for latch in group])
-
-    def _tell_of(self, latches: Iterable[Latch]) -> None:
-        """Tell people of incidents, then close. A sink that is down leaves the latch open: it comes again.
-
-        A trigger that is told when its end is known already is told with it: the sink's last word is always the end.
-        """
-        for latch in latches:
-            record = self._ports.states.load(latch.run)
-            ends = [each for each in record.latches if each.alert and each.alert.resolved]
-            over = [] if latch in ends else [each for each in ends if each.incident == latch.incident]
-            told = [each for each in (latch, *over) if each.alert]
-            if all(self._ports.notifier.notify(each.run, each.incident, each.alert) for each in told if each.alert):
-                self._ports.states.close(latch.run, [each.key for each in told])
-
-    # --- what the timer makes good ----------------------------------------------------------------------
-
-    def _find(self, view: View) -> bool:
-        """Look for what was ordered and never reported: what stands is a fact, what left nothing is sent once more.
-
-        Whether anything was written.
-        """
-        if self._ports.evidence is None:
-            return False
-        resends, found_any = list[Latch](), False
-        for start in in_doubt(view)[:DOUBTS_MAX]:
-            found = self._ports.evidence.find(start)
-            if found is not None:
-                found_any |= self._ports.states.append(Fact(found, self._ports.clock.now()))
-            elif latch := resend_of(view, start):
-                resends.append(latch)
-        if not resends:
-            return found_any
-        claimed = self._ports.states.claim(
-            view.plan.run,
-            control_version=view.control.version,
-            latches=resends,
-            entry=None,
-            due_at=view.now,
-            now=view.now,
-            lease_s=LATCH_LEASE_S,
-        )
-        self._send(claimed or ())
-        return True
-
-    def _send_again(self, latch: Latch, now: datetime) -> None:
-        """Send what was claimed and, as far as anybody knows, never sent; then keep that it was."""
-        if latch.starts and all(start.issued_at + LATCH_KEPT <= now for start in latch.starts):
-            latch = replace(latch, starts=())
-        self._send([latch])
-        if latch.starts:
-            subject = latch.key.removeprefix(f"{latch.run}/")
-            reason = f"claimed, and not said to be sent within {LATCH_LEASE_S} s"
-            repair = Repair(kind=RepairKind.LATCH, subject=subject, reason=reason, at=now)
-            self._keep(latch.run, self._ports.states.load(latch.run), repair)
-
-    def _weigh_letters(self, now: datetime) -> None:
-        """Send dead letters of open runs again whose cause has passed, the oldest first, each within its budget."""
-        letters: dict[RunKey, list[tuple[Delivery, str]]] = {}
-        for delivery, error in reversed(self._ports.bus.dead_letters(LETTERS_MAX)):
-            run = run_of(delivery.attributes)
-            if run and delivery.published_at > now - LETTERS_KEPT and self._ports.states.plan(run):
-                letters.setdefault(run, []).append((delivery, error))
-        for run, group in letters.items():
-            self._guard(partial(self._redrive, run, group, now))
-
-    def _redrive(self, run: RunKey, letters: Sequence[tuple[Delivery, str]], now: datetime) -> None:
-        """Each is counted before it is sent, so that no death in between makes it one more."""
-        plan, record = self._ports.states.plan(run), self._ports.states.load(run)
-        assert plan is not None, f"{run} has no plan"
-        if not is_open(look(plan, record.facts, record.latches, record.control, now)):
-            return
-        named = {letter_name(each.subscription, each.data): (each, error) for each, error in letters}
-        for name, (delivery, error) in named.items():
-            repair = judge_letter(name, error, repairs_kept(record.latches), now)
-            if repair and self._keep(run, record, repair) and repair.kind is RepairKind.REDRIVE:
-                self._ports.bus.redrive([delivery.id], now)
-
-    def _keep(self, run: RunKey, record: RunRecord, repair: Repair) -> bool:
-        """Keep an act with its reason, and have the run looked at. False where another has been quicker."""
-        latch = repair_latch(run, repair, record.latches)
-        claimed = self._claim(run, record, [latch], None, repair.at, repair.at)
-        if claimed:
-            self._ports.states.close(run, [latch.key])
-        return bool(claimed)
 
     # --- what is asked of a message, and of a run -----------------------------------------------------
 

@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.adapters.notify import LogNotifier
-from shared.config.functions import NUDGE_TOPIC, FunctionSpec
-from shared.config.settings import Cloud, Settings, Target
+from shared.config.functions import NUDGE_TOPIC, FunctionSpec, services_behind
+from shared.config.orchestration_config import PIPELINES, READ_BACKS
+from shared.config.settings import Cloud, Settings, Target, url_of
 from shared.core.batch import IN_FLIGHT_UNITS
 from shared.core.messages import Message
 from shared.core.model import RunKey, ScheduleSpec
+from shared.core.plan import config_hash
 from shared.ports import (
     NO_TRACE,
     BatchStore,
@@ -29,8 +31,9 @@ from shared.ports import (
     Tracer,
     Warehouse,
 )
+from shared.preflight import Identity, Services
 from shared.push import subscription_of
-from shared.readings import readers
+from shared.readings import World, readers
 
 if TYPE_CHECKING:
     from shared.adapters.duckdb import DuckDbWarehouse
@@ -58,8 +61,16 @@ class LocalHome:
     def ports(self) -> Ports:
         states = self.store.states
         return Ports(
-            states=states, bus=self.store.bus, clock=self.clock, readers=readers(states), notifier=LogNotifier()
+            states=states,
+            bus=self.store.bus,
+            clock=self.clock,
+            readers=readers(states, self.world),
+            notifier=LogNotifier(),
         )
+
+    @property
+    def world(self) -> World:
+        return local_world(lambda: self.warehouse)
 
     @property
     def batches(self) -> BatchStore:
@@ -96,16 +107,18 @@ class CloudHome:
     trace: Tracer
     data: str  # that its functions read, as far as this process knows
     in_flight: int  # units of a batch that are ordered and not reported
+    services: Services  # that its gates ask how they are
     retry_s: float | None = None  # of each call of the warehouse; None: as long as a processor may wait
 
     @cached_property
     def ports(self) -> Ports:
         states = self.firestore.states
+        world = World(warehouse=lambda: self.warehouse, read_back=READ_BACKS, services=self.services)
         return Ports(
             states=states,
             bus=self.bus,
             clock=self.clock,
-            readers=readers(states),
+            readers=readers(states, world),
             trace=self.trace,
             notifier=LogNotifier(),
         )
@@ -165,7 +178,30 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
         from shared.adapters.tracing import open_tracer
 
         trace = open_tracer(settings.traces, service=service, commit=settings.commit)
-    return CloudHome(settings.cloud, SystemClock(), settings.home, trace, settings.data, settings.in_flight, retry_s)
+    services = Services(
+        behind=services_behind,
+        url_of=partial(url_of, settings.services),
+        probe=partial(health_probe, settings),
+        identity=partial(_identity, settings.commit),
+    )
+    clock = SystemClock()
+    return CloudHome(settings.cloud, clock, settings.home, trace, settings.data, settings.in_flight, services, retry_s)
+
+
+def local_world(warehouse: Callable[[], Warehouse]) -> World:
+    """What gates ask beside the state where every service is in their own process, and as well as it."""
+    services = Services(behind=services_behind, url_of=None, probe=_nobody, identity=partial(_identity, ""))
+    return World(warehouse=warehouse, read_back=READ_BACKS, services=services)
+
+
+@cache
+def _identity(commit: str, pipeline: str) -> Identity:
+    declared = config_hash(PIPELINES[pipeline]) if pipeline in PIPELINES else ""
+    return Identity(version=commit, config_hash=declared)
+
+
+def _nobody() -> HealthProbe:
+    raise AssertionError("services in this process are not probed")
 
 
 class NoCloud(ValueError):

@@ -39,7 +39,7 @@ from simulation.scenario import (
 )
 from simulation.seam import Crash
 from simulation.watch_scenarios import WATCH_SCENARIOS
-from simulation.work import Behaviour, Kind, partition_of
+from simulation.work import Behaviour, Kind, make_rows, partition_of, stamp_of
 from simulation.world import World
 
 # --- gates --------------------------------------------------------------------------------------------
@@ -214,7 +214,9 @@ def _before_the_last(world: World, number: int, done: Iterable[str]) -> RunKey:
 
 
 def _completing(world: World, start: Start) -> Callable[[], None]:
-    units = start.units or ()
+    units, processor = start.units or (), world.processor_of(start)
+    rows = make_rows(processor, units, {})
+    written = world.warehouse.load(partition_of(processor), rows, stamp_of(start), "unit" if processor.unit else "")
     found = {"schedule": {"games": four_games(start.run.date), "next_games": four_games(start.run.date)}}
     completion = Completion(
         run=start.run,
@@ -224,7 +226,8 @@ def _completing(world: World, start: Start) -> Callable[[], None]:
         report=1,
         status=Status.SUCCESS,
         units_actual=len(units) if units else None,
-        digest=start.processor,
+        rows=written.rows,
+        digest=written.digest,
         found=found.get(start.processor, {}),
     )
 

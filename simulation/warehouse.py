@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from shared.ports import Partition, Stamp, WarehouseError, Written
+from shared.ports import Partition, Stamp, Stood, WarehouseError, Written
 
 Row = Mapping[str, object]
 Key = tuple[object, ...]
@@ -49,6 +49,22 @@ class MemoryWarehouse:
             return _written([row for _, row in merged], unit)
         there = self._stands.get(partition)
         return there[1] if there and there[0] == stamp else None
+
+    def contents(self, asked: Sequence[tuple[Partition, str]]) -> tuple[tuple[Stood, ...], ...]:
+        """What stands in each of these, by its stamps. As the port says; of a whole partition, the unit it was written
+        with."""
+        return tuple(self._contents(partition, unit) for partition, unit in asked)
+
+    def _contents(self, partition: Partition, unit: str) -> tuple[Stood, ...]:
+        there = self._stands.get(partition)
+        whole = [(there[0], there[1].rows, there[1].units)] if there and there[1].rows else []
+        merged: dict[Stamp, list[Row]] = {}
+        for (target, _), rows in self._merged.items():
+            for stamp, row in rows.values() if target == partition else ():
+                merged.setdefault(stamp, []).append(row)
+        shared = [(stamp, len(rows), _written(rows, unit).units) for stamp, rows in merged.items()]
+        found = (Stood(stamp=stamp, rows=rows, units=units if unit else ()) for stamp, rows, units in (*whole, *shared))
+        return tuple(sorted(found, key=lambda each: -each.stamp.fence))
 
     def read(self, partition: Partition, run: str = "") -> tuple[Stamp, Written] | None:
         """What stands there: of what runs share, this run's own rows."""

@@ -49,10 +49,11 @@ from shared.core.model import (
     Start,
 )
 from shared.core.plan import Plan, PlannedProcessor
+from shared.gather import one_by_one
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Notifier, Ports, StateStore
-from shared.readings import readers
 from shared.service import SWEEP_LOOK_BACK_DAYS, Refusal, Service
 from simulation import invariants
+from simulation.asked import readers_of
 from simulation.batches import Batches
 from simulation.evidence import WorldEvidence
 from simulation.fate import Call, Fate
@@ -145,10 +146,15 @@ class World:
         notifier = cast(Notifier, Seam(self.sink, self.call))
         evidence = cast(Evidence, Seam(WorldEvidence(self, FINDS), self.call))
         ports = Ports(
-            states=states, bus=bus, clock=self.clock, readers=readers(states), notifier=notifier, evidence=evidence
+            states=states,
+            bus=bus,
+            clock=self.clock,
+            readers=readers_of(states, self.warehouse),
+            notifier=notifier,
+            evidence=evidence,
         )
         self.pipelines = dict(PIPELINES)  # as deployed now
-        self.service = Service(ports, self.pipelines, tell=self._tell)
+        self.service = Service(ports, self.pipelines, tell=self._tell, gather=one_by_one)
         self.ports = ports
         self.weather = Weather(self)
         self.processors = Processors(self)
@@ -486,7 +492,7 @@ class World:
             plan=plan,
             declared=self.pipelines[plan.run.pipeline],
             due_at=plan.started_at,
-            readers=readers(self.sqlite.states),
+            readers=readers_of(self.sqlite.states, self.warehouse),
         )
         if plan.run in self.forgotten:
             return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from data_processors.nba import exports
-from data_processors.nba.runner import REGISTRY, UNIT_COLUMNS, Export, Select, remark, table_of
+from data_processors.nba.runner import REGISTRY, Export, Select, remark
+from shared.config.nba_tables import UNIT_COLUMNS, table_of
 from shared.core.model import FOUND_REASON, FOUND_REPORT, Completion, ProcessorSpec, Start, Status
 from shared.ports import ObjectStore, Partition, Stamp, Warehouse
 

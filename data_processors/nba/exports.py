@@ -122,6 +122,13 @@ def game_ids(document: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(sorted(str(game.get("game_id")) for game in _entries(document, "games")))
 
 
+def only(content: dict[str, object], units: Sequence[str] | None) -> dict[str, object]:
+    """The content without games that nobody wants in it: whatever stands there of them, a gate has left them out."""
+    if units is None:
+        return content
+    return {**content, "games": [game for game in _entries(content, "games") if game.get("game_id") in units]}
+
+
 def announced(objects: ObjectStore, run: RunKey) -> tuple[str, ...]:
     """The games that tonight holds, whoever published it: a run before them may have to take them back."""
     return game_ids(_parsed(objects.get(object_name(run.date, "tonight")))) if as_of_date(run) == run.date else ()

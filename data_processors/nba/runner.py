@@ -11,13 +11,11 @@ from importlib.resources import files
 
 from data_processors.nba import exports, scrape
 from shared.config.nba_dates import DAY, as_of_date, season_first
+from shared.config.nba_tables import UNIT_COLUMNS, table_of
 from shared.core.codec import to_data
 from shared.core.messages import TEXT_MAX
 from shared.core.model import Completion, Missing, PipelineSpec, ProcessorSpec, RunKey, Start, Status
 from shared.ports import Feed, ObjectStore, Partition, Stamp, Warehouse, Written
-
-UNIT_COLUMNS = {"": "", "games": "game_id", "next_games": "game_id", "players": "player_id"}
-"""The column whose values are the units of an expectation."""
 
 NO_HISTORY = "no history"
 """Why a unit cannot be there yet: then its absence is whole."""
@@ -73,6 +71,9 @@ class Export:
 
     content: Callable[..., dict[str, object]]  # of the rows of each query, in their order
     queries: tuple[str, ...]
+    per_unit: bool = (
+        False  # of the games that its start names and no other; one that announces takes back by leaving out
+    )
 
 
 Table = Scrape | Select
@@ -96,7 +97,7 @@ REGISTRY: Mapping[str, Table | Export] = {
     "player_composite_factors": Select(),
     "ml_feature_store": Select(),
     "prediction_accuracy": Select(empty="no_predictions", names="graded_run", says="grades"),
-    "results": Export(content=exports.results_content, queries=("results.sql", "results.grades.sql")),
+    "results": Export(content=exports.results_content, queries=("results.sql", "results.grades.sql"), per_unit=True),
     "tonight": Export(content=exports.tonight_content, queries=("tonight.sql",)),
     "status": Export(content=exports.status_content, queries=("status.sql",)),
 }
@@ -125,10 +126,6 @@ def create_tables(warehouse: Warehouse) -> None:
     warehouse.create(sql("schema.sql"))
 
 
-def table_of(phase: str, processor: str) -> str:
-    return "nba_predictions.accuracy" if processor == "prediction_accuracy" else f"nba_{phase}.{processor}"
-
-
 # --- one processor ----------------------------------------------------------------------------------
 
 
@@ -140,6 +137,7 @@ class Result:
     reason: str = ""
     expected: int | None = None
     missing: tuple[str, ...] = ()
+    excused: tuple[str, ...] = ()  # of nobody's making: nothing is left to do
     rows: int = 0
     digest: str = ""
     found: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -175,6 +173,7 @@ def run_processor(start: Start, spec: ProcessorSpec, phase: str, work: Work) -> 
         units_expected=result.expected,
         units_actual=result.actual,
         missing=result.missing,
+        excused=result.excused,
         rows=result.rows,
         duration_s=round(time.monotonic() - began, 3),
         digest=result.digest,
@@ -277,6 +276,7 @@ def judge(
         reason=reason,
         expected=None if expected is None else len(expected),
         missing=missing,
+        excused=tuple(sorted(excused)),
         rows=written.rows,
         digest=written.digest,
         found=found,
@@ -304,6 +304,8 @@ def _own(processor: str, games: tuple[str, ...]) -> tuple[Missing, ...]:
 def _publish(start: Start, export: Export, work: Work) -> Result:
     parameters = _parameters(start)
     content = export.content(*(work.warehouse.query(sql(name), parameters) for name in export.queries))
+    if export.per_unit:
+        content = exports.only(content, start.units)
     expected: set[str] | None = None
     missing: tuple[str, ...] = ()
     if "games" in content and start.units is not None:

@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     measures: dict[str, Measure] = {
         "core": bench.core,
         "chain": bench.chain,
+        "chain_read": lambda: bench.chain(readings=bench.READINGS),
         "chain_fsync": lambda: bench.chain(durability="power"),
         "wide": bench.wide,
         "stalls": lambda: dict(stalls(STALLS)),

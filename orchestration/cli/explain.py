@@ -309,7 +309,14 @@ def _decision_json(entry: LedgerEntry, seen: Saw) -> dict[str, object]:
         "done": seen.done,
         "planned": seen.planned,
         "readings": [
-            {"name": name, "verdict": str(reading.verdict), "note": reading.note}
+            {
+                "name": name,
+                "verdict": str(reading.verdict),
+                "note": reading.note,
+                "values": dict(reading.values),
+                "missing": to_data(reading.missing),
+                "since": _iso(reading.since),
+            }
             for name, reading in entry.readings.items()
         ],
         "woke": entry.woke,

@@ -51,9 +51,10 @@ from shared.adapters.warehouse import (
     parse_query,
     same_key,
     stamps_of,
+    stood,
     stray_rows,
 )
-from shared.ports import Partition, Stamp, WarehouseError, WarehouseUnavailable, Written
+from shared.ports import Partition, Stamp, Stood, WarehouseError, WarehouseUnavailable, Written
 
 T = TypeVar("T")
 
@@ -353,6 +354,22 @@ class BigQueryWarehouse:
         written = _written(row)
         return written if written.rows else None
 
+    def contents(self, asked: Sequence[tuple[Partition, str]]) -> tuple[tuple[Stood, ...], ...]:
+        if not asked:
+            return ()
+        selects, given = [], []
+        for number, (partition, unit) in enumerate(asked):
+            check_column(partition)
+            check_unit(partition.table, unit, self._table(partition.table).columns)
+            given += [parameter(f"first_{number}", partition.first), parameter(f"last_{number}", partition.last)]
+            selects.append(
+                f"SELECT {number} AS asked, run, attempt, fence, COUNT(*) AS `rows`, {_units(unit)} AS units "
+                f"FROM {self._name(partition.table)} "
+                f"WHERE `{partition.column}` BETWEEN @first_{number} AND @last_{number} GROUP BY run, attempt, fence"
+            )
+        found = self._run("contents", " UNION ALL ".join(selects), given)
+        return stood([{**row, "units": json.loads(f"[{row['units'] or ''}]")} for row in found], len(asked))
+
     def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
         found = statement(sql, self._prefix)
         check_given(found.sql, found.parameters, parameters)
@@ -504,8 +521,7 @@ class BigQueryWarehouse:
         hashed = f"FARM_FINGERPRINT(TO_JSON_STRING(STRUCT({content})))"
         # a sum, not an exclusive or, in which a row that comes twice would vanish; in halves, which INT64 can add up
         halves = f"SUM(DIV({hashed}, {HALF})) AS high, SUM(MOD({hashed}, {HALF})) AS low"
-        quoted = f"IF(`{unit}` IS NULL, NULL, TO_JSON_STRING(CAST(`{unit}` AS STRING)))"
-        units = f", STRING_AGG(DISTINCT {quoted}, ',') AS units" if unit else ""
+        units = f", {_units(unit)} AS units" if unit else ""
         return (
             f"SELECT TO_JSON_STRING(STRUCT(COUNT(*) AS `rows`, {halves}{units})) AS found "
             f"FROM {self._name(partition.table)} WHERE {_inside(partition)}{condition}"
@@ -642,6 +658,12 @@ def _inside(partition: Partition) -> str:
 
 def _types(schema: Sequence[bigquery.SchemaField]) -> dict[str, str]:
     return {field.name: LEGACY_TYPES.get(field.field_type, field.field_type) for field in schema}
+
+
+def _units(unit: str) -> str:
+    """The distinct units of a group, without nulls, as the inside of a JSON list; null where none is asked for."""
+    quoted = f"IF(`{unit}` IS NULL, NULL, TO_JSON_STRING(CAST(`{unit}` AS STRING)))"
+    return f"STRING_AGG(DISTINCT {quoted}, ',')" if unit else "CAST(NULL AS STRING)"
 
 
 def _named(columns: Mapping[str, str]) -> str:

@@ -39,9 +39,10 @@ from shared.adapters.warehouse import (
     parse_query,
     same_key,
     stamps_of,
+    stood,
     stray_rows,
 )
-from shared.ports import Partition, Stamp, WarehouseError, WarehouseUnavailable, Written
+from shared.ports import Partition, Stamp, Stood, WarehouseError, WarehouseUnavailable, Written
 
 BIGQUERY_TYPES = {
     "VARCHAR": "STRING",
@@ -265,6 +266,27 @@ class DuckDbWarehouse:
             if any_row.fetchone() is None:
                 return None
             return _read_back(session, partition, columns, unit, STAMPED, _stamped(stamp))
+
+    def contents(self, asked: Sequence[tuple[Partition, str]]) -> tuple[tuple[Stood, ...], ...]:
+        if not asked:
+            return ()
+        selects, days = [], dict[str, object]()
+        with self._session(", ".join(partition.table for partition, _ in asked)) as session:
+            for number, (partition, unit) in enumerate(asked):
+                check_column(partition)
+                check_unit(partition.table, unit, self._content(session, partition.table))
+                days |= {f"first_{number}": partition.first, f"last_{number}": partition.last}
+                units = f"list_distinct(list(CAST({_quoted(unit)} AS VARCHAR)))" if unit else "NULL"
+                selects.append(
+                    f"SELECT {number} AS asked, run, attempt, fence, count(*) AS rows, {units} AS units "
+                    f"FROM {partition.table} "
+                    f"WHERE {_quoted(partition.column)} BETWEEN $first_{number} AND $last_{number} "
+                    "GROUP BY run, attempt, fence"
+                )
+            cursor = session.run(" UNION ALL ".join(selects), days)
+            names = [column[0] for column in cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return stood(rows, len(asked))
 
     def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
         statement = transpile(sql)

@@ -13,7 +13,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from shared.ports import Partition, Stamp, WarehouseError
+from shared.ports import Partition, Stamp, Stood, WarehouseError
 
 WRITER = {"run": "STRING", "attempt": "INT64", "fence": "INT64"}
 """The columns that say who wrote a row."""
@@ -132,6 +132,25 @@ def check_column(partition: Partition) -> None:
 def check_unit(table: str, unit: str, columns: Mapping[str, str]) -> None:
     if unit and unit not in columns:
         raise WarehouseError(f"{table}: unit column {unit!r} is not in it; it has {sorted(columns)}")
+
+
+# --- what stands -----------------------------------------------------------------------------------
+
+
+def stood(rows: Sequence[Mapping[str, object]], asked: int) -> tuple[tuple[Stood, ...], ...]:
+    """Rows of asked, run, attempt, fence, rows, units (a list, or None) by the partition that they were asked for."""
+    found: list[list[Stood]] = [[] for _ in range(asked)]
+    for row in rows:
+        units = row["units"]
+        assert units is None or isinstance(units, list)
+        stamp = Stamp(run=str(row["run"]), attempt=int(str(row["attempt"])), fence=int(str(row["fence"])))
+        each = Stood(stamp=stamp, rows=int(str(row["rows"])), units=tuple(sorted(map(str, units or ()))))
+        found[int(str(row["asked"]))].append(each)
+    return tuple(tuple(sorted(each, key=_newest_first)) for each in found)
+
+
+def _newest_first(each: Stood) -> tuple[int, str, int]:
+    return -each.stamp.fence, each.stamp.run, each.stamp.attempt
 
 
 # --- rows -------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from cronsim import CronSim, CronSimError
 from shared.config.functions import PREDICTION_START_TOPIC, FunctionKind, FunctionSpec
 from shared.core.calendar import DATE_WORDS
 from shared.core.model import END, NAME, ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec, RunAfter
+from shared.core.readings import COMPLETENESS, FRESHNESS, HEALTH, SANITY
 from shared.core.timeouts import WORK_S_MAX
 
 FUNCTIONS_FILE = "shared/config/functions.py"
-READINGS: tuple[str, ...] = ()  # those that a phase may name; a gate that asks for one without a reader never opens
+READINGS = (HEALTH, FRESHNESS, COMPLETENESS, SANITY)  # those that a phase may name; nobody reads another
 ACTS = ("start", "nudge", "sweep", "recover")
 
 JOB_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")  # a schedule's: people know them with dashes
@@ -195,6 +196,10 @@ def _phase(spec: PipelineSpec, phase: PhaseSpec) -> Iterator[Fault]:
         yield from _outside(f"{key}.usual_s", phase.usual_s, 1, PHASE_S_MAX)
     for reading in phase.readings:
         yield from _unknown(f"{key}.readings", reading, "a reading", READINGS)
+    for reading in _repeated(phase.readings):
+        yield f"{key}.readings", reading, "is asked for twice", "remove one of them"
+    for reading in phase.fails_closed:
+        yield from _unknown(f"{key}.fails_closed", reading, "a reading that this gate asks for", phase.readings)
     for processor in phase.processors:
         fans_out = phase.start_topic == PREDICTION_START_TOPIC
         yield from _amounts(_key(phase, processor), processor, BATCH_S_MAX if fans_out else WORK_S_MAX)

@@ -76,3 +76,11 @@ def function(name: str) -> FunctionSpec:
 def functions_of(pipeline: str) -> tuple[FunctionSpec, ...]:
     """Those that a pipeline needs."""
     return tuple(spec for spec in FUNCTIONS if spec.pipeline == pipeline)
+
+
+def services_behind(start_topic: str) -> tuple[str, ...]:
+    """Those that work when a start is published there; where it is fanned out, those too who do the parts."""
+    topics = {start_topic, *([PREDICTION_REQUEST_TOPIC] if start_topic == PREDICTION_START_TOPIC else [])}
+    return tuple(
+        spec.name for spec in FUNCTIONS if spec.kind is FunctionKind.SERVICE and topics.intersection(spec.listens)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.config.schedules import EASTERN, NBA_SCHEDULES
 from shared.core.model import ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec, RunAfter
+from shared.core.readings import COMPLETENESS, FRESHNESS, HEALTH, SANITY
 
 OVERNIGHT = ("overnight",)
 AHEAD = ("same_day", "tomorrow")
@@ -23,6 +24,14 @@ CORRECTIONS_DAYS = 2  # the league corrects schedules and box scores for about t
 
 NIGHT_GRACE_S = 1_800
 """A night that is late usually publishes within half an hour; after it, form without last night beats no page."""
+
+# What gates read before they open. All but the last fail open: what the phases behind make of a fault is judged again
+# before anything is published, and a check that is down must not stand between a night and its readers.
+READ_BEFORE_ANALYTICS = (HEALTH, FRESHNESS, COMPLETENESS, SANITY)  # R-007, R-009: raw rows are what all else is made of
+READ_BEFORE_PRECOMPUTE = (HEALTH, FRESHNESS, COMPLETENESS)  # R-008, R-009
+READ_BEFORE_PREDICTIONS = (HEALTH,)  # coordinator and worker; units with too little are weighed one by one there
+READ_BEFORE_EXPORT = (HEALTH, COMPLETENESS, SANITY)
+DECIDES_PUBLICATION = (COMPLETENESS, SANITY)  # a document that nobody could check is not published
 
 MODES = (
     ModeSpec(
@@ -124,6 +133,7 @@ ANALYTICS = PhaseSpec(
     label="3",
     completion_topic="nba-phase3-analytics-complete",
     start_topic="nba-analytics-start",
+    readings=READ_BEFORE_ANALYTICS,
     usual_s=600,
     quorum_by_mode={"same_day": 0.50, "tomorrow": 0.50},  # only two are planned: the players' context is enough
     processors=(
@@ -180,6 +190,7 @@ PRECOMPUTE = PhaseSpec(
     label="4",
     completion_topic="nba-phase4-precompute-complete",
     start_topic="nba-precompute-start",
+    readings=READ_BEFORE_PRECOMPUTE,
     usual_s=900,
     processors=(
         *(
@@ -236,6 +247,7 @@ PREDICTIONS = PhaseSpec(
     label="5",
     completion_topic="nba-phase5-predictions-complete",
     start_topic="nba-predictions-start",
+    readings=READ_BEFORE_PREDICTIONS,
     usual_s=1_200,
     processors=(
         ProcessorSpec(
@@ -274,6 +286,8 @@ EXPORT = PhaseSpec(
     label="6",
     completion_topic="nba-phase6-export-complete",
     start_topic="nba-export-start",
+    readings=READ_BEFORE_EXPORT,
+    fails_closed=DECIDES_PUBLICATION,
     usual_s=300,
     processors=(
         ProcessorSpec(name="results", critical=OVERNIGHT, weight=CRITICAL, unit="games"),

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.config.nba import NBA
+from shared.config.nba_tables import READ_BACK
 from shared.core.model import PipelineSpec
+from shared.core.readings import ReadBack
 
 PIPELINES: Mapping[str, PipelineSpec] = {"nba": NBA}
+
+
+READ_BACKS: Mapping[str, ReadBack] = {"nba": READ_BACK}
+"""What the gates of each read back of what was written."""
 
 
 class UnknownPipeline(ValueError):

@@ -16,6 +16,8 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 COMMIT = re.compile(r"[0-9a-f]{7,64}|unknown")
 PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 PREFIX = re.compile(r"[A-Za-z0-9_]{0,64}")
+SERVICE = re.compile(r"([a-z][a-z0-9_]{0,62})=(https?://[^@\s/?#,{}]+(?:/[^@\s?#,{}]*)?)")
+TEMPLATE = re.compile(r"https?://[^@\s?#,{}]*\{name\}[^@\s?#,{}]*")
 COLLECTOR = re.compile(r"https?://[^@\s/]+(/\S*)?")
 LOCATION = re.compile(r"[A-Za-z]+[A-Za-z0-9-]*")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -65,6 +67,7 @@ class Settings:
     starts_missing_runs: bool = True  # whether the sweep begins what the calendar expects
     traces: str = ""  # where spans go by OTLP over HTTP; empty: nowhere
     in_flight: int = IN_FLIGHT_UNITS  # units of a batch that are ordered and not reported
+    services: str = ""  # where functions answer, for url_of; empty: nobody has said
 
 
 class SettingsError(ValueError):
@@ -107,6 +110,10 @@ def read_settings(
     traces = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if traces and not COLLECTOR.fullmatch(traces):  # not said: it may hold a password
         problems.append("OTEL_EXPORTER_OTLP_ENDPOINT is not a URL without user and password; set http(s)://host:port")
+    services = environ.get("TIPOFF_SERVICES", "")
+    if services and not TEMPLATE.fullmatch(services) and not all(map(SERVICE.fullmatch, services.split(","))):
+        how = "a URL with {name} in it, or name=URL,name=URL"  # the value is not said: it may hold a password
+        problems.append(f"TIPOFF_SERVICES does not say where functions answer; set {how}")
     in_flight = _in_flight(environ, problems)
     cloud = _cloud(environ, named, problems) if named in (Target.EMULATORS, Target.GCP) else None
     problems += [f"{name} is not set; this function needs it" for name in needs if not environ.get(name)]
@@ -124,7 +131,15 @@ def read_settings(
         starts_missing_runs=calendar == "on",
         traces=traces,
         in_flight=in_flight,
+        services=services,
     )
+
+
+def url_of(services: str, name: str) -> str:
+    """Where a function answers, as TIPOFF_SERVICES says; empty where it says nothing of it."""
+    if TEMPLATE.fullmatch(services):
+        return services.replace("{name}", name)
+    return dict(pair.split("=", 1) for pair in services.split(",") if "=" in pair).get(name, "")
 
 
 def _in_flight(environ: Mapping[str, str], problems: list[str]) -> int:

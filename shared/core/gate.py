@@ -25,6 +25,7 @@ from shared.core.model import (
     Start,
 )
 from shared.core.plan import Plan, PlannedPhase
+from shared.core.readings import overridden
 from shared.core.standing import (
     Standing,
     deadline_of,
@@ -374,16 +375,20 @@ def _verdict(
 def _forced(
     said: str, refused: Wait | Block | Fail, completeness: float, readings: Mapping[str, Reading] | None = None
 ) -> Open:
-    """What a person's word makes of a refusal: it opens with what is there, and names what is not, readings too."""
-    against = tuple(
-        Missing(processor=name, why=reading.note)
-        for name, reading in (readings or {}).items()
-        if reading.verdict in (ReadingVerdict.HOLD, ReadingVerdict.BLOCK)
-    )
+    """What a person's word makes of a refusal: it opens with what is there, and names what is not, readings too.
+
+    What a reading found faulty stays out: the word is about what the gate waits for.
+    """
+    against: list[Missing] = []
+    for name, reading in (readings or {}).items():
+        if reading.verdict in (ReadingVerdict.HOLD, ReadingVerdict.BLOCK):
+            against.append(Missing(processor=name, why=reading.note))
+        if reading.verdict is ReadingVerdict.WARN:
+            against.extend(reading.missing)
     return Open(
         reason=f"{said}; {refused.reason}",
         grade=DEGRADED,
-        missing=refused.missing + against,
+        missing=(*refused.missing, *against),
         completeness=completeness,
     )
 
@@ -498,9 +503,10 @@ def _with_readings(
         return Ask(
             reason=f"would open: {would.reason}; asks {', '.join(unread)}", readings=unread, missing=would.missing
         )
+    counted = [overridden(readings[name], view.control, view.now) for name in phase.readings]
     notes: dict[ReadingVerdict, list[str]] = {}
-    for name in phase.readings:
-        notes.setdefault(readings[name].verdict, []).append(f"{name}: {readings[name].note}")
+    for reading in counted:
+        notes.setdefault(reading.verdict, []).append(f"{reading.name}: {reading.note}")
     again_at = min(view.now + READ_AGAIN, give_up_at)
     refused = notes.get(ReadingVerdict.BLOCK, []) + notes.get(ReadingVerdict.HOLD, [])
     if refused and view.now >= give_up_at:
@@ -511,10 +517,33 @@ def _with_readings(
     if held := notes.get(ReadingVerdict.HOLD):
         return Wait(reason="; ".join(held), missing=would.missing, recheck_at=again_at)
     if warned := notes.get(ReadingVerdict.WARN):
-        missing = would.missing + tuple(missing for name in phase.readings for missing in readings[name].missing)
-        grade = DEGRADED if missing else would.grade
-        return replace(would, grade=grade, missing=missing, reason=f"{would.reason}; warned: {'; '.join(warned)}")
+        lacks = tuple(
+            missing for reading in counted if reading.verdict is ReadingVerdict.WARN for missing in reading.missing
+        )
+        missing = would.missing + lacks
+        grade, share = DEGRADED if missing else would.grade, min([would.completeness, *_shares_left(view, lacks)])
+        reason = f"{would.reason}; warned: {'; '.join(warned)}"
+        return replace(would, grade=grade, missing=missing, reason=reason, completeness=share)
     return would
+
+
+def _shares_left(view: View, lacks: Iterable[Missing]) -> list[float]:
+    """Of each kind of unit, the share that goes on where readings have found some of them missing or faulty."""
+    shares = []
+    for name, gone in _lacking(view.plan, lacks).items():
+        units = set(view.expectations.get(name, gone))
+        shares.append(round(len(units - gone) / max(len(units), 1), 4))
+    return shares
+
+
+def _lacking(plan: Plan, missing: Iterable[Missing]) -> dict[str, set[str]]:
+    """The units that are named as missing, by the expectation that they belong to."""
+    lacking: dict[str, set[str]] = {}
+    for each in missing:
+        for phase in plan.phases:
+            if each.units and each.processor in phase.by_name:
+                lacking.setdefault(phase.by_name[each.processor].unit, set()).update(each.units)
+    return lacking
 
 
 def _outcome(view: View, verdict: Verdict, not_before: datetime | None) -> Outcome | None:
@@ -548,7 +577,9 @@ def _outcome(view: View, verdict: Verdict, not_before: datetime | None) -> Outco
         left_round=before.attempt if before else 0,
         saw={name: standing.mark for name, standing in standings.items() if standing.mark},
         base={p.name: next_attempt(view, p.name) for p in opens.processors} if opens and again else {},
-        expectations=_seal(view, view.plan.phases[index - 1], before, standings) if before else _given(view.plan),
+        expectations=_seal(view, view.plan.phases[index - 1], before, decision.missing)
+        if before
+        else _given(view.plan),
         ready_at=_ready_at(view, view.plan.phases[index - 1], before, standings, not_before) if before else None,
     )
 
@@ -573,17 +604,14 @@ def _given(plan: Plan) -> Mapping[str, tuple[str, ...]]:
     return plan.given.expectations if plan.given else {}
 
 
-def _seal(
-    view: View, left: PlannedPhase, before: Outcome, standings: Mapping[str, Standing]
-) -> dict[str, tuple[str, ...]]:
-    """What the phase that opens has to do: all that was found before it, without the units that anything there lacks.
+def _seal(view: View, left: PlannedPhase, before: Outcome, missing: Iterable[Missing]) -> dict[str, tuple[str, ...]]:
+    """What the phase that opens has to do: all that was found before it, without the units that anything there lacks,
+    by its own report or by what was read.
 
     What it finds itself, however early, stays open until the gate behind it.
     """
     known = {**before.expectations, **found_by(left, view.facts)}
-    lacking: dict[str, set[str]] = {}
-    for standing in standings.values():
-        lacking.setdefault(standing.processor.unit, set()).update(standing.units)
+    lacking = _lacking(view.plan, missing)
     return {name: tuple(unit for unit in units if unit not in lacking.get(name, ())) for name, units in known.items()}
 
 

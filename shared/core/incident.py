@@ -37,16 +37,22 @@ class Cause:
     summary: str
 
 
-def alerts_due(view: View, verdict: Verdict, outcome: Outcome | None = None) -> tuple[Latch, ...]:
-    """The latches that make what people are told agree with the verdict, and with the outcome that it latches."""
+def alerts_due(
+    view: View, verdict: Verdict, outcome: Outcome | None = None, *, replayed: bool = False
+) -> tuple[Latch, ...]:
+    """The latches that make what people are told agree with the verdict, and with the outcome that it latches.
+
+    `replayed`: whether a newer generation stands over the run, so that nobody waits for this one any more.
+    """
     if view.control.held_at(view.now) and not view.control.cancel:
         return ()  # whoever holds it looks into it: nothing is raised, and what is open stays so
     open_now = {cause for cause, alert in view.incidents.items() if not alert.resolved}
-    there = [cause for cause in (_stands_still(view, verdict), _was_late(view, outcome), _has_died(view)) if cause]
+    found = (_stands_still(view, verdict), _was_late(view, outcome), _has_died(view))
+    there = [cause for cause in found if cause and not replayed]
     over = {STALLED} if STALLED not in [cause.name for cause in there] else set()
-    if isinstance(verdict.decision, Done) or view.control.cancel:  # whatever else was wrong with it is over as well
+    if isinstance(verdict.decision, Done) or view.control.cancel or replayed:  # whatever else was wrong is over as well
         over = open_now
-    ended = f"{view.plan.run}: {verdict.decision.reason}"
+    ended = f"{view.plan.run}: {'a newer generation does it over' if replayed else verdict.decision.reason}"
     return (
         *(raise_latch(view, cause) for cause in there if cause.name not in open_now),
         *(resolve_latch(view, cause, ended) for cause in sorted(over & open_now)),

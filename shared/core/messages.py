@@ -133,10 +133,12 @@ def read_completion(body: bytes) -> Completion:
         rows=(completion.rows or 0, 0, 10**12),
         duration_s=(completion.duration_s, 0, 10**7),
         missing=(len(completion.missing), 0, UNITS_MAX),
+        excused=(len(completion.excused), 0, UNITS_MAX),
         found=(sum(map(len, completion.found.values())), 0, UNITS_MAX),
     )
     _short(reason=completion.reason, digest=completion.digest)
     _short(**{f"missing[{i}]": unit for i, unit in enumerate(completion.missing)})
+    _short(**{f"excused[{i}]": unit for i, unit in enumerate(completion.excused)})
     if completion.status is Status.SKIPPED and not completion.reason:
         raise Malformed("reason: a skipped processor must say why, got ''")
     return completion

@@ -214,6 +214,7 @@ class Completion:
     units_expected: int | None = None
     units_actual: int | None = None
     missing: tuple[str, ...] = ()  # units that are not in the output
+    excused: tuple[str, ...] = ()  # units that count as there though nobody could have done them
     rows: int | None = None
     duration_s: float = 0.0
     digest: str = ""  # of the output's content; equal content, equal digest
@@ -383,7 +384,7 @@ class Reading:
     name: str
     verdict: ReadingVerdict
     note: str
-    missing: tuple[Missing, ...] = ()  # of a warning: what the run goes on without
+    missing: tuple[Missing, ...] = ()  # what the run goes on without, where it only warns
     values: Mapping[str, str] = field(default_factory=dict)  # what was seen, by service or table
     since: datetime | None = None  # it has been bad without a break; None: it is well
 

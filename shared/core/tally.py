@@ -114,6 +114,7 @@ def conclude(batch: Batch, seal: Seal, ended: Tally, wrote: Wrote) -> Completion
         units_expected=expected,
         units_actual=expected - len(lost),
         missing=tuple(result.unit for result in lost),
+        excused=tuple(result.unit for result in skipped),
         rows=wrote.rows,
         duration_s=round((seal.at - batch.created_at) / timedelta(seconds=1), 3),
         digest=wrote.digest,

@@ -31,7 +31,7 @@ from shared.adapters.bigquery import STAGING, BigQueryWarehouse, connect, explai
 from shared.adapters.duckdb import DuckDbWarehouse, transpile_ddl
 from shared.adapters.warehouse import STAMPS
 from shared.core.model import Missing, RunKey, Start
-from shared.ports import Partition, Stamp, Warehouse, WarehouseError, WarehouseUnavailable, Written
+from shared.ports import Partition, Stamp, Stood, Warehouse, WarehouseError, WarehouseUnavailable, Written
 from tests.contract.recorded_bigquery import Failed, RecordedBigQuery, Refusal, recorded_bigquery
 
 DAY = date(2024, 1, 15)
@@ -468,6 +468,49 @@ def test_what_a_stamp_has_written_stands_until_another_replaces_it(warehouse: Wa
 def test_another_stamp_has_written_nothing(warehouse: Warehouse, other: Stamp) -> None:
     warehouse.replace(partition(), GAMES, given(), stamp())
     assert warehouse.standing(partition(), other) is None
+
+
+# --- contents ---------------------------------------------------------------------------------------
+
+
+def test_what_stands_is_told_by_stamp_with_its_units_in_the_order_asked(warehouse: Warehouse) -> None:
+    warehouse.replace(partition(), GAMES, given(), stamp(fence=5))
+    next_day = DAY + timedelta(days=1)
+    warehouse.load(partition(next_day), [line("x") | {"game_date": next_day}], stamp(fence=2, run="other"))
+    asked = [(partition(next_day), ""), (partition(), "game_id"), (partition(DAY - timedelta(days=1)), "game_id")]
+    assert warehouse.contents(asked) == (
+        (Stood(stamp=stamp(fence=2, run="other"), rows=1, units=()),),
+        (Stood(stamp=stamp(fence=5), rows=3, units=("002231", "002232", "002233")),),
+        (),
+    )
+
+
+def test_of_a_partition_that_runs_share_each_has_its_own_rows_the_newest_first(warehouse: Warehouse) -> None:
+    warehouse.merge(partition(), [line("a"), line("b")], LINE, of(SAME_DAY, 1))
+    warehouse.merge(partition(), [line("a")], LINE, of(TOMORROW, 2))
+    [found] = warehouse.contents([(partition(), "game_id")])
+    assert [(each.stamp, each.rows, each.units) for each in found] == [
+        (of(TOMORROW, 2), 1, ("a",)),
+        (of(SAME_DAY, 1), 2, ("a", "b")),
+    ]
+
+
+def test_rows_without_a_unit_are_rows_all_the_same(warehouse: Warehouse) -> None:
+    warehouse.load(partition(), [{"game_date": DAY, "game_id": "a", "pts": None}], stamp())
+    assert warehouse.contents([(partition(), "pts")]) == ((Stood(stamp=stamp(), rows=1, units=()),),)
+
+
+def test_of_nothing_nothing_is_asked(warehouse: Warehouse) -> None:
+    assert warehouse.contents([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "unit", "why"),
+    [("nba.nowhere", "", "nba.nowhere"), ("nba.lines", "nobody", "'nobody' is not in it")],
+)
+def test_contents_of_what_is_not_there_are_refused(warehouse: Warehouse, table: str, unit: str, why: str) -> None:
+    with pytest.raises(WarehouseError, match=why):
+        warehouse.contents([(partition(), "game_id"), (partition(table=table), unit)])
 
 
 # --- digest -----------------------------------------------------------------------------------------

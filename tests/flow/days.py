@@ -21,9 +21,9 @@ from shared.core.messages import read_start
 from shared.core.model import Act, Completion, LedgerEntry, PipelineSpec, RunKey, Start, Status
 from shared.core.status import RunStatus, summarise
 from shared.ports import Feed, Ports
-from shared.readings import readers
+from shared.readings import World, readers
 from shared.service import Service
-from shared.wiring import STATE_FILE, LocalHome, open_feed
+from shared.wiring import STATE_FILE, LocalHome, local_world, open_feed
 
 NOON = datetime(2031, 11, 1, 12, 0, tzinfo=timezone.utc)
 GAMES = ("g1", "g2")
@@ -68,10 +68,11 @@ class Days:
     ordered: list[Start] = field(default_factory=list)
     done: list[Completion] = field(default_factory=list)
     told: list[LedgerEntry] = field(default_factory=list)
+    world: World | None = None  # that gates ask; without one, they find everything well
 
     def __post_init__(self) -> None:
         states = self.store.states
-        ports = Ports(states=states, bus=self.store.bus, clock=self.clock, readers=readers(states))
+        ports = Ports(states=states, bus=self.store.bus, clock=self.clock, readers=readers(states, self.world))
         self.service = Service(ports, {"nba": self.spec}, self.told.append, starts_missing_runs=False)
         for phase in NBA.phases:
             self.store.bus.subscribe(phase.start_topic, phase.start_topic)
@@ -122,7 +123,7 @@ def new_days(work: Work | None = None, day: date | None = None, spec: PipelineSp
     """Invented work; or, with a warehouse and a feed, the real work on the morning after that day."""
     store = Sqlite(":memory:")
     try:
-        days = Days(store, spec)
+        days = Days(store, spec, world=local_world(lambda: work.warehouse) if work else None)
         if work and day:
             days.clock.time = datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc) + timedelta(days=1)
             days.act = lambda start: run_processor(start, SPECS[start.processor][1], SPECS[start.processor][0], work)

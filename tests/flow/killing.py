@@ -92,7 +92,7 @@ class DoomedHome(wiring.LocalHome):
     @property
     def ports(self) -> Ports:
         states, bus = Doomed("states", self.store.states, self.fate), Doomed("bus", self.store.bus, self.fate)
-        return Ports(states=states, bus=bus, clock=self.clock, readers=readers(states))
+        return Ports(states=states, bus=bus, clock=self.clock, readers=readers(states, self.world))
 
     @property
     def batches(self) -> Any:

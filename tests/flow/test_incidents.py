@@ -110,6 +110,19 @@ def test_one_who_dies_between_telling_and_closing_tells_the_same_again(world: To
     assert not world.sink.open
 
 
+def test_a_replay_ends_what_was_told_of_the_run_that_it_replays(world: Told) -> None:
+    world.stall()
+    world.after(60)
+    act = Act(actor="ann", reason="the disk is mended", at=world.clock.now())
+    again = world.service.replay(RUN, "", act)
+    assert again == replace(RUN, generation=2)
+    world.after(60)
+    assert world.sink.heard == [(INCIDENT, False), (INCIDENT, True)]
+    for _ in range(10):  # the old one is still blocked, and still looked at
+        world.after(400)
+    assert not [incident for incident in world.sink.open if incident.startswith(str(RUN))]
+
+
 def test_the_log_tells_what_a_person_must_act_on_as_an_error(world: Told, caplog: pytest.LogCaptureFixture) -> None:
     world.stall()
     (latch,) = [latch for latch in world.latches() if latch.alert]

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from data_processors.nba.runner import UnknownProcessor, bootstrap, history_before, table_of
+from data_processors.nba.runner import UnknownProcessor, bootstrap, history_before
 from data_processors.nba.sample_season import write_sample_season
 from shared.adapters.feed import FolderFeed
 from shared.config.nba import NBA
+from shared.config.nba_tables import table_of
 from shared.core.model import Completion, Missing, RunKey, Status
 from shared.core.plan import planned
 from shared.ports import Feed, FeedError, Partition, Stamp

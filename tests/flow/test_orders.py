@@ -29,8 +29,9 @@ from shared.core.messages import Message
 from shared.core.model import Completion, PhaseSpec, PipelineSpec, RunKey, Start
 from shared.core.status import RunState, RunStatus, summarise
 from shared.ports import Bus, Delivery, Ports
+from shared.readings import readers
 from shared.service import Service
-from shared.wiring import EXPORTS, WAREHOUSE_FILE
+from shared.wiring import EXPORTS, WAREHOUSE_FILE, local_world
 from tests.flow.forecasts import predict
 from tests.flow.nights import NOW, Night
 from tests.flow.snapshot import documents, tables
@@ -116,11 +117,13 @@ def opened(home: Path, data: Path) -> Iterator[Work]:
 def drive(home: Path, data: Path, run: RunKey, seed: int, spec: PipelineSpec, pace: Pace) -> Ended:
     """The shipped service, store, runtime and processors, until the run has ended or nothing is due soon."""
     store, clock = Sqlite(":memory:"), SystemClock()
-    ports = Ports(states=store.states, bus=ShuffledBus(store.bus, Random(seed), clock), clock=clock)
-    service = Service(ports, {spec.name: spec}, starts_missing_runs=False)
     specs = {processor.name: processor for phase in spec.phases for processor in phase.processors}
     topics = {phase.name: phase.completion_topic for phase in spec.phases}
     with opened(home, data) as work:
+        asked = readers(store.states, local_world(lambda: work.warehouse))
+        bus = ShuffledBus(store.bus, Random(seed), clock)
+        ports = Ports(states=store.states, bus=bus, clock=clock, readers=asked)
+        service = Service(ports, {spec.name: spec}, starts_missing_runs=False)
         runtime = LocalRuntime(
             ports,
             service,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.mutants import CALENDAR, SERVICE, SQLITE, STANDING, Mutant
 
-EDGE, INCIDENT = "shared/edge.py", "shared/core/incident.py"
+EDGE, INCIDENT, HEAL = "shared/edge.py", "shared/core/incident.py", "shared/heal.py"
 TOLD = "self._ports.notifier.notify(each.run, each.incident, each.alert) for each in told if each.alert"
 MALFORMED = '        refused = Refusal(f"malformed: {error}")\n'
 NACK = "        return ports.bus.nack(delivery, ports.clock.now(), logs.describe(error))\n"
@@ -14,9 +14,9 @@ DELIVERY_MUTANTS = (
         "a-run-goes-by-what-is-deployed-now",
         16,
         SERVICE,
-        "        for _ in range(LOOKS_MAX):\n",
+        "        for turn in range(LOOKS_MAX):\n",
         "        plan = replace(self._plan(run, None), started_at=plan.started_at)\n"
-        "        for _ in range(LOOKS_MAX):\n",
+        "        for turn in range(LOOKS_MAX):\n",
         "mid-day-threshold-change",
     ),
     Mutant(
@@ -72,9 +72,9 @@ DELIVERY_MUTANTS = (
     Mutant(
         "who-could-not-be-told-is-told-no-more",
         41,
-        SERVICE,
-        f"            if all({TOLD}):\n",
-        f"            if [{TOLD}]:\n",
+        HEAL,
+        f"        if all({TOLD}):\n",
+        f"        if [{TOLD}]:\n",
         "alert-sink-down",
     ),
     Mutant(

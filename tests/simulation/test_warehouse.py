@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -68,3 +69,17 @@ def test_what_cannot_be_merged_replaces_nothing(made: list[Row]) -> None:
     with pytest.raises(WarehouseError):
         warehouse.merge(TARGET, made, ("unit",), SECOND, "unit")
     assert warehouse.standing(TARGET, FIRST, "unit") is not None
+
+
+def test_contents_tell_what_each_stamp_has_there() -> None:
+    warehouse = MemoryWarehouse()
+    whole = Partition(table="nba.lines", column="day", first=date(2024, 1, 16), last=date(2024, 1, 16))
+    warehouse.load(whole, [{"unit": "g1"}], Stamp(run="r", attempt=1, fence=1), "unit")
+    warehouse.merge(TARGET, [{"key": "a"}], ("key",), Stamp(run="one", attempt=1, fence=1))
+    warehouse.merge(TARGET, [{"key": "a"}, {"key": "b"}], ("key",), Stamp(run="two", attempt=1, fence=2))
+    found = warehouse.contents([(whole, "unit"), (TARGET, "key"), (replace(whole, table="nba.empty"), "")])
+    assert [[(each.stamp.run, each.rows, each.units) for each in stood] for stood in found] == [
+        [("r", 1, ("g1",))],
+        [("two", 2, ("a", "b")), ("one", 1, ("a",))],
+        [],
+    ]

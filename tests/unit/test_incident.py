@@ -128,6 +128,15 @@ def test_other_causes_end_with_the_run() -> None:
     assert day.told[-1] == "resolve dead-letters/1 at +9"
 
 
+def test_of_a_run_that_is_replayed_nobody_is_told_and_what_was_told_is_over() -> None:
+    day = Day(ONE).play("+5 a failed", until=6)
+    view = day.view(minute(7))
+    (latch,) = alerts_due(view, decide(view), replayed=True)
+    assert latch.alert is not None
+    assert latch.alert.resolved
+    assert not alerts_due(replace(view, incidents={}), decide(view), replayed=True)
+
+
 def test_raising_and_resolving_one_occurrence_have_one_name() -> None:
     view = Day(ONE).view(minute(1))
     raised = raise_latch(view, Cause(STALLED, Severity.PAGE, "stands"))

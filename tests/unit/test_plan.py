@@ -129,7 +129,7 @@ def test_an_edge_to_what_the_mode_does_not_plan_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("mode", "before"),
     [
-        pytest.param("overnight", {}, id="overnight goes after nobody, and asks nothing"),
+        pytest.param("overnight", {}, id="overnight goes after nobody"),
         pytest.param("same_day", {"analytics": "overnight of 2024-01-14"}, id="same_day goes after last night"),
         pytest.param("tomorrow", {"analytics": "overnight of 2024-01-13"}, id="tomorrow goes after the same night"),
     ],
@@ -138,10 +138,24 @@ def test_a_run_goes_softly_after_the_night_before(mode: str, before: dict[str, s
     plan = plan_of(mode, late=timedelta(minutes=5))
     found = {phase.name: str(run) for phase in plan.phases for run in phase.runs_before}
     assert found == before
-    assert [phase.name for phase in plan.phases if phase.readings] == list(before)
+    assert [phase.name for phase in plan.phases if "runs_before" in phase.readings] == list(before)
     for run in plan.phase_by_name["analytics"].runs_before:
         assert run.wait_until == plan.started_at + timedelta(minutes=30)
     assert decode(Plan, encode(plan)) == plan
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked"),
+    [
+        ("overnight", ["analytics", "precompute", "export"]),
+        ("same_day", ["analytics", "precompute", "predictions", "export"]),
+    ],
+)
+def test_the_plan_pins_what_its_gates_read_and_which_of_it_fails_closed(mode: str, asked: list[str]) -> None:
+    plan = plan_of(mode)
+    assert [phase.name for phase in plan.phases if "health" in phase.readings] == asked
+    closed = {phase.name: phase.fails_closed for phase in plan.phases if phase.fails_closed}
+    assert closed == {"export": ("completeness", "sanity")}
 
 
 GIVEN = Given(
