@@ -10,6 +10,7 @@ from shared.core.batch import ChunkOrder
 from shared.core.messages import Message
 from shared.core.model import PipelineSpec, RunKey, Start
 from shared.core.plan import Plan
+from shared.ports import Health
 from simulation.spells import Spell
 from simulation.work import Behaviour, Games, Labour
 
@@ -47,6 +48,8 @@ class Fate:
     """What befalls functions, warehouse, source and clockwork for a while, as begins on this local day."""
     skew_s: Callable[[str, datetime], float] = lambda _function, _now: 0.0
     """How far the clock of a function's instance is ahead."""
+    health: Callable[[str, datetime], Health | None] = lambda _service, _now: None
+    """What a service says of itself; None: as the weather has it."""
     misfit: Callable[[], str] = lambda: ""
     """Why what units give could not be written now; empty where it could."""
 

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared import edge
-from shared.config.functions import FunctionKind, functions_of
 from shared.config.nba import NBA
 from shared.core.codec import Malformed
 from shared.core.messages import completion_message, read_start
@@ -15,6 +14,7 @@ from shared.core.model import Completion, Start, Status
 from shared.ports import Delivery, Stamp, Written
 from shared.service import Refusal
 from simulation import invariants
+from simulation.asked import SERVICE_OF
 from simulation.fate import is_critical, planned_in
 from simulation.seam import SIMULATED
 from simulation.spells import SpellKind
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 FINDS = {spec.name: spec.finds for phase in NBA.phases for spec in phase.processors}
-SERVICE_OF = {
-    topic: spec.name for spec in functions_of(NBA.name) if spec.kind is FunctionKind.SERVICE for topic in spec.listens
-}
 QUOTA_LOOK_S = 20.0  # between two tries of a write that the warehouse refuses for its quota
 SOURCES = ("schedule", "boxscores")  # what reads the league
 
@@ -140,7 +137,11 @@ class Processors:
             self.report(start, status=STATUSES[behaviour.kind], reason=behaviour.fault or behaviour.kind.value)
         elif not world.weather.has(SpellKind.QUOTA):
             written, units = self._write(start, behaviour, inputs)
-            if behaviour.kind is not Kind.MUTE:
+            if behaviour.lies:
+                count = len(units)
+                told = {"rows": count, "units_expected": count, "units_actual": count, "digest": written.digest}
+                self.report(start, status=Status.SUCCESS, **told)
+            elif behaviour.kind is not Kind.MUTE:
                 self._report_written(start, written, units, behaviour.more)
         elif world.now < out_of_time_at(start):  # whoever writes to a warehouse waits out its quotas
             self._later(delivery, QUOTA_LOOK_S, lambda: self._finish(delivery, start, behaviour, inputs))
@@ -162,7 +163,8 @@ class Processors:
         if written is None:
             there = world.warehouse.read(partition)
             made = tuple(unit for unit in units if unit not in behaviour.lacks)
-            rows = make_rows(processor, made, inputs) + [{"unit": game, "made_of": "rumour"} for game in behaviour.more]
+            rows = make_rows(processor, made, inputs) if made or not behaviour.lies else []
+            rows += [{"unit": game, "made_of": "rumour"} for game in behaviour.more]
             written = world.warehouse.load(partition, rows, stamp, "unit" if processor.unit else "")
             world.note(start.id, "writes", f"{written.digest}{' superseded' if written.superseded else ''}")
             if not written.superseded:

@@ -48,7 +48,7 @@ from shared.core.model import (
     ScheduleSpec,
     Start,
 )
-from shared.core.plan import Plan, PlannedProcessor
+from shared.core.plan import Plan, PlannedProcessor, config_hash
 from shared.gather import one_by_one
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Notifier, Ports, StateStore
 from shared.service import SWEEP_LOOK_BACK_DAYS, Refusal, Service
@@ -71,6 +71,7 @@ PULL_MAX = 64
 OUTLAST = timedelta(days=3)  # the longest a world goes on after its last schedule: late policies end after two
 TRACE_LINES = 400  # kept to be read (None: all); all of them go into the digest
 
+HASHES = {name: config_hash(spec) for name, spec in PIPELINES.items()}
 BATCH_TIMER = f"prediction_coordinator.{NUDGE_TOPIC}"
 
 MADE_UP = timedelta(days=SWEEP_LOOK_BACK_DAYS, minutes=5)
@@ -145,15 +146,17 @@ class World:
         self.sink = Sink(self)
         notifier = cast(Notifier, Seam(self.sink, self.call))
         evidence = cast(Evidence, Seam(WorldEvidence(self, FINDS), self.call))
+        self.pipelines = dict(PIPELINES)  # as deployed now
+        self.hashes = dict(HASHES)  # of these
+        self.readers = readers_of(self, self.sqlite.states)
         ports = Ports(
             states=states,
             bus=bus,
             clock=self.clock,
-            readers=readers_of(states, self.warehouse),
+            readers=readers_of(self, states),
             notifier=notifier,
             evidence=evidence,
         )
-        self.pipelines = dict(PIPELINES)  # as deployed now
         self.service = Service(ports, self.pipelines, tell=self._tell, gather=one_by_one)
         self.ports = ports
         self.weather = Weather(self)
@@ -349,7 +352,7 @@ class World:
     def deploy(self, spec: PipelineSpec) -> None:
         """From now on this is what is declared."""
         self.fault("config", "")
-        self.pipelines[spec.name] = spec
+        self.pipelines[spec.name], self.hashes[spec.name] = spec, config_hash(spec)
 
     def redeploy(self, function: str, gap_s: float = 0.0) -> None:
         """Its instances die, and its subscriptions are made anew: what waits, or comes in the gap, is gone."""
@@ -492,7 +495,7 @@ class World:
             plan=plan,
             declared=self.pipelines[plan.run.pipeline],
             due_at=plan.started_at,
-            readers=readers_of(self.sqlite.states, self.warehouse),
+            readers=self.readers,
         )
         if plan.run in self.forgotten:
             return
