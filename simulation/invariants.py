@@ -13,6 +13,7 @@ from shared.core.incident import STALLED
 from shared.core.messages import read_completion
 from shared.core.model import Control, Fact, Latch, OutcomeKind, RunKey, Start, Status
 from shared.core.plan import PlannedPhase, PlannedProcessor
+from shared.core.standing import AFRESH_MAX
 from shared.ports import Delivery, RunRecord, Stamp
 from simulation.fate import planned_in
 from simulation.sink import Told
@@ -268,12 +269,13 @@ def bounded_control_plane(end: End) -> Broken:
     for phase in end.story.plan.phases:
         for processor in phase.processors:
             inner = 1 + len(processor.needs) + len(processor.after)  # each may bring one newer input in a round
-            most = max(rounds[phase.name], 1) * inner * (processor.attempts_max + processor.looks_max)
+            tries = processor.attempts_max + (AFRESH_MAX if processor.critical else 0)
+            most = max(rounds[phase.name], 1) * inner * (tries + processor.looks_max)
             if starts[processor.name] > most:
                 yield f"{processor.name} was started {starts[processor.name]} times, at most {most}"
             ordered = sum(start.by is not None and start.processor == processor.name for start in all_starts)
             failed = sum(fact.completion.status is Status.FAILED for fact in end.story.facts_of[processor.name])
-            if failed > max(rounds[phase.name], 1) * inner * processor.attempts_max + ordered:
+            if failed > max(rounds[phase.name], 1) * inner * tries + ordered:
                 yield f"{processor.name} was tried again after {failed} failures"
 
 

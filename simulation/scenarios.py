@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from greenlet import getcurrent
@@ -20,6 +21,7 @@ from shared.core import calendar
 from shared.core.gate import COMPLETE, DEGRADED, NOTHING_EXPECTED
 from shared.core.messages import Message, completion_message
 from shared.core.model import Act, Completion, OutcomeKind, RunKey, Start, Status
+from shared.core.standing import AFRESH_MAX
 from simulation import invariants
 from simulation.batch_scenarios import BATCH_SCENARIOS, zombie_batch
 from simulation.delivery_scenarios import DELIVERY_SCENARIOS
@@ -399,8 +401,10 @@ def endless_retry(seed: int) -> World:
         return Behaviour(kind=Kind.FAIL, hard=True, fault="doomed") if doomed else Behaviour()
 
     world = live(calm(seed, behave))
-    tried = len(starts_of(world, OVERNIGHT, "player_boxscores"))
-    world.expect(tried == 3, f"tried {tried} times, the budget is 3", OVERNIGHT)
+    tried = [start.issued_at for start in starts_of(world, OVERNIGHT, "player_boxscores")]
+    world.expect(len(tried) == 3 + AFRESH_MAX, f"tried {len(tried)} times, the budget is 3 + {AFRESH_MAX}", OVERNIGHT)
+    afresh = [later - earlier for earlier, later in pairwise(tried[2:])]
+    world.expect(min(afresh) >= timedelta(minutes=5), f"tried afresh after {min(afresh)}", OVERNIGHT)
     expect_end(world, OVERNIGHT, OutcomeKind.FAIL)
     return world
 

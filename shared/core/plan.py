@@ -42,6 +42,10 @@ RUNS_BEFORE = "runs_before"
 """The reading that a gate asks for where its phase goes softly after other runs."""
 
 
+DECLARED = "declared"
+"""Where a limit comes from that no history changes: that of a start which only begins a batch."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlannedRunBefore:
     """A run that this one goes softly after. Any generation of it counts, the newest decides."""
@@ -183,7 +187,7 @@ def build_plan(
 
 def _limit(spec: ProcessorSpec, before: Durations) -> Limit:
     if not spec.learns_timeout:
-        return Limit(spec.timeout_s, "declared")
+        return Limit(spec.timeout_s, DECLARED)
     return time_limit(before.processors.get(spec.name, ()), cap_s=spec.timeout_s)
 
 

@@ -35,10 +35,14 @@ QUICKER = timedelta(seconds=10)
 OPENED = ("open", "done")
 
 
-def repair_latch(run: RunKey, repair: Repair, latches: Iterable[Latch]) -> Latch:
+RESENDS_MAX = 2
+"""Of one start: the first may meet work as slow as it was itself; of three at once one is quick."""
+
+
+def repair_latch(run: RunKey, repair: Repair, latches: Iterable[Latch] = (), *, number: int = 0) -> Latch:
     """The create-once record of an act: numbered by those before it, so of two who do it at once one does."""
     before = sum((each.kind, each.subject) == (repair.kind, repair.subject) for each in repairs_kept(latches))
-    return Latch(key=f"{run}/repair/{repair.kind}/{repair.subject}/{before + 1}", run=run, repair=repair)
+    return Latch(key=f"{run}/repair/{repair.kind}/{repair.subject}/{number or before + 1}", run=run, repair=repair)
 
 
 def repairs_kept(latches: Iterable[Latch]) -> tuple[Repair, ...]:
@@ -49,18 +53,20 @@ def repairs_kept(latches: Iterable[Latch]) -> tuple[Repair, ...]:
 def resend_of(view: View, start: Start) -> Latch | None:
     """The claim to send a start in doubt once more, under its own id: whoever has done it says so, and works no more.
 
-    None where it is too soon, too late, against an operator's word, or has been done: once for each start.
+    None where it is too soon, too late, against an operator's word, or has been done RESENDS_MAX times.
     """
     processor = view.plan.phase_by_name[start.phase].by_name[start.processor]
     if view.control.cancel or view.control.held_at(view.now):
         return None
-    if not resend_at(start, processor) <= view.now < mute_at(start, processor):
-        return None
     silent_s = (view.now - start.issued_at).total_seconds()
     reason = f"not reported for {silent_s:.0f} s, and nothing tells what it has left"
     repair = Repair(kind=RepairKind.RESEND, subject=_of(start), reason=reason, at=view.now)
-    latch = replace(repair_latch(view.plan.run, repair, ()), starts=(start,))
-    return None if latch.key in view.latch_keys else latch
+    for number in range(1, RESENDS_MAX + 1):
+        latch = replace(repair_latch(view.plan.run, repair, number=number), starts=(start,))
+        if latch.key not in view.latch_keys:
+            in_time = resend_at(start, processor, number) <= view.now < mute_at(start, processor)
+            return latch if in_time else None
+    return None
 
 
 def repairs(

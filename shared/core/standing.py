@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from shared.core.fold import FINDS, View
 from shared.core.model import Completion, Fact, Missing, Outcome, OutcomeKind, Start, Status
-from shared.core.plan import PlannedPhase, PlannedProcessor, fence
+from shared.core.plan import DECLARED, PlannedPhase, PlannedProcessor, fence
 from shared.core.timeouts import LIMIT_TIMES
 
 PARTIAL_ENOUGH = 0.95
@@ -24,11 +24,16 @@ MUTE_MARGIN = timedelta(seconds=30)
 
 RETRY_S_MAX = 300
 
+AFRESH = timedelta(minutes=5)
+AFRESH_MAX = 24
+"""Tries of a critical processor after its quick ones: two hours. Nine of ten outages that traces show are shorter than
+one; they end without a person, who has been told all the same."""
+
 DOUBT_S = 60
 """A start without a report is in doubt from then on: its output may stand, and the report be lost. It is looked for
 again whenever the start has been under way twice as long, so that a lost report costs about the time of the work."""
 
-RESEND_SHARE = 3
+RESEND_SHARE = 5
 """After this part of its declared timeout a start that has left nothing may itself be lost. That timeout is several
 times what the work usually takes, so few that are still at work get it twice; those drop what they have done. A learnt
 limit is so much closer that its history counts: not before work seldom takes longer."""
@@ -42,7 +47,7 @@ class Standing:
     processor: PlannedProcessor
     done: bool = False  # its gate may open
     whole: bool = False  # and nothing of it is missing
-    ended: bool = False  # nothing more will come by itself
+    ended: bool = False  # nothing more is to be waited for; a critical one may be tried afresh meanwhile
     share: float = 0.0  # of its units, 0 to 1
     news: bool = False  # enough, when it came, for others to run again; the clock alone makes nobody do so
     why: str = ""  # it is not whole, or what it remarks
@@ -139,13 +144,15 @@ def look_for_at(start: Start, processor: PlannedProcessor, now: datetime) -> dat
     return min(start.issued_at + under_way, mute_at(start, processor))
 
 
-def resend_at(start: Start, processor: PlannedProcessor) -> datetime:
-    """From when a start that has left nothing is sent once more."""
+def resend_at(start: Start, processor: PlannedProcessor, number: int = 1) -> datetime:
+    """From when a start that has left nothing is sent once more, for the first or a later time: each has to wait twice
+    as long. One that only begins a batch costs nothing, for who has begun it knows."""
     limit_s, declared_s = processor.timeout_of(start.attempt), processor.timeout_max_s or processor.timeout_s
-    patience_s = declared_s / RESEND_SHARE
+    patience_s = declared_s / RESEND_SHARE if processor.timeout_from != DECLARED else 0.0
     if limit_s < declared_s:
         patience_s = max(patience_s, limit_s / LIMIT_TIMES)
-    return max(doubt_at(start, processor), start.issued_at + timedelta(seconds=patience_s))
+    patience = max(doubt_at(start, processor) - start.issued_at, timedelta(seconds=patience_s))
+    return start.issued_at + patience * (1 << (number - 1))
 
 
 def in_doubt(view: View) -> tuple[Start, ...]:
@@ -418,10 +425,19 @@ def _in_flight(
     mute = mute_at(start, processor)
     if view.now < mute:
         why = result.why or f"is running, attempt {start.attempt}"
-        return _but(result, why, next_at=look_for_at(start, processor, view.now))
+        look_at = look_for_at(start, processor, view.now)
+        if _failures(facts, starts) < processor.attempts_max:
+            return _but(result, why, next_at=look_at)
+        afresh = _but(
+            result, f"{why} ({_used_up(processor)})", ended=True
+        )  # as if it were not tried, until it succeeds
+        return replace(afresh, next_at=min(look_at, afresh.next_at or look_at))
     failures = _failures(facts, starts, mute=True)
-    why = f"did not report in {processor.timeout_of(start.attempt)} s, {failures} of {processor.attempts_max} attempts"
-    if failures < processor.attempts_max and _looks(facts) < processor.looks_max:
+    why = f"did not report in {processor.timeout_of(start.attempt)} s"
+    if failures >= processor.attempts_max:
+        return _afresh(view, result, why, failures=failures, attempt=start.attempt + 1, since=mute)
+    why = f"{why}, {failures} of {processor.attempts_max} attempts"
+    if _looks(facts) < processor.looks_max:
         return _but(result, why, due=start.attempt + 1)
     return _but(result, why, ended=True)
 
@@ -440,6 +456,9 @@ def _try_again(
         return result
     if completion.status is Status.FAILED:
         tries, most = _failures(facts, starts), processor.attempts_max
+        if tries >= most:
+            since = latest.received_at
+            return _afresh(view, result, result.why, failures=tries, attempt=completion.attempt + 1, since=since)
         pause = timedelta(seconds=min(processor.retry_s * 2 ** min(tries - 1, 16), RETRY_S_MAX))
         again_at = latest.received_at + pause
     else:
@@ -453,6 +472,24 @@ def _try_again(
     if view.now >= again_at:
         return _but(result, why, due=completion.attempt + 1)
     return _but(result, why, next_at=again_at)
+
+
+def _afresh(view: View, result: Standing, why: str, *, failures: int, attempt: int, since: datetime) -> Standing:
+    """What follows the last of the quick attempts: the end, or, of a critical one, a try each AFRESH meanwhile.
+
+    Its gate is blocked, and people are told, whether or not one of these is under way; if one succeeds, it goes on.
+    """
+    processor = result.processor
+    if not processor.critical or failures >= processor.attempts_max + AFRESH_MAX:
+        return _but(result, f"{why} ({failures} of {failures} attempts)", ended=True)
+    at = since + AFRESH
+    result = _but(result, f"{why} ({_used_up(processor)})", ended=True)
+    return replace(result, due=attempt) if view.now >= at else replace(result, next_at=min(at, result.next_at or at))
+
+
+def _used_up(processor: PlannedProcessor) -> str:
+    minutes = int(AFRESH.total_seconds() // 60)
+    return f"{processor.attempts_max} of {processor.attempts_max} attempts, tried again every {minutes} min"
 
 
 def _failures(facts: Sequence[Fact], starts: Sequence[Start], *, mute: bool = False) -> int:

@@ -26,7 +26,7 @@ from shared.core.gate import (
 )
 from shared.core.model import Act, Control, Reading, ReadingVerdict, Start, Status, Word
 from shared.core.plan import Plan, PlannedPhase, PlannedProcessor
-from shared.core.standing import FINDS
+from shared.core.standing import AFRESH_MAX, FINDS
 from shared.core.words import speak
 from tests.unit.plans import T0, Day, critical, minute, optional, phase, plan, reading, say
 
@@ -256,7 +256,8 @@ def test_starts_are_ordered_once_for_planned_processors_of_open_phases_within_th
             opened = [outcome for outcome in opened if outcome.decided_at <= start.issued_at]
             assert opened, f"{start.id} before its phase opened"
             inputs = sum(len(world.day.view(T0).facts.get(name, ())) for name in (*processor.needs, *processor.after))
-            budget = 2 * processor.attempts_max + processor.looks_max + inputs  # the silent may turn out to be late
+            afresh = AFRESH_MAX if processor.critical else 0
+            budget = 2 * processor.attempts_max + processor.looks_max + inputs + afresh  # the silent may only be late
             assert start.attempt <= len(opened) * budget
     ids = [start.id for latch in world.day.latches.values() for start in latch.starts]
     assert len(ids) == len(set(ids))

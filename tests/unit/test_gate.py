@@ -168,7 +168,7 @@ BLOCKING = [
         "+5 a failed; +7 a failed; +10 a failed reason=boom",
         10,
         "block out/1 until +15",
-        "a failed: boom (3 of 3 attempts)",
+        "a failed: boom (3 of 3 attempts, tried again every 5 min)",
     ),
     row(
         "a block looks no later than the deadline",
@@ -220,7 +220,7 @@ BLOCKING = [
         "",
         4.5,
         "block out/1 until +9.5",
-        "a did not report in 60 s, 3 of 3 attempts",
+        "a did not report in 60 s (3 of 3 attempts, tried again every 5 min)",
     ),
 ]
 

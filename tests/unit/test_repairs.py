@@ -89,7 +89,7 @@ def test_what_has_been_silent_for_too_long_is_not_looked_for() -> None:
 @pytest.mark.parametrize(
     ("at", "control", "why"),
     [
-        pytest.param(1.6, Control(), "", id="not while it may well be at work"),
+        pytest.param(0.9, Control(), "", id="not while it may well be at work"),
         pytest.param(2, Control(), "not reported for 120 s, and nothing tells what it has left", id="once it is late"),
         pytest.param(5.5, Control(), "", id="not when another attempt is due"),
         pytest.param(2, Control(hold=Act(actor="ann", reason="storm", at=minute(0))), "", id="not in a held run"),
@@ -108,7 +108,12 @@ def test_a_start_that_left_nothing_is_sent_once_more(at: float, control: Control
     assert (latch.key, latch.starts) == (f"{RUN}/repair/resend/raw/a/1/1", (ordered,))
     assert latch.repair == Repair(kind=RepairKind.RESEND, subject="raw/a/1", reason=why, at=minute(at))
     day.latches[latch.key] = latch
-    assert resend_of(day.view(minute(at)), ordered) is None, "once"
+    assert resend_of(day.view(minute(at)), ordered) is None or at >= 2, "not twice at once"
+    again = resend_of(day.view(minute(at + 2.4)), ordered)
+    assert again is not None
+    assert again.key.endswith("/resend/raw/a/1/2"), "and once more when it has been silent for twice as long"
+    day.latches[again.key] = again
+    assert resend_of(day.view(minute(at + 2.4)), ordered) is None, "but not for ever"
     assert day.view(minute(at)).starts["a"] == (ordered,), "it is the same start"
 
 

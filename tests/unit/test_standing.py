@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from shared.core.model import Missing
-from shared.core.plan import PlannedPhase, PlannedProcessor
+from shared.core.plan import DECLARED, PlannedPhase, PlannedProcessor
 from shared.core.standing import (
+    AFRESH_MAX,
     Standing,
     deadline_of,
     ignored,
@@ -147,7 +148,41 @@ ALONE = [
         9,
         "0 next=+14",
     ),
-    row("failed too often has ended", critical("a", attempts_max=1), "+5 a failed", 5, "ended 0"),
+    row("an optional one that failed too often has ended", optional("a", attempts_max=1), "+5 a failed", 5, "ended 0"),
+    row(
+        "a critical one is not waited for, and is tried afresh meanwhile",
+        critical("a", attempts_max=1),
+        "+5 a failed",
+        5,
+        "ended 0 next=+10",
+        "failed: no reason given (1 of 1 attempts, tried again every 5 min)",
+    ),
+    row("which is due five minutes later", critical("a", attempts_max=1), "+5 a failed", 10, "ended 0 due=2"),
+    row(
+        "and is not waited for while that is under way",
+        critical("a", attempts_max=1),
+        "+5 a failed; +10 look",
+        11,
+        "ended 0 next=+12",
+        "failed: no reason given (1 of 1 attempts, tried again every 5 min)",
+    ),
+    row("until it succeeds", critical("a", attempts_max=1), "+5 a failed; +10 look; +12 a done", 12, WHOLE),
+    row(
+        "silence of what is tried afresh is a failure of it",
+        critical("a", attempts_max=1, **MUTE),
+        "+1 a failed; +6 look",
+        8,
+        "ended 0 next=+12.5",
+        "did not report in 60 s (1 of 1 attempts, tried again every 5 min)",
+    ),
+    row(
+        "two hours of it are enough",
+        critical("a", attempts_max=1),
+        "; ".join(f"+{5 + 6 * number} a failed" for number in range(AFRESH_MAX + 1)),
+        400,
+        "ended 0",
+        f"failed: no reason given ({AFRESH_MAX + 1} of {AFRESH_MAX + 1} attempts)",
+    ),
     row("a second report of the same attempt uses up no other", A, "+5 a failed; +5 a failed", 5, "0 next=+6"),
     row("a success after all", critical("a", attempts_max=1), "+5 a failed; +9 a done", 9, WHOLE),
     row("skipped with everything there", A, "+5 a skipped reason=superseded", 5, WHOLE),
@@ -166,8 +201,8 @@ ALONE = [
         critical("a", **MUTE),
         "",
         4.5,
-        "ended 0",
-        "did not report in 60 s, 3 of 3 attempts",
+        "ended 0 next=+9.5",
+        "did not report in 60 s (3 of 3 attempts, tried again every 5 min)",
     ),
     row(
         "silent for as long as it ever took",
@@ -198,8 +233,8 @@ ALONE = [
         critical("a", **MUTE),
         "+2 a failed; +3 look",
         5.5,
-        "ended 0",
-        "did not report in 60 s, 3 of 3 attempts",
+        "ended 0 next=+10.5",
+        "did not report in 60 s (3 of 3 attempts, tried again every 5 min)",
     ),
     row(
         "a late success of an older attempt counts while a newer runs",
@@ -222,7 +257,7 @@ ALONE = [
         "+1 a partial has=10; +6 look",
         8,
         "1 next=+11",
-        "did not report in 60 s, 1 of 1 attempts",
+        "did not report in 60 s (1 of 1 attempts, tried again every 5 min)",
     ),
 ]
 
@@ -490,17 +525,19 @@ def test_an_order_says_all_there_is_to_know() -> None:
 @pytest.mark.parametrize(
     ("times", "attempt", "seconds"),
     [
-        pytest.param({"timeout_s": 300}, 1, 100, id="a third of what is declared"),
+        pytest.param({"timeout_s": 500}, 1, 100, id="a fifth of what is declared"),
         pytest.param({"timeout_s": 90}, 1, 60, id="and no sooner than it is in doubt"),
-        pytest.param({"timeout_s": 200, "timeout_max_s": 300}, 1, 100, id="the same where less is learnt"),
+        pytest.param({"timeout_s": 150, "timeout_max_s": 500}, 1, 100, id="the same where less is learnt"),
         pytest.param({"timeout_s": 280, "timeout_max_s": 300}, 1, 140, id="not before it seldom takes longer"),
-        pytest.param({"timeout_s": 280, "timeout_max_s": 300}, 2, 100, id="a later attempt has what is declared"),
-        pytest.param({"timeout_s": 60, "timeout_max_s": 570}, 1, 190, id="past its limit, so never: it is tried again"),
+        pytest.param({"timeout_s": 280, "timeout_max_s": 500}, 2, 100, id="a later attempt has what is declared"),
+        pytest.param({"timeout_s": 60, "timeout_max_s": 570}, 1, 114, id="past its limit, so never: it is tried again"),
+        pytest.param({"timeout_s": 2_400, "timeout_from": DECLARED}, 1, 60, id="at once where it only begins a batch"),
     ],
 )
-def test_a_start_that_may_be_lost_is_sent_again_after(times: dict[str, int], attempt: int, seconds: float) -> None:
+def test_a_start_that_may_be_lost_is_sent_again_after(times: dict[str, object], attempt: int, seconds: float) -> None:
     sent = start("a", attempt)
     assert (resend_at(sent, critical("a", **times)) - sent.issued_at).total_seconds() == seconds
+    assert (resend_at(sent, critical("a", **times), 2) - sent.issued_at).total_seconds() == 2 * seconds
 
 
 CHAIN = phase(
