@@ -163,8 +163,9 @@ class Processors:
         if written is None:
             there = world.warehouse.read(partition)
             made = tuple(unit for unit in units if unit not in behaviour.lacks)
-            rows = make_rows(processor, made, inputs) if made or not behaviour.lies else []
-            rows += [{"unit": game, "made_of": "rumour"} for game in behaviour.more]
+            if behaviour.lies and not made:
+                return there[1] if there else Written(rows=0, units=(), digest=""), units
+            rows = make_rows(processor, made, inputs) + [{"unit": game, "made_of": "rumour"} for game in behaviour.more]
             written = world.warehouse.load(partition, rows, stamp, "unit" if processor.unit else "")
             world.note(start.id, "writes", f"{written.digest}{' superseded' if written.superseded else ''}")
             if not written.superseded:

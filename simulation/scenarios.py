@@ -27,6 +27,7 @@ from simulation.batch_scenarios import BATCH_SCENARIOS, zombie_batch
 from simulation.delivery_scenarios import DELIVERY_SCENARIOS
 from simulation.fate import ORDINARY_S, Call, four_games
 from simulation.interleavings import Choose, Meeting, Orders
+from simulation.reading_scenarios import READING_SCENARIOS
 from simulation.scenario import (
     DAY,
     OVERNIGHT,
@@ -598,6 +599,7 @@ SCENARIOS = {
         Scenario("nothing-today", (12,), "a holiday is not an alarm, a dead scraper is not a holiday", nothing_today),
         Scenario("hold-in-flight", (46,), "an operator's word counts from the moment it is given", hold_in_flight),
         *DELIVERY_SCENARIOS,
+        *READING_SCENARIOS,
         *WATCH_SCENARIOS,
         *BATCH_SCENARIOS,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.mutants import CALENDAR, SERVICE, SQLITE, STANDING, Mutant
 
+READINGS, CONTENTS = "shared/core/readings.py", "shared/contents.py"
 EDGE, INCIDENT, HEAL = "shared/edge.py", "shared/core/incident.py", "shared/heal.py"
 TOLD = "self._ports.notifier.notify(each.run, each.incident, each.alert) for each in told if each.alert"
 MALFORMED = '        refused = Refusal(f"malformed: {error}")\n'
@@ -100,5 +101,37 @@ DELIVERY_MUTANTS = (
         "            self._ports.states.beat(SELF_HEAL, now)\n",
         "",
         "paused-watchdog",
+    ),
+    Mutant(
+        "whoever-answers-is-who-was-asked",
+        40,
+        "shared/preflight.py",
+        "    elif health.service != name:\n",
+        "    elif False:\n",
+        "wrong-image",
+    ),
+    Mutant(
+        "the-first-bad-answer-counts",
+        42,
+        READINGS,
+        "BAD_FOR = timedelta(seconds=60)",
+        "BAD_FOR = timedelta(0)",
+        "flapping-health",
+    ),
+    Mutant(
+        "what-is-reported-is-not-read-back",
+        11,
+        CONTENTS,
+        "    if gone:\n",
+        "    if False:\n",
+        "green-on-incomplete",
+    ),
+    Mutant(
+        "any-rows-are-fresh",
+        10,
+        CONTENTS,
+        "    elif (newest.stamp.run, newest.stamp.attempt) != (run, attempt):\n",
+        "    elif False:\n",
+        "backfill-looks-fresh",
     ),
 )
