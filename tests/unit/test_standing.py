@@ -175,14 +175,6 @@ ALONE = [
         "ended 0 next=+12.5",
         "did not report in 60 s (1 of 1 attempts, tried again every 5 min)",
     ),
-    row(
-        "two hours of it are enough",
-        critical("a", attempts_max=1),
-        "; ".join(f"+{5 + 6 * number} a failed" for number in range(AFRESH_MAX + 1)),
-        400,
-        "ended 0",
-        f"failed: no reason given ({AFRESH_MAX + 1} of {AFRESH_MAX + 1} attempts)",
-    ),
     row("a second report of the same attempt uses up no other", A, "+5 a failed; +5 a failed", 5, "0 next=+6"),
     row("a success after all", critical("a", attempts_max=1), "+5 a failed; +9 a done", 9, WHOLE),
     row("skipped with everything there", A, "+5 a skipped reason=superseded", 5, WHOLE),
@@ -520,6 +512,14 @@ def test_an_order_says_all_there_is_to_know() -> None:
         missing=(Missing(processor="t", why="is running, attempt 1"), Missing(processor="b", why="skipped: none")),
         config_hash="0123456789ab",
     )
+
+
+def test_two_hours_of_trying_afresh_are_enough() -> None:
+    a = critical("a", attempts_max=1)
+    script = "; ".join(f"+{5 + 6 * number} a failed" for number in range(AFRESH_MAX + 1))
+    stands = standing_of(phase("raw", a, deadline=600), script, 500, "a")
+    assert tell(stands) == "ended 0"
+    assert stands.why == f"failed: no reason given ({AFRESH_MAX + 1} of {AFRESH_MAX + 1} attempts)"
 
 
 @pytest.mark.parametrize(
