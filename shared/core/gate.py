@@ -35,6 +35,7 @@ from shared.core.standing import (
     next_attempt,
     order_start,
     share_of,
+    silent_at,
     stand,
     under_way_until,
 )
@@ -145,7 +146,7 @@ def decide(view: View, readings: Mapping[str, Reading] | None = None, refused: s
         passed = outcome is not None and outcome is not holiday and _passed(outcome, before)
         if passed and outcome and left and _late(outcome, standings):
             settled_at = _settled_at(view, left)
-            passed = settled_at is not None
+            passed = settled_at is not None or _stays_forced(view, outcome, standings)
             looks.extend([settled_at] if settled_at else [])
         for name, standing in standings.items():
             if passed and not _may_still_refresh(view, standing):
@@ -183,12 +184,15 @@ def key_of(about: Verdict | LedgerEntry) -> str:
     return f"{about.gate}/{about.attempt}"
 
 
-def not_before(entry: LedgerEntry | None, verdict: Verdict) -> datetime | None:
-    """Until when the last decision put a gate attempt off by a reading or a block, if the verdict is about the same."""
+def not_before(entry: LedgerEntry | None, verdict: Verdict, due_at: datetime | None) -> datetime | None:
+    """Until when the last look put a gate attempt off by a reading or a block, if the verdict is about the same.
+
+    A refusal that stays the same is written once, so when the timer wants to look, `due_at`, says it of the later ones.
+    """
     if entry is None or key_of(entry) != key_of(verdict):
         return None
     held = entry.decision == "block" or any(each.verdict is not ReadingVerdict.PASS for each in entry.readings.values())
-    return entry.next_look_at if held else None
+    return max((at for at in (entry.next_look_at, due_at) if at), default=None) if held else None
 
 
 def refused_before(entry: LedgerEntry | None, now: datetime) -> str:
@@ -315,6 +319,12 @@ def _late(outcome: Outcome, standings: Mapping[str, Standing]) -> list[str]:
         for name, standing in standings.items()
         if standing.news and standing.mark != outcome.saw.get(name) and may_refresh(standing)
     ]
+
+
+def _stays_forced(view: View, opened: Outcome, standings: Mapping[str, Standing]) -> bool:
+    """Whether only a person's word has opened a gate: then one late result of several does not shut it again."""
+    is_forced = f"{opened.gate}/{opened.attempt}" in view.control.forces
+    return is_forced and any(each.processor.critical and not each.done for each in standings.values())
 
 
 def _verdict(
@@ -590,7 +600,10 @@ def _ready_at(
     news_at = _news_at(standings, view.outcomes.get(END))
     moments = [before.decided_at, *_deadlines(left, before, news_at), *_grace_ends(before, standings, news_at)]
     moments += [fact.received_at for name in standings for fact in view.facts.get(name, ())]
-    moments += [at for at in (not_before, view.control.hold and view.control.hold.until) if at]
+    for standing in standings.values():
+        moments += [*silent_at(view, standing.processor), *([standing.counts_at] if standing.counts_at else [])]
+    put_off = not_before and min(not_before, view.now)  # looked at sooner, it was as quick as can be
+    moments += [at for at in (put_off, view.control.hold and view.control.hold.until) if at]
     moments += [word.act.at for word in view.control.said]
     return max(at for at in moments if at <= view.now)
 
