@@ -331,7 +331,7 @@ class Service:
                         answered[about] = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
                 readings = answered[about]
                 verdict = self._decide(view, readings, refused)
-            put_off = not_before(record.last_entry, verdict, record.due_at)
+            put_off = not_before(record.last_entry, verdict, record.due_at, view.now)
             asked = consequences(view, verdict, readings, refused, put_off)
             if not self._apply(view, record, verdict, replace(asked, entry=replace(asked.entry, woke=woke))):
                 return

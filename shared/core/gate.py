@@ -184,15 +184,16 @@ def key_of(about: Verdict | LedgerEntry) -> str:
     return f"{about.gate}/{about.attempt}"
 
 
-def not_before(entry: LedgerEntry | None, verdict: Verdict, due_at: datetime | None) -> datetime | None:
-    """Until when the last look put a gate attempt off by a reading or a block, if the verdict is about the same.
+def not_before(entry: LedgerEntry | None, verdict: Verdict, due_at: datetime | None, now: datetime) -> datetime | None:
+    """Until when the last decision put a gate attempt off by a reading or a block, if the verdict is about the same.
 
-    A refusal that stays the same is written once, so when the timer wants to look, `due_at`, says it of the later ones.
+    A look that says the same again is not written down, and puts the next one off all the same: `due_at` says until
+    when. Whoever looks earlier finds what may have changed a moment ago.
     """
     if entry is None or key_of(entry) != key_of(verdict):
         return None
     held = entry.decision == "block" or any(each.verdict is not ReadingVerdict.PASS for each in entry.readings.values())
-    return max((at for at in (entry.next_look_at, due_at) if at), default=None) if held else None
+    return min(due_at or now, now) if held else None
 
 
 def refused_before(entry: LedgerEntry | None, now: datetime) -> str:
@@ -602,8 +603,7 @@ def _ready_at(
     moments += [fact.received_at for name in standings for fact in view.facts.get(name, ())]
     for standing in standings.values():
         moments += [*silent_at(view, standing.processor), *([standing.counts_at] if standing.counts_at else [])]
-    put_off = not_before and min(not_before, view.now)  # looked at sooner, it was as quick as can be
-    moments += [at for at in (put_off, view.control.hold and view.control.hold.until) if at]
+    moments += [at for at in (not_before, view.control.hold and view.control.hold.until) if at]
     moments += [word.act.at for word in view.control.said]
     return max(at for at in moments if at <= view.now)
 

@@ -250,8 +250,10 @@ def test_a_late_end_is_told_to_nobody() -> None:
 def test_only_a_refusal_of_the_same_gate_attempt_puts_it_off() -> None:
     day = Day(READ).play("+1 read health=block; +5 a done", until=6)
     entry = day.ledger[-1]
-    assert not_before(entry, day.decide(6), None) == entry.next_look_at
-    assert not_before(entry, day.decide(6), minute(9)) == minute(9), "a later look has refused it again"
-    assert not_before(replace(entry, attempt=9), day.decide(6), minute(9)) is None
-    assert not_before(None, day.decide(6), minute(9)) is None
-    assert not_before(replace(entry, decision="wait", readings={}), day.decide(6), minute(9)) is None
+    now, soon = minute(6), minute(7)
+    assert not_before(entry, day.decide(6), entry.next_look_at, now) == entry.next_look_at
+    assert not_before(entry, day.decide(6), soon, now) == now, "whoever looks before his time"
+    assert not_before(entry, day.decide(6), None, now) == now
+    assert not_before(replace(entry, attempt=9), day.decide(6), soon, now) is None
+    assert not_before(None, day.decide(6), soon, now) is None
+    assert not_before(replace(entry, decision="wait", readings={}), day.decide(6), soon, now) is None
