@@ -41,6 +41,9 @@ from tests.flow.nights import new_work
 
 RUN = RunKey("nba", date(2024, 1, 15), "overnight")
 SAME_DAY = RunKey("nba", date(2024, 1, 16), "same_day")
+UNREAD = replace(NBA, phases=tuple(replace(phase, readings=(), fails_closed=()) for phase in NBA.phases))
+"""As planned where nothing is read back: the work of this home is invented, and no rows stand behind it."""
+
 WHY = ("--reason", "feed is [wrong]", "--actor", "ann")
 
 
@@ -54,7 +57,7 @@ class Home:
 
     def __post_init__(self) -> None:
         self.now = datetime.now(timezone.utc) - timedelta(minutes=10)
-        self.days = Days(self.store, clock=HandClock(self.now))
+        self.days = Days(self.store, clock=HandClock(self.now), spec=UNREAD)
         self.days.service.start_run(RUN)
         self.days.finish(RUN, up_to="raw")
 
@@ -258,7 +261,7 @@ class Refuses:
 
 def test_a_reading_that_is_overridden_only_warns_and_who_said_so_is_named(home: Home, type_: Type) -> None:
     ports = Ports(states=home.store.states, bus=home.store.bus, clock=home.days.clock, readers={RUNS_BEFORE: Refuses()})
-    home.days.service = Service(ports, {"nba": NBA}, home.days.told.append, starts_missing_runs=False)
+    home.days.service = Service(ports, {"nba": UNREAD}, home.days.told.append, starts_missing_runs=False)
     home.days.service.start_run(SAME_DAY)
     home.days.finish(SAME_DAY)
     assert "wait: runs_before: the night before is not there" in home.days.decisions(SAME_DAY, "analytics")
