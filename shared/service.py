@@ -200,8 +200,7 @@ class Service:
             return Refusal(word)
         labels = {name: text for name, text in view.plan.labels.items() if name not in BEGUN_BY} | dict(labels or {})
         said = {"replays": str(run), "from": given.phase, "reason": given.reason, "actor": act.actor}
-        # who dies once it has begun leaves the incidents of this run to the timer, which finds that nobody waits for it
-        claim(self._ports.states, view, (), due_at=view.now + timedelta(seconds=LOOK_WITHIN_S))
+        self._look_soon(view)  # who dies in between leaves its incidents to the timer: nobody waits for it any more
         again = replace(run, generation=self._newest(run).generation + 1)
         while not self._ports.states.create_run(self._plan(again, labels | said, given)):
             again = replace(again, generation=again.generation + 1)
@@ -283,9 +282,16 @@ class Service:
             control = speak(view, word)
             if isinstance(control, str):
                 return Refusal(control)
-            if control is view.control or self._ports.states.set_control(run, control):
+            if control is view.control:
+                return view
+            self._look_soon(view)  # who dies in between has said it all the same
+            if self._ports.states.set_control(run, control):
                 return replace(view, control=control)
         return Refusal(f"{run} has changed meanwhile; look at it, and say it again")
+
+    def _look_soon(self, view: View) -> None:
+        """The timer looks whatever becomes of this process, as StateStore.append promises of a fact."""
+        claim(self._ports.states, view, (), due_at=view.now + timedelta(seconds=LOOK_WITHIN_S))
 
     def _order(self, view: View, starts: Sequence[Start]) -> tuple[Start, ...]:
         """Claim and send starts beside those that decisions order; those that this call claimed."""

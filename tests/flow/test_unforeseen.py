@@ -1,17 +1,17 @@
-"""What becomes of a run where a reading does what nobody foresaw, many starts are in doubt, or a replay dies midway?"""
+"""What becomes of a run where a reading does what nobody foresaw, many starts are in doubt, or who said a word dies?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 import pytest
 
 from shared import edge
 from shared.adapters.sqlite import Sqlite
 from shared.core.fold import View
-from shared.core.model import Completion, Reading, RunKey, Start, Woke
+from shared.core.model import Completion, Reading, RunKey, Start, Woke, Word
 from shared.core.readings import settle, unread
 from shared.core.status import RunState
 from shared.service import Service
@@ -100,11 +100,26 @@ def test_all_starts_in_doubt_have_their_turn_however_many_there_are() -> None:
     assert len(set(evidence.asked)) == 25
 
 
-# --- a replay that dies -----------------------------------------------------------------------------
+# --- a person's process that dies -----------------------------------------------------------------------------
 
 
 class Died(BaseException):
     """The process is no more."""
+
+
+@contextmanager
+def dying_before_a_look_at(run: RunKey, service: Service) -> Iterator[None]:
+    advance = service.advance
+
+    def dies(key: RunKey, woke: Woke = Woke.OPERATOR) -> None:
+        if key == run:
+            raise Died
+        advance(key, woke)
+
+    service.advance = dies  # type: ignore[method-assign]
+    with pytest.raises(Died):
+        yield
+    service.advance = advance  # type: ignore[method-assign]
 
 
 def test_a_replay_that_dies_once_it_has_begun_ends_the_incidents_of_the_run_it_replays() -> None:
@@ -115,18 +130,19 @@ def test_a_replay_that_dies_once_it_has_begun_ends_the_incidents_of_the_run_it_r
         world.after(360)
     assert world.status().state is RunState.FAILED
     assert world.sink.open == {f"{RUN}/incident/stalled/1"}
-    advance = world.service.advance
-
-    def dies(run: RunKey, woke: Woke = Woke.OPERATOR) -> None:
-        if run == RUN:
-            raise Died
-        advance(run, woke)
-
-    world.service.advance = dies  # type: ignore[method-assign]
-    with pytest.raises(Died):
+    with dying_before_a_look_at(RUN, world.service):
         world.service.replay(RUN, "p0", replace(ANN, at=world.clock.now()))
-    world.service.advance = advance  # type: ignore[method-assign]
     for _ in range(3):
-        world.clock.time += timedelta(minutes=1)
-        world.service.sweep()
+        world.after(60)
     assert world.sink.open == set()
+
+
+def test_a_word_that_is_kept_is_acted_upon_within_two_minutes_though_who_said_it_died() -> None:
+    world = new_world()
+    world.stall()
+    assert world.status().state is RunState.BLOCKED
+    with dying_before_a_look_at(RUN, world.service):
+        world.service.say(RUN, Word(verb="force", about="p1", act=replace(ANN, at=world.clock.now())))
+    for _ in range(2):
+        world.after(60)
+    assert {start.phase for start in world.starts()} == {"p1"}
