@@ -28,7 +28,12 @@ def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> 
 def handlers_of(spec: FunctionSpec, settings: Settings, ports: Ports) -> Mapping[str, edge.Handler]:
     """What a gate does with the messages of each of its topics."""
     service = Service(
-        ports, PIPELINES, logs.decision_line, starts_missing_runs=settings.starts_missing_runs, guard=edge.apart
+        ports,
+        PIPELINES,
+        logs.decision_line,
+        starts_missing_runs=settings.starts_missing_runs,
+        guard=edge.apart,
+        attempt=edge.attempt,
     )
 
     def nudged(body: bytes) -> Refusal | None:

@@ -12,6 +12,7 @@ from orchestration.local import Listening, LocalRuntime
 from orchestration.watch import Watcher
 from predictions.coordinator.points import points_coordinator
 from predictions.worker.points import prepare
+from shared import edge
 from shared.config.functions import (
     NUDGE_TOPIC,
     PREDICTION_READY_TOPIC,
@@ -74,7 +75,7 @@ class Runs:
         self.work = Work(warehouse=home.warehouse, feed=feed, objects=home.exports, now=home.clock.now, commit=commit)
         self._tell: Tell = lambda _: None
         told = self._told if isinstance(home, LocalHome) else lambda _: None  # elsewhere the ledger tells of all
-        self._service = Service(home.ports, {spec.name: spec}, told, starts_missing_runs=False)
+        self._service = Service(home.ports, {spec.name: spec}, told, starts_missing_runs=False, attempt=edge.attempt)
         self._told_of: set[RunKey] = set()
         coverage = feed.coverage()
         self._labels = {

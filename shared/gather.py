@@ -17,22 +17,29 @@ READERS_MAX = 64
 Asks = Mapping[str, Callable[[], Reading]]
 """Readings by their names, each still to be asked for."""
 
+Answers = Mapping[str, Reading | str]
+"""Those that were had in time; or, in words, what one raised."""
+
+Attempt = Callable[[Callable[[], Reading]], Reading | str]
+"""Asks, and makes words of what it raises: edge.attempt. Others let it go on its way."""
+
 
 class AtOnce:
     """Readings side by side: the slowest sets the pace, not their sum. For any number of threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, attempt: Attempt = lambda ask: ask()) -> None:
+        self._attempt = attempt
         self._pool: ThreadPoolExecutor | None = None
 
-    def __call__(self, asks: Asks, within_s: float) -> dict[str, Reading]:
-        """What answers within that time; raises what one raises.
+    def __call__(self, asks: Asks, within_s: float) -> dict[str, Reading | str]:
+        """What answers within that time; raises what `attempt` raises.
 
         One that is late is not waited for: its thread ends by itself, and nobody hears it. The threads are kept for the
         next time, which a new one would cost more than most readings do; behind a late one all are left alone.
         """
         pool = self._pool = self._pool or ThreadPoolExecutor(READERS_MAX, thread_name_prefix="reading")
         # what is logged in them names the run
-        asked = {pool.submit(copy_context().run, ask): name for name, ask in asks.items()}
+        asked = {pool.submit(copy_context().run, self._attempt, ask): name for name, ask in asks.items()}
         done, late = wait(asked, within_s)
         if late:
             self._pool = None

@@ -13,16 +13,16 @@ from functools import partial
 from shared.core.fold import View, is_open, look
 from shared.core.letters import LETTERS_KEPT, judge_letter, letter_name
 from shared.core.messages import run_of
-from shared.core.model import Fact, Latch, Repair, RepairKind, RunKey
+from shared.core.model import Fact, Latch, LedgerEntry, Repair, RepairKind, RunKey
 from shared.core.repairs import repair_latch, repairs_kept, resend_of
 from shared.core.standing import in_doubt
-from shared.ports import Delivery, Ports, RunRecord
+from shared.ports import Delivery, Ports, StateStore
 
 LATCH_LEASE_S = 30
 """Longer than any publish takes; after it whoever sweeps sends what the dead one did not."""
 
 DOUBTS_MAX = 10
-"""Starts of a run that are looked for at one look: each may be a query. The next look goes on."""
+"""Starts of a run that are looked for at one look: each may be a query. Another minute begins with others."""
 
 LETTERS_MAX = 100
 """Dead letters that one sweep looks at, the newest; whoever has more has a person's problem."""
@@ -35,6 +35,26 @@ Send = Callable[[Iterable[Latch]], None]
 
 Guard = Callable[[Callable[[], object]], object]
 """Does one of many things, and says what becomes of the others if it raises."""
+
+
+def claim(
+    states: StateStore,
+    view: View,
+    latches: Sequence[Latch],
+    *,
+    due_at: datetime | None,
+    entry: LedgerEntry | None = None,
+) -> tuple[Latch, ...] | None:
+    """StateStore.claim on what a view says of a run, under the lease of whoever sends."""
+    return states.claim(
+        view.plan.run,
+        control_version=view.control.version,
+        latches=latches,
+        entry=entry,
+        due_at=due_at,
+        now=view.now,
+        lease_s=LATCH_LEASE_S,
+    )
 
 
 class Healer:
@@ -52,8 +72,9 @@ class Healer:
         """
         if self._ports.evidence is None:
             return False
-        resends, found_any = list[Latch](), False
-        for start in in_doubt(view)[:DOUBTS_MAX]:
+        resends, found_any, doubts = list[Latch](), False, in_doubt(view)
+        first = int(view.now.timestamp()) // 60 * DOUBTS_MAX % max(len(doubts), 1)
+        for start in (doubts[first:] + doubts[:first])[:DOUBTS_MAX]:
             found = self._ports.evidence.find(start)
             if found is not None:
                 found_any |= self._ports.states.append(Fact(found, self._ports.clock.now()))
@@ -61,7 +82,7 @@ class Healer:
                 resends.append(latch)
         if not resends:
             return found_any
-        self._send(self._claim(view.plan.run, view.control.version, resends, view.now))
+        self._send(claim(self._ports.states, view, resends, due_at=view.now) or ())
         return True
 
     def send_again(self, latch: Latch, now: datetime) -> None:
@@ -76,7 +97,7 @@ class Healer:
             subject = latch.key.removeprefix(f"{latch.run}/")
             reason = f"claimed, and not said to be sent within {LATCH_LEASE_S} s"
             repair = Repair(kind=RepairKind.LATCH, subject=subject, reason=reason, at=now)
-            self._keep(latch.run, self._ports.states.load(latch.run), repair)
+            self._keep(*self._look(latch.run, now), repair)
 
     def _tell_of(self, latch: Latch) -> None:
         """Tell people of an incident, then close. A sink that is down leaves the latch open: it comes again.
@@ -101,27 +122,25 @@ class Healer:
 
     def _redrive(self, run: RunKey, letters: Sequence[tuple[Delivery, str]], now: datetime) -> None:
         """Each is counted before it is sent, so that no death in between makes it one more."""
-        plan, record = self._ports.states.plan(run), self._ports.states.load(run)
-        assert plan is not None, f"{run} has no plan"
-        if not is_open(look(plan, record.facts, record.latches, record.control, now)):
+        view, latches = self._look(run, now)
+        if not is_open(view):
             return
         named = {letter_name(each.subscription, each.data): (each, error) for each, error in letters}
         for name, (delivery, error) in named.items():
-            repair = judge_letter(name, error, repairs_kept(record.latches), now)
-            if repair and self._keep(run, record, repair) and repair.kind is RepairKind.REDRIVE:
+            repair = judge_letter(name, error, repairs_kept(latches), now)
+            if repair and self._keep(view, latches, repair) and repair.kind is RepairKind.REDRIVE:
                 self._ports.bus.redrive([delivery.id], now)
 
-    def _keep(self, run: RunKey, record: RunRecord, repair: Repair) -> bool:
+    def _keep(self, view: View, latches: Sequence[Latch], repair: Repair) -> bool:
         """Keep an act with its reason, and have the run looked at. False where another has been quicker."""
-        latch = repair_latch(run, repair, record.latches)
-        claimed = self._claim(run, record.control.version, [latch], repair.at)
+        run = view.plan.run
+        latch = repair_latch(run, repair, latches)
+        claimed = claim(self._ports.states, view, [latch], due_at=view.now)
         if claimed:
             self._ports.states.close(run, [latch.key])
         return bool(claimed)
 
-    def _claim(self, run: RunKey, version: int, latches: Sequence[Latch], now: datetime) -> tuple[Latch, ...]:
-        """Those that this call created; the run is due at once."""
-        claimed = self._ports.states.claim(
-            run, control_version=version, latches=latches, entry=None, due_at=now, now=now, lease_s=LATCH_LEASE_S
-        )
-        return claimed or ()
+    def _look(self, run: RunKey, now: datetime) -> tuple[View, tuple[Latch, ...]]:
+        plan, record = self._ports.states.plan(run), self._ports.states.load(run)
+        assert plan is not None, f"{run} has no plan"
+        return look(plan, record.facts, record.latches, record.control, now), record.latches

@@ -53,9 +53,9 @@ from shared.core.readings import settle, unread
 from shared.core.repairs import BEGUN_BY
 from shared.core.standing import under_way_until
 from shared.core.words import QUALITY, checked, phase_of, same, speak
-from shared.gather import READINGS_S, Asks, AtOnce
-from shared.heal import LATCH_LEASE_S, Guard, Healer
-from shared.ports import Bus, Ports, RunRecord, Tracer
+from shared.gather import READINGS_S, Answers, Asks, AtOnce, Attempt
+from shared.heal import LATCH_LEASE_S, Guard, Healer, claim
+from shared.ports import LOOK_WITHIN_S, Bus, Ports, RunRecord, Tracer
 
 LOOKS_MAX = 20
 """Looks at one run per message: its phases, and as many races lost; the rest is the sweep's."""
@@ -97,7 +97,8 @@ class Service:
         *,
         starts_missing_runs: bool = True,
         guard: Guard = lambda act: act(),
-        gather: Callable[[Asks, float], Mapping[str, Reading]] | None = None,
+        attempt: Attempt = lambda ask: ask(),
+        gather: Callable[[Asks, float], Answers] | None = None,
         readings_s: float = READINGS_S,
     ) -> None:
         self._ports = ports
@@ -106,7 +107,7 @@ class Service:
         self._starts_missing_runs = starts_missing_runs  # no, where one run was asked for
         self._guard = guard  # does each part of a sweep; edge.apart keeps what one raises from the others
         self._healer = Healer(ports, self._send, guard)
-        self._ask_all = gather or AtOnce()
+        self._ask_all = gather or AtOnce(attempt)  # what one reading raises is bad news of it, and of nothing else
         self._readings_s = readings_s
         self._beaten_at: datetime | None = None
 
@@ -199,6 +200,7 @@ class Service:
             return Refusal(word)
         labels = {name: text for name, text in view.plan.labels.items() if name not in BEGUN_BY} | dict(labels or {})
         said = {"replays": str(run), "from": given.phase, "reason": given.reason, "actor": act.actor}
+        self._look_soon(view)  # who dies in between leaves its incidents to the timer: nobody waits for it any more
         again = replace(run, generation=self._newest(run).generation + 1)
         while not self._ports.states.create_run(self._plan(again, labels | said, given)):
             again = replace(again, generation=again.generation + 1)
@@ -280,22 +282,22 @@ class Service:
             control = speak(view, word)
             if isinstance(control, str):
                 return Refusal(control)
-            if control is view.control or self._ports.states.set_control(run, control):
+            if control is view.control:
+                return view
+            self._look_soon(view)  # who dies in between has said it all the same
+            if self._ports.states.set_control(run, control):
                 return replace(view, control=control)
         return Refusal(f"{run} has changed meanwhile; look at it, and say it again")
+
+    def _look_soon(self, view: View) -> None:
+        """The timer looks whatever becomes of this process, as StateStore.append promises of a fact."""
+        claim(self._ports.states, view, (), due_at=view.now + timedelta(seconds=LOOK_WITHIN_S))
 
     def _order(self, view: View, starts: Sequence[Start]) -> tuple[Start, ...]:
         """Claim and send starts beside those that decisions order; those that this call claimed."""
         run = view.plan.run
-        claimed = self._ports.states.claim(
-            run,
-            control_version=view.control.version,
-            latches=[start_latch(start) for start in starts],
-            entry=None,
-            due_at=view.now,
-            now=view.now,
-            lease_s=LATCH_LEASE_S,
-        )
+        latches = [start_latch(start) for start in starts]
+        claimed = claim(self._ports.states, view, latches, due_at=view.now)
         self._send(claimed or ())
         self.advance(run)  # it writes when to look next
         return tuple(start for latch in claimed or () for start in latch.starts)
@@ -319,16 +321,21 @@ class Service:
         what was done and never reported."""
         plan = self._ports.states.plan(run)
         assert plan is not None, f"{run} has no plan"
+        answered: dict[tuple[str, tuple[str, ...]], Mapping[str, Reading]] = {}
         for turn in range(LOOKS_MAX):
             record = self._ports.states.load(run)
             view = look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
             if woke is Woke.SWEEP and not turn and self._healer.find(view):
                 continue
-            refused, readings = refused_before(record.last_entry, view.now), dict[str, Reading]()
+            refused = refused_before(record.last_entry, view.now)
+            readings: Mapping[str, Reading] = {}
             verdict = self._decide(view, readings, refused)
             if isinstance(verdict.decision, Ask):
-                with self._ports.trace.span("gather", run=run, phase=verdict.gate):
-                    readings = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
+                about = key_of(verdict), view.fact_ids
+                if about not in answered:  # what was read a moment ago, of the same facts, is not asked for again
+                    with self._ports.trace.span("gather", run=run, phase=verdict.gate):
+                        answered[about] = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
+                readings = answered[about]
                 verdict = self._decide(view, readings, refused)
             put_off = not_before(record.last_entry, verdict, record.due_at, view.now)
             asked = consequences(view, verdict, readings, refused, put_off)
@@ -351,27 +358,30 @@ class Service:
             name: partial(readers[name].read, view, verdict.gate, before.get(name)) for name in names if name in readers
         }
         answers = self._ask_all(asks, self._readings_s) if asks else {}
-        return {name: answers[name] if name in answers else self._late(view, verdict, name, before) for name in names}
-
-    def _late(self, view: View, verdict: Verdict, name: str, before: Mapping[str, Reading]) -> Reading:
-        why = f"no answer within {self._readings_s:g} s" if name in self._ports.readers else "nobody here reads it"
-        closed = name in view.plan.phase_by_name[verdict.gate].fails_closed
-        return settle(name, unread(name, why), before.get(name), view.now, closed=closed)
+        late = f"no answer within {self._readings_s:g} s"
+        closed = view.plan.phase_by_name[verdict.gate].fails_closed
+        found: dict[str, Reading] = {}
+        for name in names:
+            answer = answers.get(name, late if name in readers else "nobody here reads it")
+            if isinstance(answer, str):
+                answer = settle(name, unread(name, answer), before.get(name), view.now, closed=name in closed)
+            found[name] = answer
+        return found
 
     def _apply(self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences) -> bool:
         """Make a verdict true. True if anything was written: whoever writes looks once more.
 
         What it wrote may allow more, or may have put an older idea of the next look over that of someone quicker.
         """
-        run, now = view.plan.run, view.now
+        run = view.plan.run
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
         outcome = next((latch.outcome for latch in asked.latches), None)
         replayed = isinstance(verdict.decision, Block | Fail) and self._newest(run) != run
         latches = (*asked.latches, *alerts_due(view, verdict, outcome, replayed=replayed))
-        if not latches and entry is None and _in_time(record.due_at, asked.due_at, now):
+        if not latches and entry is None and _in_time(record.due_at, asked.due_at, view.now):
             return False
         with self._ports.trace.span("apply", run=run, phase=verdict.gate, decision=name_of(verdict.decision)):
-            claimed = self._claim(run, record, latches, entry, asked.due_at, now)
+            claimed = claim(self._ports.states, view, latches, due_at=asked.due_at, entry=entry)
         if claimed is None:
             return True
         if claimed:  # people are told by the sweep: whatever the sink does, it holds no message up
@@ -379,25 +389,6 @@ class Service:
         if entry is not None:
             self._tell(entry)
         return True
-
-    def _claim(
-        self,
-        run: RunKey,
-        record: RunRecord,
-        latches: Sequence[Latch],
-        entry: LedgerEntry | None,
-        due_at: datetime | None,
-        now: datetime,
-    ) -> tuple[Latch, ...] | None:
-        return self._ports.states.claim(
-            run,
-            control_version=record.control.version,
-            latches=latches,
-            entry=entry,
-            due_at=due_at,
-            now=now,
-            lease_s=LATCH_LEASE_S,
-        )
 
     def _send(self, latches: Iterable[Latch]) -> None:
         """Publish, then close. Between the two anything may die: then the sweep publishes again."""

@@ -33,7 +33,7 @@ from orchestration.cli.options import (
     where,
     working_home,
 )
-from shared import wiring
+from shared import edge, wiring
 from shared.config import orchestration_config
 from shared.config.functions import PREDICTION_START_TOPIC
 from shared.config.settings import Settings, Target
@@ -526,7 +526,9 @@ def _override(arguments: argparse.Namespace, settings: Settings) -> int:
         if not now < until <= now + UNTIL_MAX:
             raise UsageError(f"--until {show.moment(until)} is not within the next {UNTIL_MAX.days} days")
         act = _act(arguments, now, until)
-        control = Service(home.ports, {spec.name: spec}, starts_missing_runs=False).allow_poor(key, act)
+        control = Service(home.ports, {spec.name: spec}, starts_missing_runs=False, attempt=edge.attempt).allow_poor(
+            key, act
+        )
     if isinstance(control, Refusal):
         raise UsageError(control.reason)
     if arguments.json:

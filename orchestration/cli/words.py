@@ -24,6 +24,7 @@ from orchestration.cli.options import (
     working_home,
 )
 from orchestration.runs import status_of
+from shared import edge
 from shared.config.settings import Settings, Target
 from shared.core.model import Act, LedgerEntry, RunKey, Start, Word
 from shared.core.status import RunStatus
@@ -93,7 +94,7 @@ def _act(arguments: argparse.Namespace, now: datetime) -> Act:
 def _say(home: Home, key: RunKey, word: Word, decided: list[LedgerEntry]) -> Start | None:
     """What a retry has ordered. UsageError for a word that is refused."""
     spec = spec_of(key.pipeline)
-    service = Service(home.ports, {spec.name: spec}, decided.append, starts_missing_runs=False)
+    service = Service(home.ports, {spec.name: spec}, decided.append, starts_missing_runs=False, attempt=edge.attempt)
     answer = service.retry(key, word.about, word.act) if word.verb == "retry" else service.say(key, word)
     if isinstance(answer, Refusal):
         raise UsageError(answer.reason)

@@ -48,7 +48,7 @@ def responders(spec: FunctionSpec, settings: Settings, home: wiring.Home) -> Map
     ports, declared = home.ports, pipeline(spec.pipeline)
     api = Api(
         coordinator=points_coordinator(home, declared),
-        service=Service(ports, {declared.name: declared}, starts_missing_runs=False),
+        service=Service(ports, {declared.name: declared}, starts_missing_runs=False, attempt=edge.attempt),
         states=ports.states,
         spec=declared,
         phase=predictions_phase(declared),

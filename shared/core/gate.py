@@ -35,6 +35,7 @@ from shared.core.standing import (
     next_attempt,
     order_start,
     share_of,
+    silent_at,
     stand,
     under_way_until,
 )
@@ -145,7 +146,7 @@ def decide(view: View, readings: Mapping[str, Reading] | None = None, refused: s
         passed = outcome is not None and outcome is not holiday and _passed(outcome, before)
         if passed and outcome and left and _late(outcome, standings):
             settled_at = _settled_at(view, left)
-            passed = settled_at is not None
+            passed = settled_at is not None or _stays_forced(view, outcome, standings)
             looks.extend([settled_at] if settled_at else [])
         for name, standing in standings.items():
             if passed and not _may_still_refresh(view, standing):
@@ -319,6 +320,12 @@ def _late(outcome: Outcome, standings: Mapping[str, Standing]) -> list[str]:
         for name, standing in standings.items()
         if standing.news and standing.mark != outcome.saw.get(name) and may_refresh(standing)
     ]
+
+
+def _stays_forced(view: View, opened: Outcome, standings: Mapping[str, Standing]) -> bool:
+    """Whether only a person's word has opened a gate: then one late result of several does not shut it again."""
+    is_forced = f"{opened.gate}/{opened.attempt}" in view.control.forces
+    return is_forced and any(each.processor.critical and not each.done for each in standings.values())
 
 
 def _verdict(
@@ -594,6 +601,8 @@ def _ready_at(
     news_at = _news_at(standings, view.outcomes.get(END))
     moments = [before.decided_at, *_deadlines(left, before, news_at), *_grace_ends(before, standings, news_at)]
     moments += [fact.received_at for name in standings for fact in view.facts.get(name, ())]
+    for standing in standings.values():
+        moments += [*silent_at(view, standing.processor), *([standing.counts_at] if standing.counts_at else [])]
     moments += [at for at in (not_before, view.control.hold and view.control.hold.until) if at]
     moments += [word.act.at for word in view.control.said]
     return max(at for at in moments if at <= view.now)

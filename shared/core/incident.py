@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.core.fold import View
-from shared.core.gate import Block, Done, Fail, Verdict
+from shared.core.gate import NOTHING_EXPECTED, Block, Done, Fail, Verdict
 from shared.core.model import Alert, Latch, Outcome, OutcomeKind, RunKey, Severity
 
 STALLED = "stalled"
@@ -86,9 +86,11 @@ def _latch(run: RunKey, alert: Alert, act: str) -> Latch:
 
 
 def _stands_still(view: View, verdict: Verdict) -> Cause | None:
-    """A run that has published stands, whatever became of a refresh."""
+    """A run that has published stands, whatever became of a refresh; one that said in vain that nothing was to do does
+    not."""
     decision = verdict.decision
-    if view.control.cancel or view.published or not isinstance(decision, Block | Fail):
+    published = view.published and view.published.grade != NOTHING_EXPECTED
+    if view.control.cancel or published or not isinstance(decision, Block | Fail):
         return None
     what = f"is blocked at the gate {verdict.gate}" if isinstance(decision, Block) else "has failed"
     again = f"; looked at again {_clock(verdict.next_look_at)}" if verdict.next_look_at else ""

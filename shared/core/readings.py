@@ -82,7 +82,7 @@ def settle(name: str, found: Finding, before: Reading | None, now: datetime, *, 
     if found.answer is not Answer.BAD:
         verdict = ReadingVerdict.PASS if found.answer is Answer.WELL else ReadingVerdict.WARN
         return Reading(name=name, verdict=verdict, note=found.note, missing=found.missing, values=found.values)
-    since = before.since if before and before.since else now
+    since = min(before.since, now) if before and before.since else now  # the clock may have been put back
     note, verdict = found.note, ReadingVerdict.HOLD
     if now - since >= BAD_FOR:
         verdict = ReadingVerdict.BLOCK if closed else ReadingVerdict.WARN

@@ -56,6 +56,7 @@ class Standing:
     at: datetime | None = None  # when it was received
     due: int | None = None  # the attempt to start now
     next_at: datetime | None = None  # when time alone changes this
+    counts_at: datetime | None = None  # of a part, when it began to be done
 
 
 def stand(view: View, phase: PlannedPhase, opened: Outcome) -> dict[str, Standing]:
@@ -169,6 +170,13 @@ def in_doubt(view: View) -> tuple[Start, ...]:
             if not passed or (processor.refresh_until and view.now <= processor.refresh_until):
                 found.append(start)
     return tuple(sorted(found, key=lambda start: start.issued_at))
+
+
+def silent_at(view: View, processor: PlannedProcessor) -> list[datetime]:
+    """When each start that had not been reported by then counted as failed."""
+    reported = {fact.completion.attempt: fact.received_at for fact in reversed(view.facts.get(processor.name, ()))}
+    mute = {start.attempt: mute_at(start, processor) for start in view.starts.get(processor.name, ())}
+    return [at for attempt, at in mute.items() if reported.get(attempt, at) >= at]
 
 
 def under_way_until(view: View, processor: PlannedProcessor) -> datetime | None:
@@ -309,6 +317,7 @@ def _result(
                 mark=mark,
                 at=at,
                 next_at=None if counts or share <= 0 else counts_at,
+                counts_at=counts_at if counts else None,
             )
         case Status.SKIPPED:
             if completion.reason in processor.whole_skips:

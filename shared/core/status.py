@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.core.fold import View
-from shared.core.gate import DEGRADED, NOTHING_EXPECTED, Ask, Block, Verdict, decide, key_of, name_of
+from shared.core.gate import DEGRADED, NOTHING_EXPECTED, Ask, Block, Done, Verdict, decide, key_of, name_of
 from shared.core.model import LedgerEntry, Outcome, OutcomeKind, RunKey
 from shared.core.plan import PlannedPhase
 from shared.core.standing import Standing, ignored, stand
@@ -130,10 +130,13 @@ def summarise(view: View, last: LedgerEntry | None = None) -> RunStatus:
 
 
 def _run_state(verdict: Verdict, end: Outcome | None) -> RunState:
-    """A run that has published stays so when a later refresh is refused or fails; during one it is running."""
-    if end and (verdict.stands or name_of(verdict.decision) in ("block", "fail")):
-        if end.grade == NOTHING_EXPECTED:
-            return RunState.NOTHING_EXPECTED
+    """A run that has published stays so when a later refresh is refused or fails; during one it is running.
+
+    That there is nothing to do stays so only until there is.
+    """
+    if verdict.stands and isinstance(verdict.decision, Done) and verdict.decision.grade == NOTHING_EXPECTED:
+        return RunState.NOTHING_EXPECTED
+    if end and end.grade != NOTHING_EXPECTED and (verdict.stands or name_of(verdict.decision) in ("block", "fail")):
         return RunState.DEGRADED if end.grade == DEGRADED else RunState.PUBLISHED
     match name_of(verdict.decision):
         case "fail":

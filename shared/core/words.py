@@ -49,6 +49,8 @@ def checked(word: Word, now: datetime) -> Word | str:
     if not act.actor or not act.reason:
         name, what = ("reason", "why") if act.actor else ("actor", "who says so")
         return f"{name} is empty; say {what}, for those who read it later"
+    if act.until and act.until.tzinfo is None:
+        return f"until: {act.until.isoformat()} names no time zone; add one, as in {act.until.isoformat()}Z"
     if act.until and not now < act.until <= now + UNTIL_MAX:
         return f"until: {act.until.isoformat()} is not within the next {UNTIL_MAX.days} days"
     return replace(word, act=act)

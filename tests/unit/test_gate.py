@@ -524,9 +524,16 @@ OPERATORS = [
     row(
         "forced: said of one attempt, no other opens by it",
         THREE,
-        "+5 force out; +20 z done; +30 a done digest=x",
-        31,
-        "wait out/2 until +60",
+        "+5 force out; +20 z done; +30 a done digest=x; +40 b done digest=y",
+        41,
+        "wait out/2 until +50",
+    ),
+    row(
+        "forced: one critical one of two that comes late shuts nothing again",
+        THREE,
+        "+5 force out; +10 a done digest=x; +20 z done",
+        20,
+        "done end/1 degraded 0 without a b c",
     ),
     row(
         "forced: opens whatever the readings say, and names them",

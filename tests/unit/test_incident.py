@@ -11,6 +11,7 @@ from shared.core.incident import STALLED, Cause, alerts_due, open_incidents, rai
 from shared.core.model import Act, Latch, Repair, RepairKind, Severity
 from shared.core.plan import Plan
 from shared.core.repairs import repair_latch
+from shared.core.status import RunState, summarise
 from tests.unit.plans import Day, critical, left_of_out, minute, optional, phase, plan
 
 A, C = critical("a", attempts_max=1), optional("c", attempts_max=1)
@@ -18,6 +19,8 @@ ONE = left_of_out(A)
 TWO = left_of_out(A, C)
 THREE = left_of_out(A, critical("b"), C)
 READ = plan(phase("raw", A), phase("out", critical("z"), deadline=120, readings=("health",)))
+PART = left_of_out(critical("a", unit="games", look_again_s=9000))
+MUTE = left_of_out(A, optional("c", attempts_max=1, timeout_s=1200, grace_s=7200, weight=0.1))
 
 
 def row(sentence: str, of: Plan, script: str, at: float, *told: str) -> object:
@@ -137,6 +140,15 @@ def test_of_a_run_that_is_replayed_nobody_is_told_and_what_was_told_is_over() ->
     assert not alerts_due(replace(view, incidents={}), decide(view), replayed=True)
 
 
+def test_a_holiday_that_was_none_stands_for_nothing() -> None:
+    of = left_of_out(critical("a"), critical("b", attempts_max=1))
+    day = Day(of).play("+5 a done finds=games: digest=x; +15 again a; +16 a done finds=games:g1 digest=q", until=17)
+    assert day.told == []
+    day.play("+17 b failed", until=18)
+    assert day.told == ["raise stalled/1 at +17"]
+    assert summarise(day.view(minute(18))).state is RunState.BLOCKED
+
+
 def test_raising_and_resolving_one_occurrence_have_one_name() -> None:
     view = Day(ONE).view(minute(1))
     raised = raise_latch(view, Cause(STALLED, Severity.PAGE, "stands"))
@@ -170,8 +182,30 @@ READY = [
     pytest.param(THREE, "+5 a done; +5 b done", 20, 15, id="the end of the grace with an optional one"),
     pytest.param(ONE, "+2 hold until=+9; +5 a done", 10, 9, id="the end of a hold"),
     pytest.param(READ, "+1 read health=block; +5 a done; +6 read health=pass", 9, 6, id="the look after a refusal"),
-    pytest.param(READ, "+1 read health=hold; +5 a done; +8 read health=pass", 9, 8, id="after many that said the same"),
+    pytest.param(READ, "+1 read health=hold; +5 a done; +20 read health=pass", 22, 20, id="after many holds"),
+    pytest.param(READ, "+1 read health=block; +5 a done; +20 read health=pass", 22, 20, id="after many refusals"),
+    pytest.param(PART, "+5 a partial has=99 of=100", 30, 15, id="the grace after which a part counts"),
+    pytest.param(MUTE, "+5 a done", 30, 20.5, id="the silence of an optional one for which there is patience left"),
+    pytest.param(MUTE, "+5 a done; +6 c failed; +7 c done attempt=1", 30, 7, id="no silence of what has reported"),
 ]
+
+NEVER_LATE = [
+    pytest.param(READ, "+1 read health=hold; +5 a done; +20.5 read health=pass", id="a reading that held for long"),
+    pytest.param(PART, "+5 a partial has=99 of=100", id="a part that counts after its grace"),
+    pytest.param(MUTE, "+5 a done", id="an optional one that stayed silent"),
+    pytest.param(
+        left_of_out(replace(A, refresh_until=minute(6000)), critical("b", timeout_s=1200, refresh_until=minute(6000))),
+        "+5 a done digest=x; +5 b done digest=y; +10 z done; +15 again; +16 a done digest=q",
+        id="a look again that stayed silent, which what others found waited for",
+    ),
+]
+
+
+@pytest.mark.parametrize(("of", "script"), NEVER_LATE)
+def test_what_opens_as_soon_as_it_can_is_never_late(of: Plan, script: str) -> None:
+    day = Day(of).play(script, until=59)
+    assert len([outcome for outcome in day.story if " out/" in outcome]) == (2 if "again" in script else 1)
+    assert day.told == []
 
 
 @pytest.mark.parametrize(("of", "script", "at", "ready"), READY)

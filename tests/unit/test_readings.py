@@ -79,6 +79,12 @@ def test_what_could_not_be_read_is_bad_and_named_to_the_end() -> None:
 # --- together ---------------------------------------------------------------------------------------
 
 
+def test_a_clock_put_back_makes_nobody_wait_until_it_has_caught_up() -> None:
+    again = settle("health", BAD, first_bad(minute(120)), T0, closed=False)
+    assert again.since == T0
+    assert settle("health", BAD, again, minute(1), closed=False).verdict is ReadingVerdict.WARN
+
+
 @pytest.mark.parametrize(
     ("answers", "answer", "note"),
     [

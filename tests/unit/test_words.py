@@ -35,6 +35,12 @@ def said(script: str, what: Word) -> Control | str:
     return speak(day.view(at), what)
 
 
+def test_a_time_without_its_zone_is_refused_with_its_remedy() -> None:
+    bare = replace(act(), until=minute(60).replace(tzinfo=None))
+    refused = said("", Word(verb="hold", about="", act=bare))
+    assert refused == "until: 2024-01-16T12:00:00 names no time zone; add one, as in 2024-01-16T12:00:00Z"
+
+
 @pytest.mark.parametrize(
     ("what", "changed"),
     [
