@@ -282,12 +282,17 @@ def next_line(status: RunStatus, now: datetime) -> str:
     return f"Next look {moment(status.next_look_at, now)}."
 
 
+OVERDUE_S = 60  # the timer looks once a minute
+
+
 def moment(instant: datetime, now: datetime | None = None) -> str:
     text = f"{instant:%Y-%m-%d %H:%M:%S} UTC"
     if now is None:
         return text
     left_s = (instant - now).total_seconds()
-    return f"{text} (in {span(left_s)})" if left_s > 0 else f"{text} (now)"
+    if left_s > 0:
+        return f"{text} (in {span(left_s)})"
+    return f"{text} (now)" if left_s > -OVERDUE_S else f"{text} (due {span(-left_s)} ago)"
 
 
 def span(seconds: float) -> str:
