@@ -330,7 +330,7 @@ class Service:
                 with self._ports.trace.span("gather", run=run, phase=verdict.gate):
                     readings = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
                 verdict = self._decide(view, readings, refused)
-            put_off = not_before(record.last_entry, verdict)
+            put_off = not_before(record.last_entry, verdict, record.due_at, view.now)
             asked = consequences(view, verdict, readings, refused, put_off)
             if not self._apply(view, record, verdict, replace(asked, entry=replace(asked.entry, woke=woke))):
                 return

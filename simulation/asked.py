@@ -1,22 +1,30 @@
 """What the gates of a simulated world ask: the shipped readers, over the world's own warehouse.
 
-Its services are never asked how they are, and its rows cannot be untrue: those readings pass.
+Its rows cannot be untrue: that reading passes. Its services answer as fate and the weather have it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from shared.config.functions import FunctionKind, functions_of
 from shared.config.nba import NBA
 from shared.core.readings import ReadBack, Table
-from shared.ports import HealthProbe, Reader, StateStore, Warehouse
+from shared.ports import Health, Reader, StateStore, Warehouse
 from shared.preflight import Identity, Services
 from shared.readings import World, readers
 from simulation.fate import BATCHED
+from simulation.spells import SpellKind
 
 if TYPE_CHECKING:
-    from simulation.warehouse import MemoryWarehouse
+    from simulation.world import World as SimulatedWorld
+
+VERSION = "simulated"
+SERVICE_OF = {
+    topic: spec.name for spec in functions_of(NBA.name) if spec.kind is FunctionKind.SERVICE for topic in spec.listens
+}
 
 PUBLISHED = ("export",)  # phases that write documents, and no rows that a gate reads
 
@@ -35,16 +43,33 @@ READ_BACK = ReadBack(
 )
 
 
-def readers_of(states: StateStore, warehouse: MemoryWarehouse) -> Mapping[str, Reader]:
+def readers_of(world: SimulatedWorld, states: StateStore) -> Mapping[str, Reader]:
     """Nothing stands in between: what they read is what is there."""
-    asked = cast(Warehouse, warehouse)
-    services = Services(behind=lambda _: (), url_of=None, probe=_nobody, identity=_nobody_knows)
+    asked = cast(Warehouse, world.warehouse)
+    services = Services(
+        behind=lambda topic: (SERVICE_OF[topic],),
+        url_of=lambda name: name,
+        probe=lambda: WorldProbe(world),
+        identity=lambda pipeline: Identity(version=VERSION, config_hash=world.hashes[pipeline]),
+        tick=lambda: (world.now - world.begins_at).total_seconds(),
+    )
     return readers(states, World(warehouse=lambda: asked, read_back={NBA.name: READ_BACK}, services=services))
 
 
-def _nobody() -> HealthProbe:
-    raise AssertionError("no service of a world is asked")
+@dataclass(frozen=True, slots=True)
+class WorldProbe:
+    """How a service answers now. One that hangs its starts says that it is well."""
 
+    world: SimulatedWorld
 
-def _nobody_knows(_: str) -> Identity:
-    raise AssertionError("no service of a world is asked")
+    def probe(self, url: str, *, within_s: float) -> Health:  # noqa: ARG002 - as the port asks
+        weather = self.world.weather
+        if weather.refuses(url):
+            return Health(alive=False, why="does not answer")
+        own = self.world.fate.health(url, self.world.now)
+        if own is not None:
+            return own
+        if weather.has(SpellKind.BAD_SERVICE, url):
+            return Health(alive=True, service=url, version=VERSION, why="is not ready: its release is no good")
+        hash_now = self.world.hashes[NBA.name]
+        return Health(alive=True, ready=True, service=url, version=VERSION, config_hash=hash_now)

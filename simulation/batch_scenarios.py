@@ -541,6 +541,7 @@ def column_missing(seed: int) -> World:
         if world.now > world.begins_at + timedelta(hours=16):
             return ""
         world.stories[SAME_DAY].excused = "column missing"
+        world.fault("misfit", str(SAME_DAY))
         return "predictions: column value is not there"
 
     world = play(replace(batched(seed), misfit=misfit), world_of.append)

@@ -39,7 +39,7 @@ from shared.core.messages import Message, Nudge, read_completion, read_order, re
 from shared.core.model import Act, RunKey, Start
 from shared.ports import BatchStore, Bus, StateStore, WarehouseError, Written
 from shared.service import Refusal
-from simulation import invariants
+from simulation import batch_invariants
 from simulation.seam import SIMULATED, Crash, Network, Seam, Unavailable
 from simulation.story import BatchStory
 from simulation.work import Behaviour, Ending, Kind, Labour, expected_units, make_rows, partition_of, stamp_of
@@ -110,7 +110,7 @@ class Batches:
     # --- the coordinator's parts ------------------------------------------------------------------------
 
     def _on_start(self, body: bytes) -> Refusal | None:
-        self._world.receive(read_start(body))
+        self._world.processors.receive(read_start(body))
         return service.begin(self.coordinator, PREDICTIONS, body)
 
     def _gather(self, start: Start) -> Inputs:
@@ -121,7 +121,7 @@ class Batches:
         processor, units = world.processor_of(start), start.units
         if units is None:
             units = expected_units(start.run, world.fate.games).get(processor.unit, ())
-        made_of = make_rows(processor, ("",), world.read_inputs(start))[0]["made_of"]
+        made_of = make_rows(processor, ("",), world.processors.read_inputs(start))[0]["made_of"]
         if behaviour.kind is Kind.SKIP:
             return Inputs(shared="", units={}, skipped=dict.fromkeys(units, NO_HISTORY))
         return Inputs(
@@ -134,7 +134,7 @@ class Batches:
     def _behaviour(self, start: Start) -> Behaviour:
         """The same for every delivery of a start."""
         if start.id not in self._behaviours:
-            self._behaviours[start.id] = self._world.behave(start)
+            self._behaviours[start.id] = self._world.processors.behave(start)
         return self._behaviours[start.id]
 
     def _heal(self, start: Start, units: Collection[str]) -> Inputs:
@@ -168,11 +168,11 @@ class Batches:
         rows = [row for output in outputs for row in json.loads(output)]
         written = world.warehouse.merge(partition, rows, ("unit",), stamp_of(start), "unit")
         world.note(batch_id(start), "merges", f"{written.digest}{' superseded' if written.superseded else ''}")
-        world.check(start.run, invariants.nothing_is_merged_before_the_seal, story)
+        world.check(start.run, batch_invariants.nothing_is_merged_before_the_seal, story)
         if not written.superseded:
             story.merged.append(written.digest)
-            world.wrote(start, stood[0] if stood else None, written)
-            world.check(start.run, invariants.one_merge, story)
+            world.processors.wrote(start, stood[0] if stood else None, written)
+            world.check(start.run, batch_invariants.one_merge, story)
         return written
 
     # --- the worker ---------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ class Batches:
             if message.topic == PREDICTION_REQUEST_TOPIC:
                 order = read_order(message.data)
                 story = self.stories[order.batch]
-                self._world.check(order.start.run, invariants.what_is_sent_is_ordered, story, order)
+                self._world.check(order.start.run, batch_invariants.what_is_sent_is_ordered, story, order)
             if message.topic == PREDICTIONS.completion_topic:
                 completion = read_completion(message.data)
                 story_id = f"{completion.run}/{completion.phase}/{completion.attempt}"
@@ -263,9 +263,9 @@ class Batches:
         world = self._world
         story = self.stories[batch.id] = BatchStory(batch=batch, chunks=tuple(chunks))
         self._open.add(batch.id)
-        world.check(batch.start.run, invariants.every_unit_is_in_its_batch_once, story)
+        world.check(batch.start.run, batch_invariants.every_unit_is_in_its_batch_once, story)
         self.saw_batch_order(tuple(orders), batch.id, orders)
-        ends_at = batch.created_at + timedelta(seconds=batch.start.timeout_s) + invariants.BATCH_CLOSING
+        ends_at = batch.created_at + timedelta(seconds=batch.start.timeout_s) + batch_invariants.BATCH_CLOSING
         world.at(ends_at, lambda: self._still_open(story))
         self._plan_recovery()
 
@@ -273,7 +273,7 @@ class Batches:
         story = self.stories[id]
         story.orders.extend(mine)
         world = self._world
-        world.check(story.batch.start.run, invariants.orders_are_bounded, story, IN_FLIGHT_UNITS, world.now)
+        world.check(story.batch.start.run, batch_invariants.orders_are_bounded, story, IN_FLIGHT_UNITS, world.now)
         world.plan_sweep()
 
     def saw_batch_record(self, left: int | None, report: ChunkReport, **_: object) -> None:
@@ -281,7 +281,7 @@ class Batches:
         if left is None:
             story.late += 1
             return
-        self._world.check(report.start.run, invariants.nothing_counts_after_the_seal, story, report)
+        self._world.check(report.start.run, batch_invariants.nothing_counts_after_the_seal, story, report)
         story.reports.setdefault((report.chunk, report.number), report)
 
     def saw_batch_seal(self, held: Seal | None, seal: Seal, *_: object) -> None:
@@ -301,11 +301,11 @@ class Batches:
 
     def _still_open(self, story: BatchStory) -> None:
         world = self._world
-        until = world.stories[story.batch.start.run].disturbed_until
-        if until and until + invariants.BATCH_CLOSING > world.now:
-            world.at(until + invariants.BATCH_CLOSING, lambda: self._still_open(story))
+        until = world.settled_at(world.stories[story.batch.start.run])
+        if until + batch_invariants.BATCH_CLOSING > world.now:
+            world.at(until + batch_invariants.BATCH_CLOSING, lambda: self._still_open(story))
             return
-        world.check(story.batch.start.run, invariants.no_batch_outlasts_its_start, story)
+        world.check(story.batch.start.run, batch_invariants.no_batch_outlasts_its_start, story)
 
     def _plan_recovery(self) -> None:
         """The job that looks for stalled batches, as long as one is open."""
@@ -325,6 +325,6 @@ class Batches:
         world = self._world
         for id, story in self.stories.items():
             store = world.sqlite.batches
-            end = invariants.BatchEnd(story, store.load(id), store.reports(id))
-            for rule in invariants.BATCH_AT_THE_END:
+            end = batch_invariants.BatchEnd(story, store.load(id), store.reports(id))
+            for rule in batch_invariants.BATCH_AT_THE_END:
                 world.check(story.batch.start.run, rule, end)

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.core.batch import (
-    CHUNK_TIMEOUT_S,
-    MUTE_MARGIN_S,
-    TRIES_MAX,
-    BatchRecord,
-    ChunkOrder,
-    ChunkReport,
-    SealKind,
-    UnitState,
-)
+from shared.core.codec import Malformed
 from shared.core.gate import COMPLETE, NOTHING_EXPECTED, decide, name_of, recompute
+from shared.core.incident import STALLED
 from shared.core.messages import read_completion
-from shared.core.model import Control, Latch, OutcomeKind, RunKey, Start, Status
+from shared.core.model import Control, Fact, Latch, OutcomeKind, RunKey, Start, Status
 from shared.core.plan import PlannedPhase, PlannedProcessor
-from shared.core.tally import STALL_SHARE
 from shared.ports import Delivery, RunRecord, Stamp
 from simulation.fate import planned_in
-from simulation.story import BatchStory, Story
-from simulation.warehouse import digest
+from simulation.sink import Told
+from simulation.story import Story
 from simulation.work import Games, undisturbed
 
 ENOUGH = 0.95  # SYSTEMS, section 1: a partial critical result of this share may count
-READY = timedelta(minutes=2)  # SYSTEMS, section 1: ready but not fired for longer pages someone
-ORDER_LOST = timedelta(seconds=CHUNK_TIMEOUT_S + MUTE_MARGIN_S)  # nobody waits for its report any longer
-BATCH_CLOSING = timedelta(minutes=5)  # of a batch whose start's time is over, whatever has died
+CLOCKS_APART = timedelta(seconds=40)  # two instances', each 20 s off: for so long they may not agree what is due
+READY = timedelta(minutes=2) + CLOCKS_APART  # SYSTEMS, section 1: ready but not fired for longer pages someone
+ALERTS_MAX = 6  # occurrences of one cause in a run
+IN_TIME = timedelta(minutes=5)  # after its deadline
+ALERTS_MAX = 6  # occurrences of one cause in a run
+IN_TIME = timedelta(minutes=5)  # after its deadline
 CLOSING = timedelta(minutes=10)  # two looks after the time to give up
 
 Broken = Iterator[str]
@@ -45,6 +38,7 @@ class End:
     story: Story
     record: RunRecord
     games: Games
+    told: Mapping[str, Told] = field(default_factory=dict)  # by incident
 
 
 # --- while the world goes on --------------------------------------------------------------------------
@@ -80,8 +74,8 @@ def _counts(story: Story, phase: PlannedPhase, processor: PlannedProcessor, now:
     return False
 
 
-def starts_only_what_its_mode_plans(start: Start) -> Broken:
-    if not planned_in(start):
+def starts_only_what_its_mode_plans(story: Story, start: Start) -> Broken:
+    if not planned_in(story.declared, start):
         yield f"{start.id} is not declared for mode {start.run.mode}"
 
 
@@ -106,9 +100,20 @@ def _rank(story: Story, start: Start) -> int:
 
 def no_completed_work_lost(story: Story | None, delivery: Delivery, quarantined: bool) -> Broken:
     """A completion whose delivery is acknowledged has become a fact, or is kept for a person."""
-    completion = read_completion(delivery.data)
-    if not quarantined and (story is None or completion.id not in story.facts):
+    if quarantined:
+        return
+    try:
+        completion = read_completion(delivery.data)
+    except Malformed as error:
+        yield f"message {delivery.id} was acknowledged and kept nowhere, though {error}"
+        return
+    if story is None or completion.id not in story.facts:
         yield f"{completion.id} was acknowledged and is nowhere"
+
+
+def a_fact_is_written_once(story: Story, fact: Fact) -> Broken:
+    if fact.completion.id in story.facts:
+        yield f"{fact.completion.id} is written over"
 
 
 def a_hold_holds(control: Control, latches: tuple[Latch, ...], now: datetime) -> Broken:
@@ -131,6 +136,21 @@ def ready_but_not_fired(story: Story, was: frozenset[str], now: datetime) -> Bro
     """What was due two undisturbed minutes ago has been done."""
     for effect in sorted(was & story.would(now)):
         yield f"{effect} has been due since {now - READY:%H:%M:%S}"
+
+
+def ends_in_time_or_one_is_told(story: Story, now: datetime) -> Broken:
+    """Five minutes after its deadline a run has ended, or stands still and exactly one incident says so."""
+    final, stalled = story.final, [alert for alert in story.open_incidents if alert.cause == STALLED]
+    if final and final.kind is OutcomeKind.DONE:
+        if stalled:
+            yield f"is through, and {len(stalled)} incidents are open"
+    elif not story.control.held_at(now) and len(stalled) != 1:
+        yield f"is not through at {now:%H:%M}, and {len(stalled)} incidents are open"
+
+
+def no_alarm_when_nothing_is_wrong(latch: Latch, troubled: bool) -> Broken:
+    if latch.alert and not latch.alert.resolved and not troubled:
+        yield f"{latch.incident} is raised in fair weather: {latch.alert.summary}"
 
 
 # --- when it has ended ----------------------------------------------------------------------------------
@@ -175,7 +195,7 @@ def every_run_ends(end: End) -> Broken:
     ended = [outcome.decided_at for outcome in end.story.outcomes if outcome.kind is not OutcomeKind.OPEN]
     if not ended:
         yield f"has no end; next look {end.record.due_at}"
-    elif min(ended) > give_up_at and not end.story.excused:
+    elif min(ended) > give_up_at and not end.story.excuse:
         yield f"ended only at {min(ended)}, after {give_up_at}"
     if end.record.due_at is None and not decide(end.story.view(give_up_at)).stands:
         yield "stands open with nobody to look at it again"
@@ -201,16 +221,39 @@ def nothing_expected_only_on_days_without_games(end: End) -> Broken:
 
 
 def a_run_that_could_publish_does(end: End) -> Broken:
-    if end.story.excused:
+    if end.story.excuse:
         return
     in_time = [
-        o for o in end.story.outcomes if o.kind is OutcomeKind.DONE and o.decided_at <= end.story.plan.deadline_at
+        outcome
+        for outcome in end.story.outcomes
+        if outcome.kind is OutcomeKind.DONE and outcome.decided_at <= end.story.plan.deadline_at + IN_TIME
     ]
     if not in_time:
         final = end.story.final
         yield f"was not through by {end.story.plan.deadline_at:%H:%M}: " + (
             f"{final.kind} at {final.decided_at:%H:%M}, {final.reason}" if final else "it never ended"
         )
+
+
+def each_incident_is_told_once_and_ends(end: End) -> Broken:
+    """Whatever the sink did: all that was raised is told, and is over once its run is through; a failed run has one."""
+    for latch in end.story.latches.values():
+        if latch.alert is None:
+            continue
+        told = end.told.get(latch.incident)
+        if told is None:
+            yield f"{latch.incident} was raised, and nobody told"
+        elif latch.alert.resolved and told.resolved_at is None:
+            yield f"{latch.incident} is over, and nobody told"
+    left, final = end.story.open_incidents, end.story.final
+    if final and final.kind is OutcomeKind.DONE and left:
+        yield f"is through, and open are {', '.join(alert.cause for alert in left)}"
+    if final and final.kind is OutcomeKind.FAIL and [alert.cause for alert in left].count(STALLED) != 1:
+        yield f"has failed, and open are {', '.join(alert.cause for alert in left) or 'no incidents'}"
+    causes = Counter(latch.alert.cause for latch in end.story.latches.values() if latch.alert)
+    for cause, times in causes.items():
+        if times > 2 * ALERTS_MAX:
+            yield f"{cause} was told {times} times"
 
 
 def bounded_control_plane(end: End) -> Broken:
@@ -220,15 +263,17 @@ def bounded_control_plane(end: End) -> Broken:
     if len(end.story.ledger) > 2 * causes:
         yield f"{len(end.story.ledger)} ledger entries for {causes} causes"
     rounds = Counter(outcome.gate for outcome in end.story.outcomes)
-    starts = Counter(start.processor for latch in end.story.latches.values() for start in latch.starts)
+    all_starts = [start for latch in end.story.latches.values() for start in latch.starts]
+    starts = Counter(start.processor for start in all_starts)
     for phase in end.story.plan.phases:
         for processor in phase.processors:
             inner = 1 + len(processor.needs) + len(processor.after)  # each may bring one newer input in a round
             most = max(rounds[phase.name], 1) * inner * (processor.attempts_max + processor.looks_max)
             if starts[processor.name] > most:
                 yield f"{processor.name} was started {starts[processor.name]} times, at most {most}"
+            ordered = sum(start.by is not None and start.processor == processor.name for start in all_starts)
             failed = sum(fact.completion.status is Status.FAILED for fact in end.story.facts_of[processor.name])
-            if failed > max(rounds[phase.name], 1) * inner * processor.attempts_max:
+            if failed > max(rounds[phase.name], 1) * inner * processor.attempts_max + ordered:
                 yield f"{processor.name} was tried again after {failed} failures"
 
 
@@ -240,150 +285,6 @@ def every_ledger_entry_recomputes(end: End) -> Broken:
             yield f"{entry.gate}/{entry.attempt} {entry.decision} ({entry.reason}) becomes {again}"
 
 
-# --- of batches, while the world goes on ------------------------------------------------------------------
-
-
-def every_unit_is_in_its_batch_once(story: BatchStory) -> Broken:
-    batch = story.batch
-    units = [result.unit for result in batch.settled] + [unit.id for chunk in story.chunks for unit in chunk.units]
-    if len(units) != batch.total or len(set(units)) != len(units):
-        yield f"{batch.id} has {len(set(units))} units in {len(units)} places, and says {batch.total}"
-    if batch.start.units is not None and set(units) != set(batch.start.units):
-        yield f"{batch.id} has not the units that its start wants"
-
-
-def orders_are_bounded(story: BatchStory, in_flight: int, now: datetime) -> Broken:
-    """No unit is ordered more than TRIES_MAX times, and not too many wait for a report at once."""
-    tries = Counter((order.chunk, place) for order in story.orders for place in order.places)
-    for (chunk, place), count in tries.items():
-        if count > TRIES_MAX:
-            yield f"unit {place} of chunk {chunk} of {story.batch.id} was ordered {count} times"
-    last = {(order.chunk, place): order for order in story.orders for place in order.places}
-    waits = sum((o.chunk, o.number) not in story.reports and now < o.at + ORDER_LOST for o in last.values())
-    if waits > 2 * in_flight:  # each chunk that ends lets one out, and so may a look that comes between
-        yield f"{waits} units of {story.batch.id} are under way, {in_flight} at a time are wanted"
-
-
-def what_is_sent_is_ordered(story: BatchStory, order: ChunkOrder) -> Broken:
-    """An order that the store does not know would never be counted."""
-    units = tuple(unit.id for unit in order.units)
-    known = [
-        tuple(story.chunks[each.chunk].units[place].id for place in each.places)
-        for each in story.orders
-        if (each.chunk, each.number) == (order.chunk, order.number)
-    ]
-    if known != [units]:
-        yield f"{order.batch}/{order.chunk} order {order.number} is sent for {units}, recorded are {known}"
-
-
-def nothing_counts_after_the_seal(story: BatchStory, report: ChunkReport) -> Broken:
-    if story.seal and (report.chunk, report.number) not in story.reports:
-        yield f"{report.batch}/{report.chunk} order {report.number} counts after the seal"
-
-
-def nothing_is_merged_before_the_seal(story: BatchStory) -> Broken:
-    if story.seal is None:
-        yield f"{story.batch.id} merges and is not sealed"
-
-
-def one_merge(story: BatchStory) -> Broken:
-    if len(set(story.merged)) > 1:
-        yield f"{story.batch.id} merged {len(set(story.merged))} different things"
-
-
-def no_batch_outlasts_its_start(story: BatchStory) -> Broken:
-    if story.closed is None:
-        yield f"{story.batch.id} is open, {story.batch.start.timeout_s} s and more after it began"
-
-
-# --- of batches, when the world has ended ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class BatchEnd:
-    """A batch when its world has ended: as it was seen, and as it is stored."""
-
-    story: BatchStory
-    record: BatchRecord | None
-    reports: tuple[ChunkReport, ...]
-
-
-def a_batch_that_is_sealed_is_closed(end: BatchEnd) -> Broken:
-    seal = end.record.seal if end.record else None
-    if seal is None:
-        yield f"{end.story.batch.id} was never sealed"
-    elif seal.completion is None or end.story.closed is None:
-        yield f"{seal.batch} is sealed and not closed"
-    elif not end.story.published:
-        yield f"{seal.batch} is closed, and nobody was told"
-
-
-def every_unit_ends_in_one_state(end: BatchEnd) -> Broken:
-    """The batch's own count is that of its store, unit by unit."""
-    completion = end.record.seal.completion if end.record and end.record.seal else None
-    if completion is None or completion.units_expected is None:  # it could not be written, and says so
-        return
-    states = states_of(end)
-    lost = {unit for unit, state in states.items() if state in (UnitState.FAILED, UnitState.EXPIRED)}
-    told = (completion.units_expected, completion.units_actual, set(completion.missing))
-    if told != (len(states), len(states) - len(lost), lost):
-        yield f"{end.story.batch.id} has {len(states)} units without {sorted(lost)}, and says {told}"
-    if completion.status is Status.SUCCESS and lost:
-        yield f"{end.story.batch.id} is a success without {sorted(lost)}"
-
-
-def what_is_done_is_merged(end: BatchEnd) -> Broken:
-    """All of it and nothing else; of a batch that stalled below its share, or was cancelled, nothing."""
-    seal = end.record.seal if end.record else None
-    if seal is None or seal.completion is None:
-        return
-    states = states_of(end)
-    done = [unit for unit, state in states.items() if state is UnitState.DONE]
-    lost = [unit for unit, state in states.items() if state in (UnitState.FAILED, UnitState.EXPIRED)]
-    stalled = seal.kind is SealKind.EXPIRED and (len(states) - len(lost)) / len(states) < STALL_SHARE
-    if end.story.merged and (stalled or not done or seal.kind is SealKind.CANCELLED):
-        yield f"{seal.batch} ended {seal.kind} with {len(done)} of {len(states)} units done, and merged"
-    outputs = {r.unit: r.output for report in reversed(end.reports) for r in report.results if r.output}
-    content = digest([row for unit in done for row in json.loads(outputs[unit])])
-    if end.story.merged and end.story.merged[-1] != content:
-        yield f"{seal.batch} merged something else than what its {len(done)} units gave"
-    if seal.completion.status in (Status.SUCCESS, Status.PARTIAL) and seal.completion.digest != content:
-        yield f"{seal.batch} reports something else than what its {len(done)} units gave"
-
-
-def states_of(end: BatchEnd) -> dict[str, UnitState]:
-    """How each unit ended, counted anew: the first that ended it stands, by number of the order."""
-    states = {result.unit: result.state for result in end.story.batch.settled}
-    again = {result.unit for report in end.reports for result in report.results if result.again}
-    for report in end.reports:
-        for result in report.results:
-            if not result.again:
-                states.setdefault(result.unit, result.state)
-    for chunk in end.story.chunks:
-        for unit in chunk.units:
-            states.setdefault(unit.id, UnitState.FAILED if unit.id in again else UnitState.EXPIRED)
-    return states
-
-
-def who_gives_up_says_so(end: BatchEnd) -> Broken:
-    """A batch that stalled and brings nothing is somebody's to look into; one that brought all is nobody's."""
-    seal = end.record.seal if end.record else None
-    if seal is None or seal.completion is None:
-        return
-    gave_up = seal.kind is SealKind.EXPIRED and seal.completion.status is Status.FAILED
-    if gave_up and not seal.incident:
-        yield f"{seal.batch} gave up, and nobody is told"
-    if seal.incident and seal.completion.status is not Status.FAILED:
-        yield f"{seal.batch} is {seal.completion.status}, and an incident: {seal.incident}"
-
-
-BATCH_AT_THE_END: tuple[Callable[[BatchEnd], Broken], ...] = (
-    a_batch_that_is_sealed_is_closed,
-    every_unit_ends_in_one_state,
-    what_is_done_is_merged,
-    who_gives_up_says_so,
-)
-
 AT_THE_END: tuple[Callable[[End], Broken], ...] = (
     one_outcome_per_gate_attempt,
     what_is_latched_is_sent,
@@ -392,6 +293,7 @@ AT_THE_END: tuple[Callable[[End], Broken], ...] = (
     published_equals_the_oracle,
     nothing_expected_only_on_days_without_games,
     a_run_that_could_publish_does,
+    each_incident_is_told_once_and_ends,
     bounded_control_plane,
     every_ledger_entry_recomputes,
 )

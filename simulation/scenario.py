@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
+from shared.config.nba import MODES, NBA
+from shared.core import calendar
 from shared.core.model import OutcomeKind, RunKey, Start
 from simulation.fate import CALM, TICK_S, Fate
 from simulation.work import Behaviour
@@ -59,3 +61,9 @@ def starts_of(world: World, run: RunKey, processor: str = "") -> list[Start]:
 def expect_first_attempts(world: World, run: RunKey = OVERNIGHT) -> None:
     again = [start.id for start in starts_of(world, run) if start.attempt > 1]
     world.expect(not again, f"healed by timeouts only: {', '.join(again[:3])}", run)
+
+
+def begins_at(run: RunKey) -> datetime:
+    """When it usually does."""
+    mode = next(mode for mode in MODES if mode.name == run.mode)
+    return calendar.usual_start(mode, run.date, NBA.zone)

@@ -22,6 +22,7 @@ from shared.core.messages import Message, completion_message
 from shared.core.model import Act, Completion, OutcomeKind, RunKey, Start, Status
 from simulation import invariants
 from simulation.batch_scenarios import BATCH_SCENARIOS, zombie_batch
+from simulation.delivery_scenarios import DELIVERY_SCENARIOS
 from simulation.fate import ORDINARY_S, Call, four_games
 from simulation.interleavings import Choose, Meeting, Orders
 from simulation.scenario import (
@@ -37,7 +38,8 @@ from simulation.scenario import (
     starts_of,
 )
 from simulation.seam import Crash
-from simulation.work import Behaviour, Kind, partition_of
+from simulation.watch_scenarios import WATCH_SCENARIOS
+from simulation.work import Behaviour, Kind, make_rows, partition_of, stamp_of
 from simulation.world import World
 
 # --- gates --------------------------------------------------------------------------------------------
@@ -56,7 +58,8 @@ def same_day_one_of_five(seed: int) -> World:
 def unknown_names(seed: int) -> World:
     def behave(start: Start) -> Behaviour:
         if start.run == OVERNIGHT and start.processor == "team_offense_game_summary":
-            world.after(60, lambda: _strangers(world, start))
+            if world.stories[OVERNIGHT].received[start.id] == 1:
+                world.after(60, lambda: _strangers(world, start))
             return Behaviour(after_s=250)  # all optional ones are done long before
         return Behaviour()
 
@@ -211,7 +214,9 @@ def _before_the_last(world: World, number: int, done: Iterable[str]) -> RunKey:
 
 
 def _completing(world: World, start: Start) -> Callable[[], None]:
-    units = start.units or ()
+    units, processor = start.units or (), world.processor_of(start)
+    rows = make_rows(processor, units, {})
+    written = world.warehouse.load(partition_of(processor), rows, stamp_of(start), "unit" if processor.unit else "")
     found = {"schedule": {"games": four_games(start.run.date), "next_games": four_games(start.run.date)}}
     completion = Completion(
         run=start.run,
@@ -221,7 +226,8 @@ def _completing(world: World, start: Start) -> Callable[[], None]:
         report=1,
         status=Status.SUCCESS,
         units_actual=len(units) if units else None,
-        digest=start.processor,
+        rows=written.rows,
+        digest=written.digest,
         found=found.get(start.processor, {}),
     )
 
@@ -587,6 +593,8 @@ SCENARIOS = {
         Scenario("skewed-dst", (34,), "local times over both changes of the clocks", skewed_dst),
         Scenario("nothing-today", (12,), "a holiday is not an alarm, a dead scraper is not a holiday", nothing_today),
         Scenario("hold-in-flight", (46,), "an operator's word counts from the moment it is given", hold_in_flight),
+        *DELIVERY_SCENARIOS,
+        *WATCH_SCENARIOS,
         *BATCH_SCENARIOS,
     )
 }

@@ -10,14 +10,19 @@ from datetime import datetime
 from shared.core.batch import Batch, Chunk, ChunkReport, Ordered, Seal
 from shared.core.fold import View, look
 from shared.core.gate import Ask, Done, Fail, Open, Verdict, decide
-from shared.core.model import Completion, Control, Fact, Latch, LedgerEntry, Outcome, OutcomeKind
+from shared.core.model import Alert, Completion, Control, Fact, Latch, LedgerEntry, Outcome, OutcomeKind, PipelineSpec
 from shared.core.plan import Plan
 from shared.ports import Reader
+from simulation.fate import is_critical
+
+USUAL_S = 5_400.0
+"""What a run takes with five soft faults in it, each for a timeout: beyond it is slack."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Story:
     plan: Plan
+    declared: PipelineSpec  # as it was when the run began
     due_at: datetime | None
     readers: Mapping[str, Reader]  # of this world, with nothing in between
     control: Control = field(default_factory=Control)
@@ -32,6 +37,9 @@ class Story:
     content: dict[str, str] = field(default_factory=dict)  # digest written under each start id
     wrote: dict[str, str] = field(default_factory=dict)  # digest last written by each processor
     foreign: bool = False  # read, or gave way to, what another run wrote
+    spoilt: set[str] = field(default_factory=set)  # start ids whose work a fault has struck
+    outage_s: float = 0.0  # that anything was out between its start and its deadline
+    troubled: bool = False  # any fault has come near it
     excused: str = ""  # why it need not publish
     disturbed_until: datetime | None = None  # by a crash or a stall of who worked on it
     ready: frozenset[str] = frozenset()  # what decide would do at once, and nobody has done
@@ -51,6 +59,35 @@ class Story:
         if ends(verdict):
             due.add(f"{verdict.gate}/{verdict.attempt}")
         return frozenset(due)
+
+    @property
+    def open_incidents(self) -> list[Alert]:
+        """Those that have been raised and not resolved."""
+        alerts = [latch.alert for latch in self.latches.values() if latch.alert]
+        over = {(alert.cause, alert.number) for alert in alerts if alert.resolved}
+        return [alert for alert in alerts if not alert.resolved and (alert.cause, alert.number) not in over]
+
+    @property
+    def used_up(self) -> str:
+        """The critical processor whose every attempt has been spoilt by a fault; empty where there is none."""
+        starts = [start for latch in self.latches.values() for start in latch.starts]
+        for phase in self.plan.phases:
+            for processor in phase.processors:
+                spoilt = [start for start in starts if start.processor == processor.name and start.id in self.spoilt]
+                critical = is_critical(self.declared, self.plan.run, phase.name, processor.name)
+                if critical and len(spoilt) >= processor.attempts_max:
+                    return processor.name
+        return ""
+
+    @property
+    def excuse(self) -> str:
+        """Why it need not have been through by its deadline; empty where nothing excuses it."""
+        if self.excused:
+            return self.excused
+        if self.used_up:
+            return "attempts used up"
+        slack_s = (self.plan.deadline_at - self.plan.started_at).total_seconds() - USUAL_S
+        return "out for longer than its slack" if self.outage_s > slack_s else ""
 
     @property
     def outcomes(self) -> list[Outcome]:

@@ -59,6 +59,7 @@ class Behaviour:
     after_s: float = 30.0
     lacks: tuple[str, ...] = ()  # units that a partial result is without
     more: tuple[str, ...] = ()  # games that it finds beside those of the league: they will be called off
+    lies: bool = False  # what it lacks is not written, and reported as if it was
     hard: bool = False  # not to be healed by trying again: its run need not publish
     fault: str = ""  # what it counts as; empty for ordinary work
 

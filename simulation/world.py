@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -27,41 +27,55 @@ from shared.config.functions import NUDGE_TOPIC, PREDICTION_REQUEST_TOPIC, Funct
 from shared.config.nba import NBA
 from shared.config.orchestration_config import PIPELINES
 from shared.core import calendar
+from shared.core.batch import Batch, ChunkReport
 from shared.core.codec import encode
+from shared.core.gate import Block, decide
 from shared.core.messages import (
     Message,
     Nudge,
-    completion_message,
     read_completion,
     read_nudge,
-    read_start,
     run_of,
 )
-from shared.core.model import Act, Completion, Control, Fact, Latch, LedgerEntry, RunKey, ScheduleSpec, Start, Status
-from shared.core.plan import Plan, PlannedProcessor
+from shared.core.model import (
+    Act,
+    Control,
+    Fact,
+    Latch,
+    LedgerEntry,
+    PipelineSpec,
+    RunKey,
+    ScheduleSpec,
+    Start,
+)
+from shared.core.plan import Plan, PlannedProcessor, config_hash
 from shared.gather import one_by_one
-from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Ports, Stamp, StateStore, Written
-from shared.service import Service
+from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Notifier, Ports, StateStore
+from shared.service import SWEEP_LOOK_BACK_DAYS, Refusal, Service
 from simulation import invariants
 from simulation.asked import readers_of
 from simulation.batches import Batches
 from simulation.evidence import WorldEvidence
-from simulation.fate import Call, Fate, planned_in
+from simulation.fate import Call, Fate
+from simulation.meter import Meter
+from simulation.processors import FINDS, Processors
 from simulation.seam import SIMULATED, Crash, Network, Seam, Unavailable
+from simulation.sink import Sink
+from simulation.spells import SpellKind, Weather
 from simulation.story import Story, done_by
 from simulation.warehouse import MemoryWarehouse
-from simulation.work import Behaviour, Kind, expected_units, make_rows, partition_of, players_of, reads, stamp_of
 
 HANDLER_LEASE_S = 60  # of a gate function's message
 START_LEASE_S = 600  # of an order to a processor: the longest that Pub/Sub allows
 PULL_MAX = 64
 OUTLAST = timedelta(days=3)  # the longest a world goes on after its last schedule: late policies end after two
-TRACE_LINES = 400  # kept to be read; all of them go into the digest
+TRACE_LINES = 400  # kept to be read (None: all); all of them go into the digest
 
+HASHES = {name: config_hash(spec) for name, spec in PIPELINES.items()}
 BATCH_TIMER = f"prediction_coordinator.{NUDGE_TOPIC}"
 
+MADE_UP = timedelta(days=SWEEP_LOOK_BACK_DAYS, minutes=5)
 MINUTE = timedelta(minutes=1)
-FINDS = {spec.name: spec.finds for phase in NBA.phases for spec in phase.processors}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +88,13 @@ class Violation:
 
 @dataclass(slots=True)
 class VirtualClock:
+    """As whoever asks sees it: the clock of an instance may be off."""
+
     at: datetime
+    skew_s: float = 0.0
 
     def now(self) -> datetime:
-        return self.at
+        return self.at + timedelta(seconds=self.skew_s) if self.skew_s else self.at
 
 
 @dataclass(slots=True, eq=False)
@@ -90,9 +107,13 @@ class Handler:
     thread: Any = None
     calls: int = 0
 
+    @property
+    def function(self) -> str:
+        return self.delivery.subscription.partition(".")[0]
+
 
 class World:
-    def __init__(self, fate: Fate, first: date) -> None:
+    def __init__(self, fate: Fate, first: date, *, trace_lines: int | None = TRACE_LINES) -> None:
         self.fate = fate
         self.begins_at = calendar.at(first, "00:00", NBA.zone)
         self.first = first
@@ -102,29 +123,49 @@ class World:
         self._open: dict[RunKey, Story] = {}  # those that anything is due in, or soon will be
         self.forgotten: set[RunKey] = set()
         self.quarantined: dict[str, str] = {}  # delivery id to reason
+        self.buried: set[str] = set()  # deliveries that are dead letters now
         self.violations: dict[tuple[str, str], Violation] = {}
         self.faults: Counter[str] = Counter()
+        self._troubled: set[str] = set()  # runs that a fault has struck
         self.decisions = 0
-        self.trace: deque[str] = deque(maxlen=TRACE_LINES)
+        self.trace: deque[str] = deque(maxlen=trace_lines)
         self.warehouse = MemoryWarehouse()
         self._digest = sha256()
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
         self._pushed = 0
         self.before_call: Callable[[str], None] = lambda _: None  # of who is no handler of this world
         self._current: Handler | None = None
+        self._alive: dict[Handler, None] = {}  # in the order of their beginning
         self._hub = getcurrent()
         self._pull_at: datetime | None = None
         self._sweep_at: datetime | None = None
-        self._awaited: set[RunKey] = set()  # scheduled, and not begun
+        self._awaited: dict[RunKey, datetime] = {}  # scheduled, when, and not begun
         self._ends_at = self.begins_at + OUTLAST
         states = cast(StateStore, Seam(self.sqlite.states, self.call))
         bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self.call))
+        self.sink = Sink(self)
+        notifier = cast(Notifier, Seam(self.sink, self.call))
         evidence = cast(Evidence, Seam(WorldEvidence(self, FINDS), self.call))
+        self.pipelines = dict(PIPELINES)  # as deployed now
+        self.hashes = dict(HASHES)  # of these
+        self.readers = readers_of(self, self.sqlite.states)
         ports = Ports(
-            states=states, bus=bus, clock=self.clock, readers=readers_of(states, self.warehouse), evidence=evidence
+            states=states,
+            bus=bus,
+            clock=self.clock,
+            readers=readers_of(self, states),
+            notifier=notifier,
+            evidence=evidence,
         )
-        self.service = Service(ports, PIPELINES, tell=self._tell, gather=one_by_one)
-        self._ports = ports
+        self.service = Service(ports, self.pipelines, tell=self._tell, gather=one_by_one)
+        self.ports = ports
+        self.weather = Weather(self)
+        self.processors = Processors(self)
+        self.meter = Meter()
+        self.expected: set[RunKey] = set()  # that the schedules of its days call for
+        self.acts = 0  # of people, to bring a run on
+        self.instances: Counter[str] = Counter()  # by function: how often it has been deployed anew
+        self._gaps: dict[str, datetime] = {}  # functions that have no subscription until then
         self.batches = Batches(self)
         self._handlers: dict[str, edge.Handler] = {}
         self._gates: list[str] = []  # subscriptions of what answers at once
@@ -184,6 +225,9 @@ class World:
         """What Cloud Scheduler says on these local days."""
         until = calendar.at(self.first + timedelta(days=days), "00:00", NBA.zone)
         self._ends_at = until + OUTLAST
+        for number in range(days):
+            for spell in self.fate.spells(self.first + timedelta(days=number)):
+                self.weather.comes(spell)
         for spec in NBA.schedules:
             if spec.act == "sweep" or spec.mode not in modes:
                 continue
@@ -192,9 +236,13 @@ class World:
 
     def _fire(self, spec: ScheduleSpec) -> None:
         run = RunKey(NBA.name, calendar.resolve(spec.date, self.now, spec.zone), spec.mode)
+        if spec.act == "start":
+            self.expected.add(run)
         if spec.act == "start" and run not in self.stories:
-            self._awaited.add(run)
+            self._awaited[run] = self.now
             self.plan_sweep()
+        if self.weather.has(SpellKind.NO_SCHEDULES):
+            return
         self.carry([nudge_message(spec, NBA.name, self.now, NUDGE_TOPIC)])
 
     def nudge(self, nudge: Nudge) -> None:
@@ -202,6 +250,8 @@ class World:
 
     def plan_sweep(self) -> None:
         """The next full minute at which the timer would find something; those before it would find nothing."""
+        for run in [run for run, at in self._awaited.items() if at + MADE_UP < self.now]:
+            del self._awaited[run]  # nobody makes it up any more
         looks = [self.now] if self._awaited else []
         for run in [run for run, story in self._open.items() if story.due_at is None and not story.leases]:
             del self._open[run]
@@ -214,7 +264,7 @@ class World:
             looks.append(batch_at)
         if not looks:
             return
-        whole = max(min(looks), self.now).replace(second=0, microsecond=0) + MINUTE
+        whole = max(min(looks), self.now, self.weather.sweeps_from).replace(second=0, microsecond=0) + MINUTE
         if self._sweep_at is None or whole < self._sweep_at:
             self._sweep_at = whole
             self.at(whole, lambda: self._sweep(whole))
@@ -223,14 +273,20 @@ class World:
         if planned_at != self._sweep_at:
             return
         self._sweep_at = None
+        if self.now < self.weather.sweeps_from:
+            self.plan_sweep()
+            return
         due = [story for story in self._open.values() if story.due_at is not None and story.due_at <= self.now]
         lapsed = any(at <= self.now for story in self._open.values() for at in story.leases.values())
         batch_at = self.batches.due_at
         if due or self._awaited or lapsed or (batch_at is not None and batch_at <= self.now):
             for story in due:
                 self._look_whether_ready(story)
-            self.nudge(Nudge(pipeline=NBA.name, mode="", date="", scheduled_at=self.now, act="sweep"))
+            self.sweep_now()
         self.plan_sweep()
+
+    def sweep_now(self) -> None:
+        self.nudge(Nudge(pipeline=NBA.name, mode="", date="", scheduled_at=self.now, act="sweep"))
 
     # --- messages -------------------------------------------------------------------------------------
 
@@ -244,6 +300,7 @@ class World:
                 self.disturb(None, min(copies, default=60.0))
             if not copies:
                 self.fault("lost", message.attributes.get("run", ""))
+                self.meter.strike_message("lost", message, self.now)
             if len(copies) > 1:
                 self.fault("doubled", message.attributes.get("run", ""))
             for copy_s in copies:
@@ -263,7 +320,9 @@ class World:
         run = run_of(message.attributes)
         if run in self.stories and message.topic.endswith("-start"):
             a = message.attributes
-            self.stories[run].sent[f"{run}/{a['phase']}/{a['processor']}/{a['attempt']}"] += 1
+            start_id = f"{run}/{a['phase']}/{a['processor']}/{a['attempt']}"
+            self.stories[run].sent[start_id] += 1
+            self.note(start_id, "is sent", message.topic)
 
     def _want_pull(self, instant: datetime) -> None:
         if self._pull_at is None or instant < self._pull_at:
@@ -274,6 +333,8 @@ class World:
         if planned_at != self._pull_at:
             return
         self._pull_at = None
+        for function in [function for function, until in self._gaps.items() if self.now < until]:
+            self._drop(function, self.now)
         bus = self.sqlite.bus
         for delivery in bus.pull(self._gates, limit=PULL_MAX, now=self.now, lease_s=HANDLER_LEASE_S):
             self._hear(delivery)
@@ -281,10 +342,41 @@ class World:
             if delivery.subscription in self._handlers:
                 self._hear(delivery)
             else:
-                self._order(delivery)
+                self.processors.order(delivery)
         next_at = bus.next_at()
         if next_at is not None:
             self._want_pull(max(next_at, self.now))
+
+    # --- deploys ----------------------------------------------------------------------------------------
+
+    def deploy(self, spec: PipelineSpec) -> None:
+        """From now on this is what is declared."""
+        self.fault("config", "")
+        self.pipelines[spec.name], self.hashes[spec.name] = spec, config_hash(spec)
+
+    def redeploy(self, function: str, gap_s: float = 0.0) -> None:
+        """Its instances die, and its subscriptions are made anew: what waits, or comes in the gap, is gone."""
+        self.fault("redeploy", function)
+        self.instances[function] += 1
+        self._gaps[function] = self.now + timedelta(seconds=gap_s)
+        self._drop(function, self.now + timedelta(days=1))  # also what an instance held
+        for handler in [handler for handler in self._alive if handler.function == function]:
+            self._kill(handler)
+
+    def _drop(self, function: str, until: datetime) -> None:
+        names = [name for name in (*self._gates, *self._workers) if name.partition(".")[0] == function]
+        while gone := self.sqlite.bus.pull(names, limit=PULL_MAX, now=until, lease_s=HANDLER_LEASE_S):
+            self.sqlite.bus.ack(gone)
+            for delivery in gone:
+                self.note(delivery.id, "is gone from", delivery.topic, run_of(delivery.attributes))
+                lost = Message(topic=delivery.topic, data=delivery.data, attributes=delivery.attributes)
+                self.meter.strike_message("redeploy", lost, self.now)
+                self.disturb(run_of(delivery.attributes), 0.0)
+
+    def _kill(self, handler: Handler) -> None:
+        self._alive.pop(handler, None)
+        self.disturb(handler.run, HANDLER_LEASE_S)
+        handler.thread.throw(Crash)
 
     # --- handlers -------------------------------------------------------------------------------------
 
@@ -295,24 +387,29 @@ class World:
         run = run_of(delivery.attributes)
         name = f"{delivery.subscription.partition('.')[0]}#{delivery.id}.{delivery.attempt}"
         handler = Handler(name, delivery, run)
-        self.note(name, "hears", delivery.topic)
+        self.note(name, "hears", delivery.topic, run)
 
         def live() -> None:
             try:
-                edge.receive([delivery], lambda each: self._handlers[each.subscription], self._ports)
+                edge.receive([delivery], lambda each: self._handlers[each.subscription], self.ports)
             except (Crash, Unavailable) as end:
-                self.note(name, "is gone", type(end).__name__)
+                self.note(name, "is gone", type(end).__name__, run)
                 if delivery.subscription in self._workers:  # whoever pushed the order sees that the line is dead
                     self.sqlite.bus.nack(delivery, self.now, type(end).__name__)
                     self._want_pull(self.sqlite.bus.next_at() or self.now)
 
         handler.thread = greenlet(live, parent=self._hub)
+        self._alive[handler] = None
         self._resume(handler)
 
     def _resume(self, handler: Handler) -> None:
-        self._current = handler
+        if handler not in self._alive:  # killed meanwhile
+            return
+        self._current, self.clock.skew_s = handler, self.fate.skew_s(handler.function, self.now)
         handler.thread.switch()
-        self._current = None
+        self._current, self.clock.skew_s = None, 0.0
+        if handler.thread.dead:
+            self._alive.pop(handler, None)
 
     def call(self, verb: str, method: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """A handler's way to a port: others go on, then it strikes or goes through, and the world takes note."""
@@ -324,7 +421,16 @@ class World:
             result = method(*arguments, **named)
         else:
             handler.calls += 1
-            call = Call(verb, handler.delivery.topic, str(handler.run or ""), handler.delivery.attempt, handler.calls)
+            delivery = handler.delivery
+            call = Call(
+                verb,
+                delivery.topic,
+                str(handler.run or ""),
+                delivery.attempt,
+                handler.calls,
+                self.now,
+                delivery.attributes.get("processor", ""),
+            )
             pause_s = self.fate.pause_s(call)
             if pause_s > 1:
                 self.fault("stall", call.run)
@@ -335,13 +441,37 @@ class World:
             if struck:
                 self.fault(struck, call.run)
                 self.disturb(handler.run, HANDLER_LEASE_S)
+                self._meter_strike(struck, handler, self.now)
+            elif self.weather.refuses(handler.function) or (verb == "merge" and self.weather.has(SpellKind.QUOTA)):
+                struck = "error"
+                self._meter_strike("outage", handler, self.weather.ends_at(handler.function))
+            if struck == "error" and verb == "notify":
+                return False  # a sink that is down says so
+            if struck:
                 raise Crash if struck == "crash" else Unavailable(f"{SIMULATED} {verb} is unavailable")
             result = method(*arguments, **named)
-            self.note(handler.name, verb, _brief(result))
+            self.note(handler.name, verb, _brief(result), handler.run or _about(arguments))
         seen = getattr(self, f"_saw_{verb}", None) or getattr(self.batches, f"saw_{verb}", None)
         if seen:
             seen(result, *arguments, **named)
         return result
+
+    def _meter_strike(self, kind: str, handler: Handler, at: datetime) -> None:
+        """What this handler would have done: record its report, send what is claimed, latch what is due."""
+        story = self.stories.get(handler.run) if handler.run else None
+        delivery = handler.delivery
+        if story is None or not delivery.topic.endswith("-complete"):
+            return
+        said = delivery.attributes
+        attempts = {fact.completion.attempt for fact in story.facts_of[said["processor"]]}
+        if int(said["attempt"]) not in attempts:
+            self.meter.strike_message(kind, Message(topic=delivery.topic, data=delivery.data, attributes=said), at)
+            return
+        self.meter.strike_effects(kind, story.plan.run, sorted(story.ready), at)
+        for key in story.leases:
+            for start in story.latches[key].starts:
+                if not story.sent[start.id]:
+                    self.meter.strike_order(kind, start.id, at)
 
     def pass_by(self, seconds: float) -> None:
         """For a handler, so much time; for the others of the world, their own."""
@@ -358,11 +488,14 @@ class World:
     # --- what is seen at the seam -------------------------------------------------------------------------
 
     def _saw_create_run(self, created: bool, plan: Plan) -> None:
-        self._awaited.discard(plan.run)
+        self._awaited.pop(plan.run, None)
         if not created:
             return
         self.stories[plan.run] = self._open[plan.run] = story = Story(
-            plan=plan, due_at=plan.started_at, readers=readers_of(self.sqlite.states, self.warehouse)
+            plan=plan,
+            declared=self.pipelines[plan.run.pipeline],
+            due_at=plan.started_at,
+            readers=self.readers,
         )
         if plan.run in self.forgotten:
             return
@@ -371,11 +504,21 @@ class World:
             begin_s, length_s = held
             self.after(begin_s, lambda: self.hold(plan.run, length_s))
         self._look_whether_ready(story)
+        self.at(plan.deadline_at + invariants.IN_TIME, lambda: self._in_time(story))
         self.plan_sweep()
+
+    def _in_time(self, story: Story) -> None:
+        settled_at = self.settled_at(story)
+        if settled_at + invariants.READY > self.now:
+            self.at(settled_at + invariants.READY, lambda: self._in_time(story))
+            return
+        self.check(story.plan.run, invariants.ends_in_time_or_one_is_told, story, self.now)
 
     def _saw_append(self, written: bool, fact: Fact) -> None:
         if written:
             story = self.stories[fact.completion.run]
+            self.meter.recorded(fact.completion, self.now)
+            self.check(fact.completion.run, invariants.a_fact_is_written_once, story, fact)
             story.facts[fact.completion.id] = fact
             story.facts_of[fact.completion.processor].append(fact)
             soon = fact.received_at + timedelta(seconds=LOOK_WITHIN_S)
@@ -401,11 +544,17 @@ class World:
         story.due_at = due_at
         self._open[run] = story
         for latch in created:
+            self.check(run, invariants.no_alarm_when_nothing_is_wrong, latch, self._is_troubled(story))
             story.latches[latch.key] = latch
             story.leases[latch.key] = now + timedelta(seconds=lease_s)
             story.ready -= done_by(latch)
+            self.meter.done(run, sorted(done_by(latch)), self.now, self.settled_at(story))
             story.claimed.update(start.id for start in latch.starts)
         self.plan_sweep()
+
+    def _is_troubled(self, story: Story) -> bool:
+        """Whether any fault has come near it, or near the clockwork that it goes by."""
+        return str(story.plan.run) in self._troubled or self.weather.troubled_until >= story.plan.started_at
 
     def _saw_close(self, _: None, run: RunKey, keys: Sequence[str]) -> None:
         story = self.stories[run]
@@ -424,7 +573,9 @@ class World:
     def _saw_quarantine(self, _: None, item: Any) -> None:
         self.quarantined[item.id] = item.reason
 
-    def _saw_nack(self, _: None, delivery: Delivery, _now: datetime, error: str) -> None:
+    def _saw_nack(self, buried: bool, delivery: Delivery, _now: datetime, error: str) -> None:
+        if buried:
+            self.buried.add(delivery.id)
         if SIMULATED not in error:
             self.violate(delivery.attributes.get("run", ""), "no handler raises", error)
         self._want_pull(self.sqlite.bus.next_at() or self.now)
@@ -434,7 +585,7 @@ class World:
             if delivery.topic.endswith("-complete"):
                 run = run_of(delivery.attributes)
                 story = self.stories.get(run) if run else None
-                kept = delivery.id in self.quarantined
+                kept = delivery.id in self.quarantined or delivery.id in self.buried
                 self.check(run, invariants.no_completed_work_lost, story, delivery, kept)
 
     def _tell(self, entry: LedgerEntry) -> None:
@@ -452,128 +603,32 @@ class World:
         story.ready = frozenset()
         self.fault("held", str(run))
 
-    # --- processors -----------------------------------------------------------------------------------
+    def hand_back(self, delivery: Delivery) -> None:
+        """Nobody has taken it, or whoever did is gone: it comes again."""
+        self.sqlite.bus.nack(delivery, self.now, SIMULATED)
+        self._want_pull(self.sqlite.bus.next_at() or self.now)
 
-    def _order(self, delivery: Delivery) -> None:
-        start = read_start(delivery.data)
-        self.receive(start)
-        behaviour, inputs = self.behave(start), self.read_inputs(start)
-        if behaviour.kind is Kind.HANG:
-            self.sqlite.bus.ack([delivery])
-        elif behaviour.kind is not Kind.DIE:
-            self.after(behaviour.after_s, lambda: self._finish(delivery, start, behaviour, inputs))
+    def operator_retries(self) -> None:
+        """A person looks at each run that is blocked for want of attempts, and orders another."""
+        for run, story in list(self.stories.items()):
+            verdict = decide(story.view(self.now))
+            if run in self.forgotten or not isinstance(verdict.decision, Block) or verdict.decision.recheck_at is None:
+                continue
+            index = story.plan.gates.index(verdict.gate)
+            left = story.plan.phases[index - 1] if index else None
+            tried = {start.processor for latch in story.latches.values() for start in latch.starts}
+            for missing in verdict.decision.missing:
+                if left and missing.processor in tried & {each.name for each in left.processors if each.critical}:
+                    act = Act(actor="operator", reason="it is mended", at=self.now)
+                    self.acts += not isinstance(self.service.again(run, left.name, missing.processor, act), Refusal)
+                    self.fault("retried", str(run))
 
-    def receive(self, start: Start) -> None:
-        """Whoever is told to start something may be told so."""
-        story = self.stories[start.run]
-        story.received[start.id] += 1
-        self.note(start.id, "starts", f"delivery {story.received[start.id]}")
-        self.check(start.run, invariants.starts_only_what_its_mode_plans, start)
-        self.check(start.run, invariants.starts_only_with_critical_inputs, story, start, self.now)
-
-    def behave(self, start: Start) -> Behaviour:
-        """What fate makes of a start."""
-        if not planned_in(start):  # what a stranger to the mode would read does not exist
-            return Behaviour(kind=Kind.NOT_READY)
-        story = self.stories[start.run]
-        behaviour = self.fate.behave(story.plan, start)
-        if behaviour.fault:
-            self.fault(behaviour.fault, start.id)
-        if behaviour.hard:
-            story.excused = story.excused or behaviour.fault
-        return behaviour
+    def settled_at(self, story: Story) -> datetime:
+        """When whatever has disturbed a run is over."""
+        return max(story.disturbed_until or self.begins_at, self.weather.troubled_until)
 
     def processor_of(self, start: Start) -> PlannedProcessor:
         return self.stories[start.run].plan.phase_by_name[start.phase].by_name[start.processor]
-
-    def read_inputs(self, start: Start) -> dict[str, str]:
-        """The digests of what a start's processor finds, of what it reads."""
-        story = self.stories[start.run]
-        inputs: dict[str, str] = {}
-        for other in reads(story.plan, story.plan.phase_by_name[start.phase], self.processor_of(start)):
-            stands = self.warehouse.read(partition_of(other), str(start.run))
-            if stands:
-                story.foreign |= stands[0].run != str(start.run)
-                inputs[other.name] = stands[1].digest
-        return inputs
-
-    def _finish(self, delivery: Delivery, start: Start, behaviour: Behaviour, inputs: Mapping[str, str]) -> None:
-        """Write, report, and only then let go of the order."""
-        match behaviour.kind:
-            case Kind.NOT_READY | Kind.FAIL | Kind.SKIP:
-                statuses = {Kind.NOT_READY: Status.NOT_READY, Kind.FAIL: Status.FAILED, Kind.SKIP: Status.SKIPPED}
-                self.report(start, status=statuses[behaviour.kind], reason=behaviour.fault or behaviour.kind.value)
-            case _:
-                written, units = self._write(start, behaviour, inputs)
-                if behaviour.kind is not Kind.MUTE:
-                    self._report_written(start, written, units, behaviour.more)
-        self.sqlite.bus.ack([delivery])
-
-    def _write(self, start: Start, behaviour: Behaviour, inputs: Mapping[str, str]) -> tuple[Written, tuple[str, ...]]:
-        """What stands afterwards, and the units there should be. A start id that was done is not done again."""
-        story, processor = self.stories[start.run], self.processor_of(start)
-        partition, stamp = partition_of(processor), stamp_of(start)
-        units = start.units
-        if units is None:
-            units = expected_units(start.run, self.fate.games).get(processor.unit, ())
-        written = self.warehouse.standing(partition, stamp)
-        if written is None:
-            there = self.warehouse.read(partition)
-            made = tuple(unit for unit in units if unit not in behaviour.lacks)
-            rows = make_rows(processor, made, inputs) + [{"unit": game, "made_of": "rumour"} for game in behaviour.more]
-            written = self.warehouse.load(partition, rows, stamp, "unit" if processor.unit else "")
-            self.note(start.id, "writes", f"{written.digest}{' superseded' if written.superseded else ''}")
-            if not written.superseded:
-                self.wrote(start, there[0] if there else None, written)
-            elif there and there[0].run != str(start.run):
-                story.foreign = True
-        return written, units if processor.unit else ()
-
-    def wrote(self, start: Start, stood: Stamp | None, written: Written) -> None:
-        """That this stands now where that stood."""
-        story = self.stories[start.run]
-        rule = invariants.each_start_id_effective_once
-        self.check(start.run, rule, self.stories, start, stood, written.digest)
-        story.wrote[start.processor] = story.content[start.id] = written.digest
-
-    def _report_written(
-        self, start: Start, written: Written, units: tuple[str, ...], more: tuple[str, ...] = ()
-    ) -> None:
-        found = self._found(start, written.units, more)
-        if written.superseded:
-            self.report(start, status=Status.SKIPPED, reason="superseded", found=found)
-            return
-        missing = tuple(unit for unit in units if unit not in written.units)
-        self.report(
-            start,
-            status=Status.PARTIAL if missing else Status.SUCCESS,
-            units_expected=len(units) if units else None,
-            units_actual=len(written.units) if units else None,
-            missing=missing,
-            rows=written.rows,
-            digest=written.digest,
-            found=found,
-        )
-
-    def _found(self, start: Start, units: tuple[str, ...], more: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        league = expected_units(start.run, self.fate.games)
-        found = {name: league[name] for name in FINDS[start.processor]}
-        if "players" in found:
-            found["players"] = players_of(units)
-        return {name: (*names, *more) if name in ("games", "next_games") else names for name, names in found.items()}
-
-    def report(self, start: Start, **said: Any) -> None:
-        completion = Completion(
-            run=start.run,
-            phase=start.phase,
-            processor=start.processor,
-            attempt=start.attempt,
-            report=1,
-            **said,
-        )
-        self.note(start.id, "reports", completion.status)
-        topic = self.stories[start.run].plan.phase_by_name[start.phase].completion_topic
-        self.carry([completion_message(completion, topic)])
 
     # --- judgement --------------------------------------------------------------------------------------
 
@@ -582,6 +637,8 @@ class World:
         due = story.would(self.now)
         news = due - story.ready
         story.ready = due
+        timed = story.due_at and story.due_at < self.now and not story.leases
+        self.meter.due(story.plan.run, sorted(news), story.due_at if timed and story.due_at else self.now)
         if news:
             self.at(self.now + invariants.READY, lambda: self._still_ready(story, news))
 
@@ -589,8 +646,9 @@ class World:
         left = news & story.ready
         if not left:
             return
-        if story.disturbed_until and story.disturbed_until + invariants.READY > self.now:
-            self.at(story.disturbed_until + invariants.READY, lambda: self._still_ready(story, left))
+        settled_at = self.settled_at(story)
+        if settled_at + invariants.READY > self.now:
+            self.at(settled_at + invariants.READY, lambda: self._still_ready(story, left))
             return
         self.check(story.plan.run, invariants.ready_but_not_fired, story, left, self.now)
 
@@ -614,23 +672,41 @@ class World:
             if run in self.forgotten:
                 continue
             record = states.load(run)
+            story.outage_s = self.weather.outage_s(story.plan.started_at, story.plan.deadline_at)
             story.ledger = states.ledger(run)
             for rule in invariants.AT_THE_END:
-                self.check(run, rule, invariants.End(story, record, self.fate.games))
+                self.check(run, rule, invariants.End(story, record, self.fate.games, self.sink.told))
         self.batches.judge()
 
     def fault(self, kind: str, where: str) -> None:
         self.faults[kind] += 1
         self.note(where, "fault", kind)
+        run = where.partition("/")[0]
+        self._troubled.update([run] if run else map(str, self._open))
 
-    def note(self, who: str, does: str, what: str) -> None:
-        line = f"{self.now:%Y-%m-%d %H:%M:%S.%f} {who} {does} {what}"
+    def note(self, who: str, does: str, what: str, about: RunKey | None = None) -> None:
+        line = f"{self.now:%Y-%m-%d %H:%M:%S.%f} {who} {does} {what}{f' of {about}' if about else ''}"
         self.trace.append(line)
         self._digest.update(line.encode())
 
     @property
     def digest(self) -> str:
         return self._digest.hexdigest()
+
+
+def _about(arguments: tuple[Any, ...]) -> RunKey | None:
+    """The run that a call to a port is about, where its first argument says so."""
+    match arguments:
+        case (RunKey() as run, *_):
+            return run
+        case ((Plan() | Start()) as own, *_):
+            return own.run
+        case (Fact() as fact, *_):
+            return fact.completion.run
+        case (Batch(start=start) | ChunkReport(start=start), *_):
+            return start.run
+        case _:
+            return None
 
 
 def _brief(result: object) -> str:

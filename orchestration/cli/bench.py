@@ -20,10 +20,12 @@ from shared import wiring
 Measure = Callable[[], dict[str, object]]
 
 STALLS = 200  # seeded
+RELIABLE_DAYS = 100
 
 
 def run(arguments: argparse.Namespace) -> int:
     from orchestration import bench, bench_emulators, bench_pooling, bench_timeouts
+    from simulation.reliability import DEFINITIONS, reliability
     from simulation.stalls import stalls
 
     settings = local_settings(arguments)
@@ -41,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         "chain_fsync": lambda: bench.chain(durability="power"),
         "wide": bench.wide,
         "stalls": lambda: dict(stalls(STALLS)),
+        "reliability": lambda: reliability(arguments.days or RELIABLE_DAYS, arguments.seed),
         "night": lambda: bench.night(arguments.data),
         "season": lambda: bench.season(arguments.data),
     }
@@ -59,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
             figures[name] = (measures | on_emulators | on_traces)[name]()
         except EmulatorAbsent as absent:
             raise UsageError(f"bench {name}: {absent}") from None
+    if "reliability" in figures:
+        figures["reliability"]["definitions"] = dict(DEFINITIONS)
     if arguments.json:
         show.print_json(figures[arguments.what] if arguments.what != "all" else figures)
         return OK

@@ -28,6 +28,7 @@ BATCHES_MAX = 1_000  # that `batch list` shows; each is read by itself
 
 AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[hm])")
 
+ALONE = ("chain", "chain_read", "chain_fsync", "core", "wide", "stalls", "reliability", "night", "season")
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
 """What `bench` measures only when asked: not every machine has emulators."""
 
@@ -340,6 +341,7 @@ def _proving(command: Command) -> None:
     )
     simulate.add_argument("--days", type=number_to(DAYS_MAX), help="how many (10)")
     simulate.add_argument("--seed", type=int, default=0, help="same seed, same trace (0)")
+    simulate.add_argument("--episode", type=int, metavar="N", help="of these days only the ones of this world")
     simulate.add_argument("--scenario", metavar="NAME", help="`list` names them all")
     simulate.add_argument("--trace", action="store_true", help="print every event")
 
@@ -363,24 +365,14 @@ def _proving(command: Command) -> None:
         "what",
         nargs="?",
         default="all",
-        choices=[
-            "all",
-            "chain",
-            "chain_read",
-            "chain_fsync",
-            "core",
-            "wide",
-            "stalls",
-            "night",
-            "season",
-            *ON_EMULATORS,
-            ON_TRACES,
-        ],
+        choices=["all", *ALONE, *ON_EMULATORS, ON_TRACES],
         help=f"all: without those that start emulators ({', '.join(ON_EMULATORS)}), and without {ON_TRACES}",
     )
     bench.add_argument(
         "--data", type=folder, metavar="DIR", help="for `night` and `season` (the synthetic one); for `timeouts`"
     )
+    bench.add_argument("--days", type=number_to(DAYS_MAX), help="for `reliability`: how many (100)")
+    bench.add_argument("--seed", type=int, default=0, help="for `reliability`: same seed, same figures (0)")
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import local_settings
 
 if TYPE_CHECKING:
+    from simulation.shrink import Shrunk
     from simulation.simulate import Report
 
 DAYS = 10
@@ -21,37 +22,77 @@ DAYS = 10
 
 def run(arguments: argparse.Namespace) -> int:
     from simulation.scenarios import SCENARIOS
-    from simulation.simulate import run_scenario
+    from simulation.simulate import episodes, run_scenario
 
     console = show.console(local_settings(arguments), stderr=arguments.json)
     if arguments.scenario == "list":
         return _list(console, {name: scenario.says for name, scenario in SCENARIOS.items()}, json=arguments.json)
     if arguments.scenario and arguments.scenario not in SCENARIOS:
         raise UsageError(f"--scenario {arguments.scenario!r} is unknown; known: {', '.join(SCENARIOS)}")
-    if arguments.scenario and arguments.days:
-        raise UsageError("--days goes without --scenario: a scenario lasts as long as its failure")
+    if arguments.scenario and (arguments.days or arguments.episode is not None):
+        raise UsageError("--days and --episode go without --scenario: a scenario lasts as long as its failure")
+    days = arguments.days or DAYS
+    if arguments.episode is not None and not 0 <= arguments.episode < len(episodes(days, arguments.seed)):
+        raise UsageError(
+            f"--episode {arguments.episode}: {days} days have episodes 0 to {len(episodes(days, arguments.seed)) - 1}"
+        )
     began = monotonic()
     if arguments.scenario:
         report = run_scenario(arguments.scenario, seed=arguments.seed)
     else:
-        report = _simulate(console, arguments.days or DAYS, arguments.seed)
-    if arguments.json:
-        show.print_json(report.to_json())
-    else:
+        report = _simulate(console, days, arguments.seed, arguments.episode)
+    took_s = monotonic() - began
+    if not arguments.json:
         if arguments.scenario:
             console.print(f"[bold]{arguments.scenario}[/]: {SCENARIOS[arguments.scenario].says}", soft_wrap=True)
-        _print(console, report, monotonic() - began, trace=arguments.trace)
+        _print(console, report, took_s, trace=arguments.trace)
+    shrunk = (
+        _shrink(console, arguments.seed, days, report.broken[0]) if report.broken and not arguments.scenario else None
+    )
+    if arguments.json:
+        show.print_json({**report.to_json(), "shrunk": shrunk.to_json() if shrunk else None})
+    elif shrunk:
+        _print_shrunk(console, shrunk)
     return NOT_PUBLISHED if report.violations else OK
 
 
-def _simulate(console: Console, days: int, seed: int) -> Report:
+def _simulate(console: Console, days: int, seed: int, episode: int | None) -> Report:
     """With a bar and an estimate, on a terminal."""
     from simulation.simulate import simulate
 
     columns = (TextColumn("simulated days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("days", total=days)
-        return simulate(days=days, seed=seed, progress=lambda done: bar.advance(task, done))
+        return simulate(days=days, seed=seed, episode=episode, progress=lambda done: bar.advance(task, done))
+
+
+def _shrink(console: Console, seed: int, days: int, number: int) -> Shrunk | None:
+    from simulation.shrink import shrink
+    from simulation.simulate import episodes
+
+    replay = f"tipoff simulate --days {days} --seed {seed} --episode {number}"
+    console.print(f"replay   {replay}", soft_wrap=True, markup=False)
+    return shrink(
+        episodes(days, seed)[number],
+        tell=lambda left: console.print(f"shrinks  {left}", soft_wrap=True, markup=False),
+    )
+
+
+def _print_shrunk(console: Console, shrunk: Shrunk) -> None:
+    """What is left of the failure, then all that its run went through."""
+    for line in shrunk.events:
+        console.print(line, markup=False, soft_wrap=True)
+    violation, left = shrunk.violation, "" if shrunk.done else "; out of time, less may do"
+    text = f"{violation.at:%Y-%m-%d %H:%M:%S} {violation.run}: {violation.rule}: {violation.detail}"
+    console.print(f"VIOLATION {text}", style="bold red", markup=False, soft_wrap=True)
+    console.print(
+        f"{shrunk.episode.days} days from {shrunk.episode.first}, {len(shrunk.needs)} of {shrunk.had} faults, "
+        f"found in {shrunk.worlds} worlds{left}",
+        markup=False,
+        soft_wrap=True,
+    )
+    for name in shrunk.needs or ("no fault at all",):
+        console.print(f"needs    {name}", markup=False, soft_wrap=True)
 
 
 def _print(console: Console, report: Report, took_s: float, *, trace: bool) -> None:
@@ -67,6 +108,10 @@ def _print(console: Console, report: Report, took_s: float, *, trace: bool) -> N
         "  ended    " + (", ".join(f"{n} {end}" for end, n in ends.items() if n) or "none: cut short by design")
     )
     console.print("  faults   " + (", ".join(f"{n} {kind}" for kind, n in report.faults.items()) or "none"))
+    if report.excused:
+        console.print("  excused  " + ", ".join(f"{n} {why}" for why, n in report.excused.items()))
+    if report.incidents:
+        console.print(f"  told     {report.incidents} incidents; {report.acts} words of people")
     console.print(f"  trace    {report.digest[:16]}")
     for violation in report.violations:
         text = f"{violation.at:%Y-%m-%d %H:%M:%S} {violation.run}: {violation.rule}: {violation.detail}"

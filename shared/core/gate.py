@@ -183,12 +183,16 @@ def key_of(about: Verdict | LedgerEntry) -> str:
     return f"{about.gate}/{about.attempt}"
 
 
-def not_before(entry: LedgerEntry | None, verdict: Verdict) -> datetime | None:
-    """Until when the last decision put a gate attempt off by a reading or a block, if the verdict is about the same."""
+def not_before(entry: LedgerEntry | None, verdict: Verdict, due_at: datetime | None, now: datetime) -> datetime | None:
+    """Until when the last decision put a gate attempt off by a reading or a block, if the verdict is about the same.
+
+    A look that says the same again is not written down, and puts the next one off all the same: `due_at` says until
+    when. Whoever looks earlier finds what may have changed a moment ago.
+    """
     if entry is None or key_of(entry) != key_of(verdict):
         return None
     held = entry.decision == "block" or any(each.verdict is not ReadingVerdict.PASS for each in entry.readings.values())
-    return entry.next_look_at if held else None
+    return min(due_at or now, now) if held else None
 
 
 def refused_before(entry: LedgerEntry | None, now: datetime) -> str:

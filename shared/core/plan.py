@@ -35,6 +35,9 @@ GIVE_UP = timedelta(hours=4)
 """A blocked gate is looked at this long after its deadline, then the run fails: a person has been paged by then."""
 
 
+PUBLISHED_WITHIN = timedelta(minutes=2)
+"""A gate that waits until its deadline is opened by the next sweep: the last one's is so much before the run's."""
+
 RUNS_BEFORE = "runs_before"
 """The reading that a gate asks for where its phase goes softly after other runs."""
 
@@ -160,7 +163,8 @@ def build_plan(
             )
         phases = phases[names.index(given.phase) :]
     usual = [usual_time(before.phases.get(phase.name, ()), fallback_s=phase.usual_s) for phase, _ in phases]
-    deadlines = phase_deadlines([each.seconds for each in usual], started_at=started_at, deadline_at=deadline_at)
+    in_time_at = max(deadline_at - PUBLISHED_WITHIN, started_at)
+    deadlines = phase_deadlines([each.seconds for each in usual], started_at=started_at, deadline_at=in_time_at)
     return Plan(
         run=run,
         started_at=started_at,

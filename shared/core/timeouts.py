@@ -31,7 +31,7 @@ class Deadline:
 
 
 def phase_deadlines(usual_s: Sequence[int | None], *, started_at: datetime, deadline_at: datetime) -> list[Deadline]:
-    """One deadline per phase, the last one the run's own.
+    """One deadline per phase, the last one that by which the run is to have ended.
 
     A phase may wait until the phases behind it only just fit in before the run's deadline: deadline minus their usual
     durations. It gets at least FLOOR and at most CAP after the phase before it; a phase of unknown duration gets CAP.

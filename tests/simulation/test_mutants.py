@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from simulation.scenarios import SCENARIOS
-from tests.simulation.batch_mutants import BATCH_MUTANTS
-from tests.simulation.mutants import MUTANTS, Mutant, copy_code, plant, play
-
-PLANTED = (*MUTANTS, *BATCH_MUTANTS)
+from tests.simulation.mutants import Mutant, copy_code, plant, play
+from tests.simulation.planted import PLANTED
 
 
 @pytest.mark.parametrize("mutant", PLANTED, ids=lambda mutant: mutant.name)

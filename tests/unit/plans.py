@@ -268,7 +268,7 @@ class Day:
             verdict = self.decide(now)
             view, readings, _ = self.verdicts[-1]
             last = self.ledger[-1] if self.ledger else None
-            asked = consequences(view, verdict, readings, not_before=not_before(last, verdict))
+            asked = consequences(view, verdict, readings, not_before=not_before(last, verdict, self.due_at, now))
             fresh = [latch for latch in asked.latches if latch.key not in self.latches]
             assert len(fresh) == len(asked.latches), f"taken twice: {[latch.key for latch in asked.latches]}"
             outcome = next((latch.outcome for latch in asked.latches), None)

@@ -170,6 +170,7 @@ READY = [
     pytest.param(THREE, "+5 a done; +5 b done", 20, 15, id="the end of the grace with an optional one"),
     pytest.param(ONE, "+2 hold until=+9; +5 a done", 10, 9, id="the end of a hold"),
     pytest.param(READ, "+1 read health=block; +5 a done; +6 read health=pass", 9, 6, id="the look after a refusal"),
+    pytest.param(READ, "+1 read health=hold; +5 a done; +8 read health=pass", 9, 8, id="after many that said the same"),
 ]
 
 
@@ -215,7 +216,10 @@ def test_a_late_end_is_told_to_nobody() -> None:
 def test_only_a_refusal_of_the_same_gate_attempt_puts_it_off() -> None:
     day = Day(READ).play("+1 read health=block; +5 a done", until=6)
     entry = day.ledger[-1]
-    assert not_before(entry, day.decide(6)) == entry.next_look_at
-    assert not_before(replace(entry, attempt=9), day.decide(6)) is None
-    assert not_before(None, day.decide(6)) is None
-    assert not_before(replace(entry, decision="wait", readings={}), day.decide(6)) is None
+    now, soon = minute(6), minute(7)
+    assert not_before(entry, day.decide(6), entry.next_look_at, now) == entry.next_look_at
+    assert not_before(entry, day.decide(6), soon, now) == now, "whoever looks before his time"
+    assert not_before(entry, day.decide(6), None, now) == now
+    assert not_before(replace(entry, attempt=9), day.decide(6), soon, now) is None
+    assert not_before(None, day.decide(6), soon, now) is None
+    assert not_before(replace(entry, decision="wait", readings={}), day.decide(6), soon, now) is None

@@ -11,7 +11,7 @@ from shared.config.nba import NBA
 from shared.core.calendar import deadline, usual_start
 from shared.core.codec import decode, encode
 from shared.core.model import LatePolicy, Missing, PhaseSpec, ProcessorSpec, RunKey
-from shared.core.plan import GIVE_UP, Given, Plan, build_plan, config_hash, fence, planned
+from shared.core.plan import GIVE_UP, PUBLISHED_WITHIN, Given, Plan, build_plan, config_hash, fence, planned
 from shared.core.timeouts import FLOOR, HISTORY_MIN, NO_DURATIONS, Durations
 
 DAY = date(2024, 1, 15)
@@ -172,7 +172,7 @@ def test_a_replay_plans_the_phases_from_the_one_it_is_given_on() -> None:
     plan = plan_of("overnight", generation=2, given=GIVEN)
     assert list(plan.phase_by_name) == ["precompute", "grading", "export"]
     assert plan.given == GIVEN
-    assert plan.phases[-1].deadline_at == plan.deadline_at
+    assert plan.phases[-1].deadline_at == plan.deadline_at - PUBLISHED_WITHIN
     assert decode(Plan, encode(plan)) == plan
 
 
@@ -184,7 +184,7 @@ def test_a_replay_from_a_phase_that_is_planned_no_more_says_so() -> None:
 def test_a_punctual_run_keeps_its_deadline_to_the_last_phase() -> None:
     plan = plan_of("overnight")
     assert plan.deadline_at == deadline(MODES["overnight"], DAY, NBA.zone)
-    assert plan.phases[-1].deadline_at == plan.deadline_at
+    assert plan.phases[-1].deadline_at == plan.deadline_at - PUBLISHED_WITHIN
     assert {phase.deadline_from for phase in plan.phases} == {"derived"}
 
 
