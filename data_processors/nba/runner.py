@@ -20,6 +20,9 @@ from shared.ports import Feed, ObjectStore, Partition, Stamp, Warehouse, Written
 NO_HISTORY = "no history"
 """Why a unit cannot be there yet: then its absence is whole."""
 
+NAMED_MAX = 3
+"""Units that a reason names which lack the same."""
+
 BOOTSTRAP = Stamp(run="bootstrap", attempt=0, fence=0)
 """Stamp of history: any run outranks it."""
 
@@ -270,7 +273,7 @@ def judge(
     else:
         nothing_yet = expected is not None and len(missing) == len(expected) and not whys
         status = Status.NOT_READY if nothing_yet else Status.PARTIAL
-        reason = _listed(f"{unit}: {whys.get(unit, how.absent)}" for unit in missing)
+        reason = _by_why({unit: whys.get(unit, how.absent) for unit in missing})
     return Result(
         status=status,
         reason=reason,
@@ -287,7 +290,18 @@ def remark(how: Table, written: Written, excused: set[str]) -> str:
     """What a whole result has to tell all the same."""
     if isinstance(how, Select) and how.names:
         return _listed(f"{how.says} {name}" for name in written.units)
-    return _listed(f"{unit}: {NO_HISTORY}" for unit in sorted(excused))
+    return _by_why(dict.fromkeys(sorted(excused), NO_HISTORY))
+
+
+def _by_why(whys: Mapping[str, str]) -> str:
+    """Units that lack the same are told together, some by name: the report has all of them beside its reason."""
+    alike: dict[str, list[str]] = {}
+    for unit, why in whys.items():
+        alike.setdefault(why, []).append(unit)
+    return _listed(
+        f"{', '.join(units[:NAMED_MAX])}{f' and {len(units) - NAMED_MAX} more' * (len(units) > NAMED_MAX)}: {why}"
+        for why, units in alike.items()
+    )
 
 
 def _listed(parts: Iterator[str]) -> str:
@@ -330,7 +344,7 @@ def _publish(start: Start, export: Export, work: Work) -> Result:
         status, reason = Status.FAILED, published.refused
     else:
         status = Status.PARTIAL if missing else Status.SUCCESS
-        reason = _listed(f"{unit}: not in its input" for unit in missing)
+        reason = _by_why(dict.fromkeys(missing, "not in its input"))
     return Result(
         status=status,
         reason=reason,
