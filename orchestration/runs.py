@@ -216,7 +216,7 @@ def status_of(states: StateStore, run: RunKey, now: datetime) -> RunStatus:
     plan, record = states.plan(run), states.load(run)
     assert plan is not None, f"{run} has no plan"
     view = look(plan, record.facts, record.latches, record.control, now)
-    return summarise(view, record.last_entry, record.due_at)
+    return summarise(view, record.last_entry)
 
 
 def newest(states: StateStore, pipeline: str, first: date, last: date) -> dict[tuple[date, str], RunKey]:

@@ -90,7 +90,7 @@ def _read(home: ReadHome, settings: Settings, key: RunKey, only: str | None) -> 
     if entries and entries[-1].at > (record.last_entry or entries[-1]).at:  # somebody is at work: what it saw is newer
         record = home.states.load(key)
     view = look(plan, record.facts, record.latches, record.control, show.utc_now())
-    status = summarise(view, record.last_entry, record.due_at)
+    status = summarise(view, record.last_entry)
     acts = repairs(plan, record.facts, record.latches, entries)
     phases = status.phases
     if only is not None:

@@ -68,7 +68,7 @@ def status_of(states: StateStore, run: RunKey) -> RunStatus:
     """Raises UsageError for a run that this home does not know."""
     plan, record = known_plan(states, run), states.load(run)
     view = look(plan, record.facts, record.latches, record.control, show.utc_now())
-    return summarise(view, record.last_entry, record.due_at)
+    return summarise(view, record.last_entry)
 
 
 def known_plan(states: StateStore, run: RunKey) -> Plan:

@@ -101,17 +101,17 @@ class RunStatus:
         }
 
 
-def summarise(view: View, last: LedgerEntry | None = None, due_at: datetime | None = None) -> RunStatus:
+def summarise(view: View, last: LedgerEntry | None = None) -> RunStatus:
     """The status at view.now, whether or not anyone has looked since.
 
-    What a gate asks for is told as it was last answered, if the last decision is given. The next look is never later
-    than the timer's, if that is given: a pause that counts from now would move on with whoever asks.
+    What a gate asks for is told as it was last answered, if the last decision is given; and when it is read again is
+    told as it was set then: counted from now, it would move on with whoever asks.
     """
     verdict = decide(view)
     if isinstance(verdict.decision, Ask) and last and key_of(last) == key_of(verdict):
         verdict = decide(view, last.readings)
-    if due_at and verdict.next_look_at:
-        verdict = replace(verdict, next_look_at=min(due_at, verdict.next_look_at))
+        if last.next_look_at and verdict.next_look_at:
+            verdict = replace(verdict, next_look_at=min(last.next_look_at, verdict.next_look_at))
     end = view.published
     state = _run_state(verdict, end)
     passed = [outcome for outcome in view.outcomes.values() if outcome.kind in (OutcomeKind.OPEN, OutcomeKind.DONE)]
