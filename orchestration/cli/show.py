@@ -297,7 +297,10 @@ def moment(instant: datetime, now: datetime | None = None) -> str:
 
 def span(seconds: float) -> str:
     """So long, as roughly as a person who waits wants to know it."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if seconds <= 7_200:
+        return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    unit, unit_s = ("h", 3_600) if seconds <= 172_800 else ("days", 86_400)
+    return f"{round(seconds / unit_s, 1):g} {unit}"
 
 
 def took(first: datetime | None, last: datetime | None) -> str:

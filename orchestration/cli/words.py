@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         status = status_of(states, key, home.clock.now())
         control = states.load(key).control
         held = control.held_at(now)
-        goes_on = "" if held or status.next_look_at is None else _goes_on(status, home, settings)
+        goes_on = "" if held or not (start or status.next_look_at) else _goes_on(status, home, settings)
     changed = control.version > before
     if arguments.json:
         show.print_json(
@@ -70,8 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     for entry in decided:
         if entry.decision in TELLS:
             console.print(show.decision_line(entry), soft_wrap=True)
-    what_next = show.next_line(status, now) or "Nothing more will happen by itself."
-    then = f"Now it is {status.state}: {status.reason}. {what_next}"
+    what_next = show.next_line(status, now) or ("" if start else "Nothing more will happen by itself.")
+    then = f"Now it is {status.state}: {status.reason}. {what_next}".rstrip()
     until = f"{_release(key, settings)} lets it go on." if held else ""
     for line in filter(None, (then, until, goes_on)):
         console.print(Text(line), soft_wrap=True)

@@ -14,6 +14,7 @@ from orchestration.cli.main import main
 from shared import wiring
 from shared.adapters.sqlite import Sqlite
 from shared.core.model import RunKey
+from shared.core.status import RunState
 from tests.flow.cli import Said, Type
 from tests.flow.days import Days, HandClock
 
@@ -64,9 +65,31 @@ def test_a_cancelled_run_is_said_to_be_over(type_: Type) -> None:
     assert "cancelled by ann: feed is wrong. Nothing more will happen by itself." in type_("cancel", RUN, *WHY).out
 
 
-@pytest.mark.parametrize(("until", "code"), [("+1d", 0), ("+7d", 0), ("+8d", 2), ("+1w", 2)])
-def test_a_word_may_last_some_days(type_: Type, until: str, code: int) -> None:
+def test_what_a_retry_has_ordered_is_delivered_by_a_command_that_is_named(type_: Type, tmp_path: Path) -> None:
+    for file in tmp_path.iterdir():
+        file.unlink()
+    with closing(Sqlite(tmp_path / wiring.STATE_FILE)) as store:
+        days = Days(store, clock=HandClock(datetime.now(timezone.utc) - timedelta(minutes=10)))
+        days.service.start_run(RUN)
+        days.finish(RUN)
+        assert days.status(RUN).state is RunState.PUBLISHED
+    said = type_("retry", RUN, "schedule", *WHY).out
+    assert "its result stands" in said
+    assert "Nothing more will happen" not in said
+    assert "goes on with it.\n" in said
+
+
+@pytest.mark.parametrize(
+    ("until", "code", "told"),
+    [
+        ("+90m", 0, "(in 90 min)"),
+        ("+150m", 0, "(in 2.5 h)"),
+        ("+1d", 0, "(in 24 h)"),
+        ("+7d", 0, "(in 7 days)"),
+        ("+8d", 2, "is not within the next 7 days"),
+        ("+1w", 2, "and not +1d, +2h or +30m"),
+    ],
+)
+def test_a_word_may_last_some_days(type_: Type, until: str, code: int, told: str) -> None:
     said = type_("hold", RUN, *WHY, "--until", until)
-    assert said.code == code, said.err
-    if until == "+8d":
-        assert "is not within the next 7 days" in said.err
+    assert (said.code, told in said.out + said.err) == (code, True), said.err
