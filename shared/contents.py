@@ -47,7 +47,7 @@ class RowsRead:
         try:
             found = self._find(view, gate)
         except (OSError, WarehouseError) as error:
-            found = unread(self.name, str(error))
+            found = unread(self.name, " ".join(str(error).split()))  # engines point at a place in lines of their own
         return settle(self.name, found, before, view.now, closed=closed)
 
     def _find(self, view: View, gate: str) -> Finding:

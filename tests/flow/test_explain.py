@@ -94,7 +94,15 @@ def test_the_words_are_told_to_machines_too(days: Days, tmp_path: Path) -> None:
     ]
     assert told["words"][2].keys() == {"verb", "about", "actor", "reason", "at", "until"}
     opened = next(each for each in told["decisions"] if (each["gate"], each["decision"]) == ("precompute", "open"))
-    assert (opened["done"], opened["planned"], opened["readings"], opened["woke"]) == (3, 5, [], "completion")
+    assert (opened["done"], opened["planned"], opened["woke"]) == (3, 5, "completion")
+    assert [(each["name"], each["verdict"]) for each in opened["readings"]] == [
+        ("health", "pass"),
+        ("freshness", "pass"),
+        ("completeness", "pass"),
+    ]
+    assert all(each["note"] == "there is nothing here to ask" for each in opened["readings"])
+    before = next(each for each in told["decisions"] if (each["gate"], each["decision"]) == ("raw", "open"))
+    assert before["readings"] == [], "which asks for none"
     [phase] = [phase for phase in told["phases"] if phase["phase"] == "analytics"]
     since = {each["processor"]: each["since"] for each in phase["processors"]}
     assert since["team_defense_game_summary"] == told["words"][2]["at"]

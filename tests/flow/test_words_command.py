@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
@@ -14,10 +14,14 @@ from uuid import uuid4
 
 import pytest
 
+from data_processors.nba.runner import create_tables
 from orchestration.cli.main import main
 from shared import wiring
+from shared.adapters.duckdb import DuckDbWarehouse
 from shared.adapters.pubsub import PubSub
 from shared.adapters.sqlite import Sqlite
+from shared.adapters.warehouse import STAMPS
+from shared.config.nba_tables import TABLES
 from shared.core.fold import View
 from shared.core.model import (
     Act,
@@ -32,7 +36,8 @@ from shared.core.model import (
 )
 from shared.core.plan import RUNS_BEFORE
 from shared.core.status import RunState
-from shared.ports import Ports
+from shared.ports import Partition, Ports, Stamp
+from shared.readings import readers
 from shared.service import Refusal, Service
 from tests.contract.firestore_calls import opened
 from tests.flow.cli import Said, Type, documented, form, tipoff
@@ -42,19 +47,24 @@ from tests.flow.nights import new_work
 RUN = RunKey("nba", date(2024, 1, 15), "overnight")
 SAME_DAY = RunKey("nba", date(2024, 1, 16), "same_day")
 WHY = ("--reason", "feed is [wrong]", "--actor", "ann")
+PLAIN: Mapping[str, object] = {"STRING": "x", "INT64": 1, "FLOAT64": 1.0}
+ADDS_UP: Mapping[str, object] = {"pts": 3, "fg3m": 0, "reb": 2}  # with ones for the rest of a line
 
 
 @dataclass
 class Home:
     """A home with a run that began ten minutes ago: its sources have come, all of raw is ordered. Commands go by the
-    machine's clock."""
+    machine's clock, and their gates read what stands in the home: the rows that were reported."""
 
     path: Path
     store: Sqlite
+    warehouse: DuckDbWarehouse
 
     def __post_init__(self) -> None:
         self.now = datetime.now(timezone.utc) - timedelta(minutes=10)
-        self.days = Days(self.store, clock=HandClock(self.now))
+        self.world = wiring.local_world(lambda: self.warehouse)
+        self.days = Days(self.store, clock=HandClock(self.now), act=self.write, world=self.world)
+        create_tables(self.warehouse)
         self.days.service.start_run(RUN)
         self.days.finish(RUN, up_to="raw")
 
@@ -65,6 +75,20 @@ class Home:
     def catch_up(self) -> None:
         """What a command has published is there now."""
         self.days.clock.time = datetime.now(timezone.utc)
+
+    def write(self, start: Start) -> Completion:
+        """A row of each unit that there is to do, one that can be true, and the report of them."""
+        table = TABLES.get(start.processor)
+        if table is None or not table.unit or not start.units:
+            return succeed(start, rows=0)
+        columns = {name: kind for name, kind in self.warehouse.columns(table.name).items() if name not in STAMPS}
+        row = {name: PLAIN.get(kind) for name, kind in columns.items()} | {
+            n: v for n, v in ADDS_UP.items() if n in columns
+        }
+        rows = [{**row, table.column: start.partition, table.unit: unit} for unit in start.units]
+        there = Partition(table=table.name, column=table.column, first=start.partition, last=start.partition)
+        written = self.warehouse.load(there, rows, Stamp.of(start), table.unit)
+        return succeed(start, rows=written.rows)
 
     def do(self, *names: str) -> None:
         """These report success."""
@@ -83,8 +107,9 @@ class Home:
 def home(tmp_path: Path) -> Iterator[Home]:
     folder = tmp_path / "home"
     folder.mkdir()
-    with closing(Sqlite(folder / wiring.STATE_FILE)) as store:
-        yield Home(folder, store)
+    warehouse = DuckDbWarehouse(folder / wiring.WAREHOUSE_FILE)
+    with closing(Sqlite(folder / wiring.STATE_FILE)) as store, closing(warehouse):
+        yield Home(folder, store, warehouse)
 
 
 @pytest.fixture
@@ -138,6 +163,23 @@ def test_a_released_run_goes_on_at_once(home: Home, type_: Type) -> None:
     assert "OPEN   all of raw is done" in said.out
     assert "`tipoff run nba --date 2024-01-15 --mode overnight" in said.out
     assert home.days.orders(RUN, "analytics")
+
+
+def test_what_is_reported_and_stands_nowhere_keeps_a_released_run_and_what_to_do_is_said_in_a_line(
+    home: Home, type_: Type
+) -> None:
+    type_("hold", RUN, *WHY)
+    for start in home.days.hear()[:]:
+        home.days.do(start)
+    home.warehouse._connection.execute("DROP SCHEMA nba_raw CASCADE")
+    said = type_("release", RUN, *WHY)
+    now = said.out.splitlines()[1]
+    assert "freshness: could not be read: nba_raw.raw_schedule: " in now
+    assert "run create with the DDL of that dataset and table first" in now
+    assert "sanity: could not be read: " in now
+    assert re.search(r"Next look .* \(in \d+ s\)\.$", now), "in the same line, though the warehouse says it in several"
+    assert "OPEN" not in said.out
+    assert not home.days.orders(RUN, "analytics")
 
 
 def test_what_is_not_held_is_not_released_and_that_is_no_error(home: Home, type_: Type) -> None:
@@ -257,7 +299,9 @@ class Refuses:
 
 
 def test_a_reading_that_is_overridden_only_warns_and_who_said_so_is_named(home: Home, type_: Type) -> None:
-    ports = Ports(states=home.store.states, bus=home.store.bus, clock=home.days.clock, readers={RUNS_BEFORE: Refuses()})
+    states = home.store.states
+    asked = {**readers(states, home.world), RUNS_BEFORE: Refuses()}
+    ports = Ports(states=states, bus=home.store.bus, clock=home.days.clock, readers=asked)
     home.days.service = Service(ports, {"nba": NBA}, home.days.told.append, starts_missing_runs=False)
     home.days.service.start_run(SAME_DAY)
     home.days.finish(SAME_DAY)
@@ -268,6 +312,9 @@ def test_a_reading_that_is_overridden_only_warns_and_who_said_so_is_named(home: 
     assert "(in 30 min) by ann: feed is [wrong]." in said.out
     act = home.store.states.load(SAME_DAY).control.overrides[RUNS_BEFORE]
     assert act.until == act.at + timedelta(minutes=30)
+    assert "OPEN   all of raw is done; warned: runs_before: waits for overnight of 2024-01-15 until " in said.out
+    assert f"; overridden by ann: feed is [wrong], until {act.until:%Y-%m-%d %H:%M} UTC" in said.out
+    assert home.days.orders(SAME_DAY, "analytics")
 
 
 @pytest.mark.parametrize(
