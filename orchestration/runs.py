@@ -216,7 +216,8 @@ def status_of(states: StateStore, run: RunKey, now: datetime) -> RunStatus:
     """The status of a run that is there."""
     plan, record = states.plan(run), states.load(run)
     assert plan is not None, f"{run} has no plan"
-    return summarise(look(plan, record.facts, record.latches, record.control, now), record.last_entry)
+    view = look(plan, record.facts, record.latches, record.control, now)
+    return summarise(view, record.last_entry)
 
 
 def newest(states: StateStore, pipeline: str, first: date, last: date) -> dict[tuple[date, str], RunKey]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 
 from data_processors.nba import exports, scrape
+from data_processors.nba.reasons import by_why, listed
 from shared.config.nba_dates import DAY, as_of_date, season_first
 from shared.config.nba_tables import UNIT_COLUMNS, table_of
 from shared.core.codec import to_data
-from shared.core.messages import TEXT_MAX
 from shared.core.model import Completion, Missing, PipelineSpec, ProcessorSpec, RunKey, Start, Status
 from shared.ports import Feed, ObjectStore, Partition, Stamp, Warehouse, Written
 
@@ -270,7 +270,7 @@ def judge(
     else:
         nothing_yet = expected is not None and len(missing) == len(expected) and not whys
         status = Status.NOT_READY if nothing_yet else Status.PARTIAL
-        reason = _listed(f"{unit}: {whys.get(unit, how.absent)}" for unit in missing)
+        reason = by_why({unit: whys.get(unit, how.absent) for unit in missing})
     return Result(
         status=status,
         reason=reason,
@@ -286,14 +286,8 @@ def judge(
 def remark(how: Table, written: Written, excused: set[str]) -> str:
     """What a whole result has to tell all the same."""
     if isinstance(how, Select) and how.names:
-        return _listed(f"{how.says} {name}" for name in written.units)
-    return _listed(f"{unit}: {NO_HISTORY}" for unit in sorted(excused))
-
-
-def _listed(parts: Iterator[str]) -> str:
-    """As many as fit into a reason."""
-    text = "; ".join(parts)
-    return text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 4] + " ..."
+        return listed(f"{how.says} {name}" for name in written.units)
+    return by_why(dict.fromkeys(sorted(excused), NO_HISTORY))
 
 
 def _own(processor: str, games: tuple[str, ...]) -> tuple[Missing, ...]:
@@ -330,7 +324,7 @@ def _publish(start: Start, export: Export, work: Work) -> Result:
         status, reason = Status.FAILED, published.refused
     else:
         status = Status.PARTIAL if missing else Status.SUCCESS
-        reason = _listed(f"{unit}: not in its input" for unit in missing)
+        reason = by_why(dict.fromkeys(missing, "not in its input"))
     return Result(
         status=status,
         reason=reason,

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from orchestration.cli import show
 from orchestration.cli.batch import batches_of, run_asked
+from orchestration.cli.helps import Help, helps
 from orchestration.cli.main import OK, UsageError
-from orchestration.cli.options import goes_on_line, home_option, settings_of
+from orchestration.cli.options import goes_on_line, home_option, run_command, settings_of
 from orchestration.cli.status import known_plan
 from orchestration.cli.words import word_json
 from orchestration.runs import newest
@@ -51,6 +52,7 @@ class Story:
     refused: list[Quarantined]
     newest: RunKey
     goes_on: str
+    helps: tuple[Help, ...]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -110,6 +112,13 @@ def _read(home: ReadHome, settings: Settings, key: RunKey, only: str | None) -> 
         refused=[item for item in home.states.quarantined(QUARANTINED_MAX) if item.run == str(key)],
         newest=newest(home.states, key.pipeline, key.date, key.date)[key.date, key.mode],
         goes_on=goes_on_line(status, home, settings),
+        helps=helps(
+            view,
+            status,
+            record.last_entry,
+            options=home_option(settings),
+            goes_on=run_command(key, plan.labels, home.states, settings),
+        ),
     )
 
 
@@ -129,6 +138,10 @@ def _print_head(console: Console, story: Story, settings: Settings) -> None:
         console.print(Text(told), soft_wrap=True)
     if story.goes_on:
         console.print(Text(story.goes_on), soft_wrap=True)
+    if story.helps:
+        console.print("What helps:")
+    for each in story.helps:
+        console.print(Text(f"  {each.what}: {each.command}"), soft_wrap=True)
 
 
 def _print_phases(console: Console, story: Story) -> None:
@@ -293,6 +306,7 @@ def to_json(story: Story) -> dict[str, object]:
         "newest": str(story.newest),
         "quarantined": [_refused(item) for item in story.refused],
         "repairs": to_data(story.repairs),
+        "helps": to_data(story.helps),
     }
 
 

@@ -26,7 +26,7 @@ PARALLEL_MAX = 16  # they share one warehouse: more only wait for each other
 LETTERS_MAX = 2_000  # dead and quarantined; that `dlq list` shows: all that it looks at
 BATCHES_MAX = 1_000  # that `batch list` shows; each is read by itself
 
-AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[hm])")
+AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[dhm])")
 
 ALONE = ("chain", "chain_read", "chain_fsync", "core", "wide", "stalls", "reliability", "night", "season")
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
@@ -167,14 +167,20 @@ def build_parser() -> argparse.ArgumentParser:
 def _speaking(command: Command) -> None:
     """A person's word on one run; each is kept, and `explain` shows it."""
     run, said = "nba.2024-01-15.overnight.1", '--reason "feed is wrong"'
+    anyway, mended = '--reason "publish what there is"', '--reason "feed is mended"'
+    skipped = "team_defense_game_summary"
     about = {
         "hold": ("", "keep a run from moving, until it is released or a time has come", f"{said} --until +2h"),
-        "release": ("", "let a held run go on", '--reason "feed is mended"'),
+        "release": ("", "let a held run go on", mended),
         "cancel": ("", "end a run for good, as it is", said),
-        "skip": ("PROCESSOR", "go on without an optional processor, named as missing", f"team_boxscore {said}"),
-        "force": ("GATE", "open the gate into a phase now, with what is there; the rest is named", f"analytics {said}"),
-        "override": ("READING", "let a reading only warn until a time", f"freshness {said} --until +2h"),
-        "retry": ("PROCESSOR", "have a processor try again now", f"schedule {said}"),
+        "skip": ("PROCESSOR", "go on without an optional processor, named as missing", f"{skipped} {said}"),
+        "force": (
+            "GATE",
+            "open the gate into a phase now, with what is there; the rest is named",
+            f"analytics {anyway}",
+        ),
+        "override": ("READING", "let a reading only warn until a time", f"freshness {anyway} --until +2h"),
+        "retry": ("PROCESSOR", "have a processor try again now", f"player_boxscores {mended}"),
     }
     for name, (what, text, example) in about.items():
         parser = command(name, "words", text, f"tipoff {name} {run} {example}")
@@ -190,7 +196,7 @@ def _speaking(command: Command) -> None:
 
 
 def _until(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    text = "2024-01-15T18:00:00+00:00, or +2h or +30m" + ("" if required else " (until it is released)")
+    text = "2024-01-15T18:00:00+00:00, or +1d, +2h, +30m" + ("" if required else " (until it is released)")
     parser.add_argument("--until", type=time_ahead, required=required, metavar="TIME", help=text)
 
 
@@ -510,9 +516,9 @@ def said_line(text: str) -> str:
 
 
 def time_ahead(text: str) -> datetime | timedelta:
-    """Reads an instant of ISO 8601 with its offset, or +2h, +30m: so long from now."""
+    """Reads an instant of ISO 8601 with its offset, or +1d, +2h, +30m: so long from now."""
     if ahead := AHEAD.fullmatch(text):
-        return timedelta(**{{"h": "hours", "m": "minutes"}[ahead["unit"]]: int(ahead["count"])})
+        return timedelta(**{{"d": "days", "h": "hours", "m": "minutes"}[ahead["unit"]]: int(ahead["count"])})
     try:
         instant = datetime.fromisoformat(text)
         local = instant.tzinfo is None
@@ -521,7 +527,7 @@ def time_ahead(text: str) -> datetime | timedelta:
         local = True
     if local:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a time like 2024-01-15T18:00:00+00:00, with its offset, and not +2h or +30m"
+            f"{text!r} is not a time like 2024-01-15T18:00:00+00:00, with its offset, and not +1d, +2h or +30m"
         )
     return instant
 

@@ -103,7 +103,7 @@ def print_reliability(console: Console, rows: report.Rows) -> None:
         "incidents": [str(row["incidents"]) for row in rows],
         "open": [str(row["incidents_open"]) for row in rows],
         "mended p95 s": [_figure(row["repair_p95_s"], ".0f") for row in rows],
-        "acts a month": [_figure(row["acts_per_month"], ".1f") for row in rows],
+        "acts/month": [_figure(row["acts_per_month"], ".1f") for row in rows],
     }
     console.print()
     print_table(console, figures_table("reliability", [str(row["mode"]) for row in rows], columns))

@@ -282,17 +282,25 @@ def next_line(status: RunStatus, now: datetime) -> str:
     return f"Next look {moment(status.next_look_at, now)}."
 
 
+OVERDUE_S = 60  # the timer looks once a minute
+
+
 def moment(instant: datetime, now: datetime | None = None) -> str:
     text = f"{instant:%Y-%m-%d %H:%M:%S} UTC"
     if now is None:
         return text
     left_s = (instant - now).total_seconds()
-    return f"{text} (in {span(left_s)})" if left_s > 0 else f"{text} (now)"
+    if left_s > 0:
+        return f"{text} (in {span(left_s)})"
+    return f"{text} (now)" if left_s > -OVERDUE_S else f"{text} (due {span(-left_s)} ago)"
 
 
 def span(seconds: float) -> str:
     """So long, as roughly as a person who waits wants to know it."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if seconds <= 7_200:
+        return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    unit, unit_s = ("h", 3_600) if seconds <= 172_800 else ("days", 86_400)
+    return f"{round(seconds / unit_s, 1):g} {unit}"
 
 
 def took(first: datetime | None, last: datetime | None) -> str:

@@ -67,7 +67,8 @@ def _print(home: wiring.ReadHome, settings: Settings, statuses: Sequence[RunStat
 def status_of(states: StateStore, run: RunKey) -> RunStatus:
     """Raises UsageError for a run that this home does not know."""
     plan, record = known_plan(states, run), states.load(run)
-    return summarise(look(plan, record.facts, record.latches, record.control, show.utc_now()), record.last_entry)
+    view = look(plan, record.facts, record.latches, record.control, show.utc_now())
+    return summarise(view, record.last_entry)
 
 
 def known_plan(states: StateStore, run: RunKey) -> Plan:

@@ -16,6 +16,7 @@ from orchestration.cli.batch import run_asked
 from orchestration.cli.main import OK, UsageError
 from orchestration.cli.options import (
     check_run,
+    home_option,
     login_name,
     run_command,
     screen,
@@ -42,11 +43,16 @@ def run(arguments: argparse.Namespace) -> int:
         states, now = home.ports.states, home.clock.now()
         word = Word(verb=arguments.word, about=getattr(arguments, "about", ""), act=_act(arguments, now))
         before = states.load(key).control.version
-        start = _say(home, key, word, decided)
+        try:
+            start = _say(home, key, word, decided)
+        except UsageError as refused:
+            if arguments.word == "retry" and states.load(key).control.held_at(now):
+                raise UsageError(f"{refused}; {_release(key, settings)} lets it go on first") from None
+            raise
         status = status_of(states, key, home.clock.now())
         control = states.load(key).control
         held = control.held_at(now)
-        goes_on = "" if held or status.next_look_at is None else _goes_on(status, home, settings)
+        goes_on = "" if held or not (start or status.next_look_at) else _goes_on(status, home, settings)
     changed = control.version > before
     if arguments.json:
         show.print_json(
@@ -65,8 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     for entry in decided:
         if entry.decision in TELLS:
             console.print(show.decision_line(entry), soft_wrap=True)
-    then = f"Now it is {status.state}: {status.reason}. {show.next_line(status, now)}".rstrip()
-    for line in filter(None, (then, goes_on)):
+    what_next = show.next_line(status, now) or ("" if start else "Nothing more will happen by itself.")
+    then = f"Now it is {status.state}: {status.reason}. {what_next}".rstrip()
+    until = f"{_release(key, settings)} lets it go on." if held else ""
+    for line in filter(None, (then, until, goes_on)):
         console.print(Text(line), soft_wrap=True)
     return OK
 
@@ -125,6 +133,10 @@ def _said(run: RunKey, word: Word, start: Start | None, now: datetime, *, change
             text = f"{start.processor} of {run} is tried again, attempt {start.attempt}, at the word of {by[3:]}"
             text += "; its result stands, and this one counts only if it is whole too" * start.look
     return f"{text}." if changed else f"{text}; it was so already, and nothing has changed."
+
+
+def _release(run: RunKey, settings: Settings) -> str:
+    return f"`tipoff release {run} --reason TEXT{home_option(settings)}`"
 
 
 def _goes_on(status: RunStatus, home: Home, settings: Settings) -> str:

@@ -190,3 +190,49 @@ def test_a_decision_that_comes_out_otherwise_is_shown_and_the_exit_code_says_so(
 def test_recompute_of_what_is_not_there_is_refused(days: Days, tmp_path: Path, run: str, told: str) -> None:
     again = tipoff("recompute", run, "--home", tmp_path)
     assert (again.returncode, told in again.stderr) == (2, True)
+
+
+# --- what helps -------------------------------------------------------------------------------------------
+
+
+def helps_of(days: Days, tmp_path: Path) -> list[str]:
+    said = tipoff("explain", RUN, "--home", tmp_path).stdout
+    told = said.partition("What helps:\n")[2].partition("\n\n")[0].splitlines()
+    typed = [line.strip() for line in told]
+    assert [
+        f"{each['what']}: {each['command']}" for each in tipoff_json("explain", RUN, "--home", tmp_path)["helps"]
+    ] == typed
+    return typed
+
+
+def test_a_run_that_works_or_has_ended_well_needs_no_help(days: Days, tmp_path: Path) -> None:
+    assert helps_of(days, tmp_path) == []
+    degraded(days)
+    assert helps_of(days, tmp_path) == []
+
+
+def test_what_helps_a_run_that_waits_is_a_command_to_type(days: Days, tmp_path: Path) -> None:
+    [start] = [start for start in days.hear() if start.processor == "player_boxscores"]
+    days.do(start, succeed(start, status=Status.NOT_READY, reason="no box score yet", digest=""))
+    said, at = "--reason TEXT", f"--home {tmp_path}"
+    assert helps_of(days, tmp_path) == [
+        f"another attempt now: tipoff retry {RUN} player_boxscores {said} {at}",
+        f"once its source is mended: tipoff run nba --date 2024-01-15 --mode overnight --data DIR {at} --look-again",
+        f"go on with what is there, degraded: tipoff force {RUN} analytics {said} {at}",
+    ]
+    say(days, "hold")
+    assert helps_of(days, tmp_path) == [f"let it go on: tipoff release {RUN} {said} {at}"]
+    say(days, "release")
+    say(days, "cancel")
+    assert helps_of(days, tmp_path) == [f"do it over: tipoff replay {RUN} --from raw {said} {at}"]
+
+
+def test_without_an_optional_one_a_run_goes_on_by_a_skip(days: Days, tmp_path: Path) -> None:
+    for name in ("raw_schedule", "player_boxscores", "team_boxscores"):
+        days.do(next(start for start in days.hear() if start.processor == name))
+    [start] = [start for start in days.hear() if start.processor == "team_defense_game_summary"]
+    days.do(start, succeed(start, status=Status.FAILED, reason="boom", digest=""))
+    assert [line.partition(":")[0] for line in helps_of(days, tmp_path)] == [
+        "another attempt now",
+        "go on without team_defense_game_summary",
+    ]

@@ -117,6 +117,15 @@ def test_what_a_gate_asks_is_told_as_it_was_last_answered() -> None:
     assert earlier.reason.startswith("would open: ")
 
 
+def test_when_a_gate_reads_again_does_not_move_on_with_whoever_asks() -> None:
+    day = Day(TWO).play("+1 read health=hold; +5 a done; +5 c done", until=6)
+    for at in (6, 7, 9):  # and once it is over, that nobody has looked is told, not another minute
+        status = summarise(day.view(minute(at)), day.ledger[-1])
+        assert (status.next_look_at, status.phases[0].next_look_at) == (minute(6), minute(6)), at
+    assert summarise(day.view(minute(6)), replace(day.ledger[-1], next_look_at=None)).next_look_at == minute(7)
+    assert summarise(day.view(minute(6)), replace(day.ledger[-1], next_look_at=minute(8))).next_look_at == minute(7)
+
+
 def test_the_json_of_a_status_says_what_is_missing_and_when_it_is_looked_at_again() -> None:
     data = told(TWO, "+5 a skipped reason=x", 6).to_json()
     assert {name: value for name, value in data.items() if name != "phases"} == {
