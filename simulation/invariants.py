@@ -24,6 +24,7 @@ ENOUGH = 0.95  # SYSTEMS, section 1: a partial critical result of this share may
 CLOCKS_APART = timedelta(seconds=40)  # two instances', each 20 s off: for so long they may not agree what is due
 READY = timedelta(minutes=2) + CLOCKS_APART  # SYSTEMS, section 1: ready but not fired for longer pages someone
 ALERTS_MAX = 6  # occurrences of one cause in a run
+RESENDS_MAX = 2  # of a start that nobody reports, while it may still be reported
 IN_TIME = timedelta(minutes=5)  # after its deadline
 ALERTS_MAX = 6  # occurrences of one cause in a run
 IN_TIME = timedelta(minutes=5)  # after its deadline
@@ -264,7 +265,12 @@ def bounded_control_plane(end: End) -> Broken:
     if len(end.story.ledger) > 2 * causes:
         yield f"{len(end.story.ledger)} ledger entries for {causes} causes"
     rounds = Counter(outcome.gate for outcome in end.story.outcomes)
-    all_starts = [start for latch in end.story.latches.values() for start in latch.starts]
+    latches = end.story.latches.values()
+    all_starts = [start for latch in latches if not latch.repair for start in latch.starts]
+    sent_again = Counter(start.id for latch in latches if latch.repair for start in latch.starts)
+    for start_id, times in sent_again.items():
+        if times > RESENDS_MAX:
+            yield f"{start_id} was sent again {times} times"
     starts = Counter(start.processor for start in all_starts)
     for phase in end.story.plan.phases:
         for processor in phase.processors:

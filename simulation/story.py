@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from shared import edge
 from shared.core.batch import Batch, Chunk, ChunkReport, Ordered, Seal
 from shared.core.fold import View, look
 from shared.core.gate import Ask, Done, Fail, Open, Verdict, decide
@@ -53,8 +54,10 @@ class Story:
         view = self.view(now)
         verdict = decide(view)
         if isinstance(verdict.decision, Ask):
-            asked = verdict.decision.readings
-            verdict = decide(view, {name: self.readers[name].read(view, verdict.gate, None) for name in asked})
+            gate, asked = verdict.gate, verdict.decision.readings
+            read = edge.attempt(lambda: {name: self.readers[name].read(view, gate, None) for name in asked})
+            if not isinstance(read, str):  # what cannot be read is the service's to answer for
+                verdict = decide(view, read)
         due = {start.id for start in verdict.starts}
         if ends(verdict):
             due.add(f"{verdict.gate}/{verdict.attempt}")
