@@ -132,8 +132,9 @@ class Batches:
         )
 
     def _behaviour(self, start: Start) -> Behaviour:
-        """The same for every delivery of a start."""
-        if start.id not in self._behaviours:
+        """The same for every delivery of a start; but one that an instance dropped, another may begin."""
+        known = self._behaviours.get(start.id)
+        if known is None or known.kind is Kind.HANG:
             self._behaviours[start.id] = self._world.processors.behave(start)
         return self._behaviours[start.id]
 

@@ -18,6 +18,7 @@ from simulation.asked import SERVICE_OF
 from simulation.fate import is_critical, planned_in
 from simulation.seam import SIMULATED
 from simulation.spells import SpellKind
+from simulation.story import Story
 from simulation.work import Behaviour, Kind, expected_units, make_rows, partition_of, players_of, reads, stamp_of
 
 if TYPE_CHECKING:
@@ -85,13 +86,15 @@ class Processors:
         story = world.stories[start.run]
         if not planned_in(story.declared, start):  # what a stranger to the mode would read does not exist
             return Behaviour(kind=Kind.NOT_READY)
-        behaviour = self._weathered(start) or world.fate.behave(story.plan, start)
+        weathered = self._weathered(start)
+        behaviour = weathered or world.fate.behave(story.plan, start)
         if behaviour.fault:
             world.fault(behaviour.fault, start.id)
         if behaviour.kind in LOST_WORK:
             story.spoilt.add(start.id)
         if behaviour.kind in LOST_WORK and not behaviour.hard:
-            world.meter.strike_work(behaviour.fault or behaviour.kind.value, start, world.now)
+            out_until = world.weather.ends_at(service_of(story, start)) if weathered else world.now
+            world.meter.strike_work(behaviour.fault or behaviour.kind.value, start, out_until)
         units = len(start.units or ())
         hopeless = behaviour.kind is not Kind.PARTIAL or len(behaviour.lacks) == units
         if behaviour.hard and hopeless and is_critical(story.declared, start.run, start.phase, start.processor):
@@ -101,7 +104,7 @@ class Processors:
     def _weathered(self, start: Start) -> Behaviour | None:
         """What a release that is no good, or a source that lags behind, makes of it."""
         weather = self._world.weather
-        function = SERVICE_OF[self._world.stories[start.run].plan.phase_by_name[start.phase].start_topic]
+        function = service_of(self._world.stories[start.run], start)
         if weather.has(SpellKind.BAD_SERVICE, function):
             return Behaviour(kind=Kind.FAIL, after_s=2.0, fault="failed by its release")
         if weather.has(SpellKind.HUNG_SERVICE, function):
@@ -231,3 +234,8 @@ def function_of(delivery: Delivery) -> str:
 
 def out_of_time_at(start: Start) -> datetime:
     return start.issued_at + timedelta(seconds=start.timeout_s)
+
+
+def service_of(story: Story, start: Start) -> str:
+    """The service that hears this start."""
+    return SERVICE_OF[story.plan.phase_by_name[start.phase].start_topic]

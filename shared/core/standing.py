@@ -14,7 +14,7 @@ from itertools import pairwise
 from shared.core.fold import FINDS, View
 from shared.core.model import Completion, Fact, Missing, Outcome, OutcomeKind, Start, Status
 from shared.core.plan import DECLARED, PlannedPhase, PlannedProcessor, fence
-from shared.core.timeouts import LIMIT_TIMES
+from shared.core.timeouts import FALLBACK, LIMIT_TIMES
 
 PARTIAL_ENOUGH = 0.95
 """Share of its units from which a partial result may count as done: SYSTEMS, one game of twenty."""
@@ -33,10 +33,10 @@ DOUBT_S = 60
 """A start without a report is in doubt from then on: its output may stand, and the report be lost. It is looked for
 again whenever the start has been under way twice as long, so that a lost report costs about the time of the work."""
 
-RESEND_SHARE = 5
-"""After this part of its declared timeout a start that has left nothing may itself be lost. That timeout is several
-times what the work usually takes, so few that are still at work get it twice; those drop what they have done. A learnt
-limit is so much closer that its history counts: not before work seldom takes longer."""
+RESEND_SHARE = 10
+"""After this part of its declared timeout, where nothing is learnt yet, a start that has left nothing may itself be
+lost. That timeout is many times what the work usually takes, so few that are still at work get it twice; those drop
+what they have done. Where a limit is learnt its history says when work seldom takes longer."""
 
 DOUBT_KEPT = timedelta(hours=1)
 """What has been silent for longer is not looked for any more: by then another attempt has done the work over."""
@@ -148,10 +148,11 @@ def look_for_at(start: Start, processor: PlannedProcessor, now: datetime) -> dat
 def resend_at(start: Start, processor: PlannedProcessor, number: int = 1) -> datetime:
     """From when a start that has left nothing is sent once more, for the first or a later time: each has to wait twice
     as long. One that only begins a batch costs nothing, for who has begun it knows."""
-    limit_s, declared_s = processor.timeout_of(start.attempt), processor.timeout_max_s or processor.timeout_s
-    patience_s = declared_s / RESEND_SHARE if processor.timeout_from != DECLARED else 0.0
-    if limit_s < declared_s:
-        patience_s = max(patience_s, limit_s / LIMIT_TIMES)
+    patience_s = processor.timeout_s / LIMIT_TIMES  # learnt: not before work seldom takes longer
+    if processor.timeout_from in ("", FALLBACK):
+        patience_s = processor.timeout_s / RESEND_SHARE
+    elif processor.timeout_from == DECLARED:
+        patience_s = 0.0
     patience = max(doubt_at(start, processor) - start.issued_at, timedelta(seconds=patience_s))
     return start.issued_at + patience * (1 << (number - 1))
 

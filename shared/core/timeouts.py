@@ -87,6 +87,7 @@ HISTORY_RUNS = 20  # looked back at: three weeks of a daily run
 HISTORY_DAYS = 30  # and no further: what ran before is another pipeline by now
 HISTORY_MIN = 8  # with fewer the second slowest is hardly a bound: the next one passes it as often as one in five
 LIMIT_FLOOR_S = 60  # less is noise: a cold start, a message that comes again
+FALLBACK = "fallback"  # where a limit or a usual time comes from while too little is known
 LIMIT_TIMES = 2  # the second slowest; `tipoff bench timeouts` says how seldom healthy work passes it
 
 
@@ -136,7 +137,7 @@ def time_limit(history_s: Sequence[float], *, cap_s: int, floor_s: int = LIMIT_F
     The cap stands above the floor. The source is "history of N", floor, cap or fallback.
     """
     if len(history_s) < HISTORY_MIN:
-        return Limit(cap_s, "fallback")
+        return Limit(cap_s, FALLBACK)
     limit_s = math.ceil(LIMIT_TIMES * slow_s(history_s))
     if max(limit_s, floor_s) >= cap_s:
         return Limit(cap_s, "cap")
@@ -150,7 +151,7 @@ def usual_time(history_s: Sequence[float], *, fallback_s: int | None) -> Usual:
     the phases before it wait until just so much is left; less than the slowest, which an operator may have held.
     """
     if len(history_s) < HISTORY_MIN:
-        return Usual(fallback_s, "fallback")
+        return Usual(fallback_s, FALLBACK)
     usual = timedelta(seconds=math.ceil(sorted(history_s)[-(-75 * len(history_s) // 100) - 1]))
     if not FLOOR <= usual <= CAP:
         bound, source = (FLOOR, "floor") if usual < FLOOR else (CAP, "cap")

@@ -525,12 +525,14 @@ def test_two_hours_of_trying_afresh_are_enough() -> None:
 @pytest.mark.parametrize(
     ("times", "attempt", "seconds"),
     [
-        pytest.param({"timeout_s": 500}, 1, 100, id="a fifth of what is declared"),
+        pytest.param({"timeout_s": 1_000}, 1, 100, id="a tenth of what is declared, where nothing is learnt"),
         pytest.param({"timeout_s": 90}, 1, 60, id="and no sooner than it is in doubt"),
-        pytest.param({"timeout_s": 150, "timeout_max_s": 500}, 1, 100, id="the same where less is learnt"),
-        pytest.param({"timeout_s": 280, "timeout_max_s": 300}, 1, 140, id="not before it seldom takes longer"),
-        pytest.param({"timeout_s": 280, "timeout_max_s": 500}, 2, 100, id="a later attempt has what is declared"),
-        pytest.param({"timeout_s": 60, "timeout_max_s": 570}, 1, 114, id="past its limit, so never: it is tried again"),
+        pytest.param({"timeout_s": 1_000, "timeout_from": "fallback"}, 1, 100, id="the same where too little is known"),
+        pytest.param(
+            {"timeout_s": 280, "timeout_from": "history of 12"}, 1, 140, id="not before it seldom takes longer"
+        ),
+        pytest.param({"timeout_s": 280, "timeout_from": "cap"}, 2, 140, id="nor a later attempt of it"),
+        pytest.param({"timeout_s": 60, "timeout_from": "floor"}, 1, 60, id="a quick one when it is in doubt"),
         pytest.param({"timeout_s": 2_400, "timeout_from": DECLARED}, 1, 60, id="at once where it only begins a batch"),
     ],
 )
