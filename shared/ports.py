@@ -53,7 +53,7 @@ class Quarantined:
 QUARANTINE_BODY_MAX = 4_096
 QUARANTINE_ATTRIBUTES_MAX = 1_024  # bytes of their JSON: run, phase, processor, attempt and chunk fit, and a trace's
 
-LOOK_WITHIN_S = 30
+LOOK_WITHIN_S = 15
 """A sweep a minute later at most a fact is weighed, whatever becomes of the message that brought it: within two
 minutes, with room for whoever is slow."""
 

@@ -159,7 +159,7 @@ class Weather:
             self._world.after(OPERATOR_S, self._world.operator_retries)
 
 
-OPERATOR_S = 300.0  # that a person takes to say a word once the fault is mended
+OPERATOR_S = 900.0  # that whoever is paged waits: told that it is tried afresh each five minutes, he gives it three
 
 
 def changed(spec: PipelineSpec, degree: float) -> PipelineSpec:
