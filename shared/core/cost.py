@@ -134,9 +134,9 @@ ASSUMPTIONS: tuple[str, ...] = (
     "writes), with one process for each gate",
     f"every message is published and delivered once, each at least {MESSAGE_BYTES_MIN:,} bytes; "
     f"a chunk has {CHUNK_UNITS} units of {ORDER_UNIT_BYTES} bytes, and a word back",
-    f"a processor asks BigQuery {STANDING_TABLES + SCRIPT_TABLES + QUERY_TABLES * (1 + QUERIES)} times for a table, the "
-    f"gate behind it {READ_TABLES}, each {CHARGED_BYTES_MIN // MIB} MiB, the smallest amount that is charged; loads are "
-    "free",
+    f"a processor asks BigQuery {STANDING_TABLES + SCRIPT_TABLES + QUERY_TABLES * (1 + QUERIES)} times for a table, "
+    f"the gate behind it {READ_TABLES}, each {CHARGED_BYTES_MIN // MIB} MiB, the smallest amount that is charged; "
+    "loads are free",
     f"state, tables and documents are those of {KEPT_DAYS} days of every mode; images of {IMAGE_VERSIONS} versions",
     "free tiers belong to one billing account (Firestore's to one database of a project): what else runs there uses "
     "them too",
