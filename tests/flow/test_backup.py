@@ -154,7 +154,7 @@ def test_a_report_lost_after_the_write_is_made_good_within_two_minutes_without_a
     [boxscores] = backup.days.hear()
     backup.lose(boxscores)
     backup.sweep_for(120)
-    assert backup.acts() == [f"found scrape/boxscores/{boxscores.attempt}"]
+    assert [act for act in backup.acts() if "scrape" in act] == [f"found scrape/boxscores/{boxscores.attempt}"]
     assert {start.phase for start in backup.days.hear()} == {"raw"}, "and the run goes on"
     assert backup.days.orders(RUN, "scrape") == ["schedule/1", "boxscores/1"]
 
@@ -177,7 +177,7 @@ def test_its_report_that_comes_late_changes_nothing(backup: Backup) -> None:
 def test_a_start_that_got_lost_is_sent_once_more_under_its_own_id(backup: Backup) -> None:
     [schedule] = backup.begin()
     backup.days.ordered.remove(schedule)
-    backup.sweep_for(120)
+    backup.sweep_for(60)
     assert backup.acts() == ["resend scrape/schedule/1"]
     [again] = backup.days.hear()
     assert again == schedule
@@ -186,14 +186,14 @@ def test_a_start_that_got_lost_is_sent_once_more_under_its_own_id(backup: Backup
     assert backup.acts() == ["resend scrape/schedule/1"]
 
 
-def test_one_that_is_lost_twice_is_ordered_anew_when_its_time_is_over(backup: Backup) -> None:
+def test_one_that_is_lost_each_time_is_ordered_anew_when_its_time_is_over(backup: Backup) -> None:
     [schedule] = backup.begin()
     backup.days.ordered.clear()
     backup.sweep_for(120)
     backup.days.hear()
     backup.days.ordered.clear()
     backup.sweep_for(schedule.timeout_s - 60)
-    assert backup.acts() == ["resend scrape/schedule/1", "attempt scrape/schedule/2"]
+    assert backup.acts() == ["resend scrape/schedule/1"] * 2 + ["attempt scrape/schedule/2"]
     assert [start.attempt for start in backup.days.hear()] == [2]
 
 

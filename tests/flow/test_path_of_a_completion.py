@@ -361,7 +361,7 @@ def test_a_processor_that_says_nothing_is_started_again_within_its_budget_then_b
         attempts += [start.attempt for start in world.starts() if start.processor == mute.processor]
     assert attempts == [2, 3]
     assert world.status().state is RunState.BLOCKED
-    assert "did not report in 60 s, 3 of 3 attempts" in world.why(mute.processor)
+    assert "did not report in 60 s (3 of 3 attempts, tried again every 5 min)" in world.why(mute.processor)
 
 
 def test_a_processor_that_fails_is_tried_again_and_its_last_reason_is_shown(world: World) -> None:
@@ -377,7 +377,7 @@ def test_a_processor_that_fails_is_tried_again_and_its_last_reason_is_shown(worl
         again = [start for start in world.starts() if start.processor == bad.processor]
         start = again[0] if again else start
     assert world.status().state is RunState.BLOCKED
-    assert world.why(bad.processor) == "failed: KeyError: 'pts' (3 of 3 attempts)"
+    assert world.why(bad.processor) == "failed: KeyError: 'pts' (3 of 3 attempts, tried again every 5 min)"
     world.report(start, Status.SUCCESS, report=2)
     assert world.status().state is RunState.RUNNING, "a late success saves it"
 
