@@ -57,6 +57,9 @@ LOOK_WITHIN_S = 15
 """A sweep a minute later at most a fact is weighed, whatever becomes of the message that brought it: within two
 minutes, with room for whoever is slow."""
 
+BEGUN_WITHIN_S = 60
+"""Within this a batch that was created has been begun; if not, whoever created it has died, and the timer looks."""
+
 
 class StateStore(Protocol):
     """Facts, latches, control and ledger of every run. State is never deleted; a quarantined message is no state."""
@@ -142,7 +145,7 @@ class BatchStore(Protocol):
     def create(self, batch: Batch, chunks: Sequence[Chunk], orders: Sequence[Ordered]) -> bool:
         """Write a batch with its chunks and its first orders, in one step. False if it is there; it stands.
 
-        The batch becomes due LOOK_WITHIN_S after created_at: whoever created it may die before publishing anything.
+        The batch becomes due BEGUN_WITHIN_S after created_at: whoever created it may die before publishing anything.
         """
 
     def batch(self, id: str) -> Batch | None:

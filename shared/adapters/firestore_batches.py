@@ -34,7 +34,7 @@ from shared.adapters.firestore_database import (
 )
 from shared.adapters.stored import SECOND, Recent, from_micros, to_micros
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
-from shared.ports import LOOK_WITHIN_S
+from shared.ports import BEGUN_WITHIN_S
 
 BATCHES_MAX = 16  # in memory: a model and the skipped units, some 100 KB each
 COMMIT_MAX = 2_500_000  # bytes of chunks; a request holds 10 MiB, the emulator's 4, and the batch and its orders too
@@ -67,7 +67,7 @@ class FirestoreBatches:
         fields: dict[str, object] = {
             "pipeline": batch.start.run.pipeline,
             "created_at": at,
-            "due_at": at + LOOK_WITHIN_S * SECOND,
+            "due_at": at + BEGUN_WITHIN_S * SECOND,
             "body": body_of(batch, f"batch {batch.id}"),
         }
         if sum(map(len, bodies.values())) > COMMIT_MAX:

@@ -10,7 +10,7 @@ from shared.adapters.sqlite_file import SqliteFile
 from shared.adapters.stored import SECOND, from_micros, to_micros
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.codec import decode, encode
-from shared.ports import LOOK_WITHIN_S
+from shared.ports import BEGUN_WITHIN_S
 
 ORDER = "chunk, number, tries, places, ordered_at, reported_at, rest"
 NEW_ORDER = (
@@ -32,7 +32,7 @@ class SqliteBatches:
             created = connection.execute(
                 "INSERT INTO batches (id, pipeline, likeness, chunks, created_at, due_at)"
                 " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (batch.id, batch.start.run.pipeline, batch.like, batch.chunks, at, at + LOOK_WITHIN_S * SECOND),
+                (batch.id, batch.start.run.pipeline, batch.like, batch.chunks, at, at + BEGUN_WITHIN_S * SECOND),
             ).rowcount
             if created:
                 connection.execute("INSERT INTO batch_bodies (batch, body) VALUES (?, ?)", (batch.id, encode(batch)))

@@ -105,12 +105,13 @@ def summarise(view: View, last: LedgerEntry | None = None) -> RunStatus:
     """The status at view.now, whether or not anyone has looked since.
 
     What a gate asks for is told as it was last answered, if the last decision is given; and when it is read again is
-    told as it was set then: counted from now, it would move on with whoever asks.
+    told as it was set then: counted from now, it would move on with whoever asks. Once that time is over it has been
+    read again, to the same answer, which is written nowhere.
     """
     verdict = decide(view)
     if isinstance(verdict.decision, Ask) and last and key_of(last) == key_of(verdict):
         verdict = decide(view, last.readings)
-        if last.next_look_at and verdict.next_look_at:
+        if last.next_look_at and last.next_look_at > view.now and verdict.next_look_at:
             verdict = replace(verdict, next_look_at=min(last.next_look_at, verdict.next_look_at))
     end = view.published
     state = _run_state(verdict, end)

@@ -27,7 +27,7 @@ from shared.core.batch import (
     first_orders,
 )
 from shared.core.model import Act, Completion, RunKey, Status
-from shared.ports import LOOK_WITHIN_S, BatchStore
+from shared.ports import BEGUN_WITHIN_S, BatchStore
 from tests.contract.firestore_calls import new_project, opened
 from tests.unit.batches import START, T0
 
@@ -133,8 +133,8 @@ def test_with_a_batch_its_first_orders_stand_and_no_others(batches: BatchStore) 
 
 
 def test_a_new_batch_is_due_though_its_creator_died(batches: BatchStore) -> None:
-    assert batches.due(later(LOOK_WITHIN_S - 1), 10) == ()
-    assert batches.due(later(LOOK_WITHIN_S), 10) == (BATCH.id,)
+    assert batches.due(later(BEGUN_WITHIN_S - 1), 10) == ()
+    assert batches.due(later(BEGUN_WITHIN_S), 10) == (BATCH.id,)
 
 
 def test_of_an_unknown_batch_nothing_is_known(batches: BatchStore) -> None:
@@ -494,7 +494,7 @@ def test_a_look_is_brought_forward_and_set_anew_once_it_is_over(batches: BatchSt
     assert batches.due(later(499), 10) == (OTHER.id,)
     assert batches.due(later(500), 10) == (OTHER.id, BATCH.id), "the longest due first"
     assert batches.due(later(500), 1) == (OTHER.id,)
-    assert batches.next_at() == later(LOOK_WITHIN_S)
+    assert batches.next_at() == later(BEGUN_WITHIN_S)
 
 
 def test_after_the_seal_its_lease_alone_says_when_to_look(batches: BatchStore) -> None:
@@ -532,7 +532,7 @@ def test_of_concurrent_looks_the_earliest_stands(connect: Callable[[], BatchStor
 def test_a_look_at_an_unknown_batch_and_a_close_before_the_seal_do_nothing(batches: BatchStore) -> None:
     batches.look_at(OTHER.id, later(1), NOW)
     batches.close(replace(SEAL, completion=COMPLETION))
-    assert batches.next_at() == later(LOOK_WITHIN_S)
+    assert batches.next_at() == later(BEGUN_WITHIN_S)
     assert batches.seal(SEAL, later(9), LEASE_S) == SEAL
     batches.close(replace(SEAL, completion=COMPLETION))
     assert batches.next_at() is None

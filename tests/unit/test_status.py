@@ -119,9 +119,11 @@ def test_what_a_gate_asks_is_told_as_it_was_last_answered() -> None:
 
 def test_when_a_gate_reads_again_does_not_move_on_with_whoever_asks() -> None:
     day = Day(TWO).play("+1 read health=hold; +5 a done; +5 c done", until=6)
-    for at in (6, 7, 9):  # and once it is over, that nobody has looked is told, not another minute
+    for at in (5.2, 5.5, 5.9):
         status = summarise(day.view(minute(at)), day.ledger[-1])
         assert (status.next_look_at, status.phases[0].next_look_at) == (minute(6), minute(6)), at
+    again = summarise(day.view(minute(7)), day.ledger[-1])
+    assert again.next_look_at == minute(8), "it was read at 6 to the same answer, which is written nowhere"
     assert summarise(day.view(minute(6)), replace(day.ledger[-1], next_look_at=None)).next_look_at == minute(7)
     assert summarise(day.view(minute(6)), replace(day.ledger[-1], next_look_at=minute(8))).next_look_at == minute(7)
 
