@@ -529,6 +529,8 @@ def away_at_begin(seed: int) -> World:
     after = final.decided_at - refused[0] if final else timedelta.max
     world.expect(after < timedelta(minutes=10), f"through after {after}", SAME_DAY)
     world.expect(2 <= len(refused) <= 30, f"asked {len(refused)} times in five minutes", SAME_DAY)
+    tried = max(start.attempt for start in starts_of(world, SAME_DAY, "predictions"))
+    world.expect(tried <= 2, f"took {tried} attempts: what may pass uses none up for three minutes", SAME_DAY)
     return world
 
 

@@ -436,7 +436,7 @@ def _in_flight(
     if view.now < mute:
         why = result.why or f"is running, attempt {start.attempt}"
         look_at = look_for_at(start, processor, view.now)
-        if _failures(facts, starts) < processor.attempts_max:
+        if _failures(facts, starts) < processor.attempts_max or not _spoilt(facts, starts):
             return _but(result, why, next_at=look_at)
         afresh = _but(
             result, f"{why} ({_used_up(processor)})", ended=True
@@ -495,6 +495,14 @@ def _afresh(view: View, result: Standing, why: str, *, failures: int, attempt: i
     at = since + AFRESH
     result = _but(result, f"{why} ({_used_up(processor)})", ended=True)
     return replace(result, due=attempt) if view.now >= at else replace(result, next_at=min(at, result.next_at or at))
+
+
+def _spoilt(facts: Sequence[Fact], starts: Sequence[Start]) -> bool:
+    """Whether the attempt before the one under way failed, or stayed silent: what reports that it is not ready, or
+    brings a part, is waited for, whatever came before."""
+    last = facts[-1].completion if facts else None
+    silent = len(starts) > 1 and (last is None or last.attempt < starts[-2].attempt)
+    return silent or (last is not None and last.status is Status.FAILED)
 
 
 def _used_up(processor: PlannedProcessor) -> str:

@@ -667,4 +667,5 @@ def test_a_day_without_games_is_explained_without_a_gate_that_nobody_asked(tmp_p
 def test_a_look_that_comes_soon_is_told_in_seconds() -> None:
     assert show.moment(NOON + timedelta(seconds=20), NOON).endswith("(in 20 s)")
     assert show.moment(NOON + timedelta(minutes=20), NOON).endswith("(in 20 min)")
-    assert show.moment(NOON - timedelta(minutes=20), NOON).endswith("(now)")
+    assert show.moment(NOON - timedelta(seconds=20), NOON).endswith("(now)")
+    assert show.moment(NOON - timedelta(minutes=20), NOON).endswith("(due 20 min ago)")

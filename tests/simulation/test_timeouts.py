@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from simulation.fate import Faults, chance
+from simulation.dice import chance
+from simulation.faults import Faults
 from simulation.simulate import FIRST
 from simulation.world import World
 

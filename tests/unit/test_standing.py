@@ -168,6 +168,22 @@ ALONE = [
     ),
     row("until it succeeds", critical("a", attempts_max=1), "+5 a failed; +10 look; +12 a done", 12, WHOLE),
     row(
+        "or says that it is not ready, which is waited for",
+        critical("a", attempts_max=1, looks_max=9),
+        "+5 a failed; +10 look; +12 a not_ready reason=early",
+        12,
+        "0 next=+17",
+        "is not ready: early (1 of 9 looks)",
+    ),
+    row(
+        "also while it is looked for again",
+        critical("a", attempts_max=1, looks_max=9),
+        "+5 a failed; +10 look; +12 a not_ready reason=early; +17 look",
+        17.5,
+        "0 next=+18",
+        "is not ready: early",
+    ),
+    row(
         "silence of what is tried afresh is a failure of it",
         critical("a", attempts_max=1, **MUTE),
         "+1 a failed; +6 look",
