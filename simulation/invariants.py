@@ -123,7 +123,8 @@ def a_hold_holds(control: Control, latches: tuple[Latch, ...], now: datetime) ->
     for latch in latches:
         if control.cancel and latch.starts:
             yield f"{latch.key} starts work in a cancelled run"
-        if control.held_at(now) and not control.cancel:
+        keeps = latch.repair is not None and not latch.starts  # that what was claimed before has been sent again
+        if control.held_at(now) and not control.cancel and not keeps:
             yield f"{latch.key} was taken in a held run"
 
 

@@ -605,7 +605,7 @@ def _ready_at(
         moments += [*silent_at(view, standing.processor), *([standing.counts_at] if standing.counts_at else [])]
     moments += [at for at in (not_before, view.control.hold and view.control.hold.until) if at]
     moments += [word.act.at for word in view.control.said]
-    return max(at for at in moments if at <= view.now)
+    return max((at for at in moments if at <= view.now), default=view.now)  # all may be of a clock that is ahead
 
 
 def _given(plan: Plan) -> Mapping[str, tuple[str, ...]]:

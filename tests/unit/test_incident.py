@@ -213,6 +213,15 @@ def test_an_opening_says_since_when_it_could_have_opened(of: Plan, script: str, 
     assert Day(of).play(script, until=at).outcome("out").ready_at == minute(ready)
 
 
+def test_a_gate_decided_by_a_clock_that_is_behind_is_ready_at_once() -> None:
+    day = Day(ONE).play("", until=2)
+    day.report(minute(3), "a", "success")
+    view = replace(day.view(minute(3)), now=minute(-1))
+    (latch,) = consequences(view, decide(view)).latches[:1]
+    assert latch.outcome is not None
+    assert latch.outcome.ready_at == minute(-1)
+
+
 def test_an_opening_that_nobody_made_in_time_says_so() -> None:
     day = Day(ONE).play("+0 look; +5 look", until=6)
     day.report(minute(7), "a", "success")  # and nobody looks
