@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shared.core.batch import batch_id
-from shared.core.model import FOUND_REASON, FOUND_REPORT, Completion, Start, Status
+from shared.core.model import FOUND_REPORT, Completion, Start
+from shared.core.repairs import report_found
 from shared.ports import BatchStore
 from simulation.fate import BATCHED
 from simulation.warehouse import MemoryWarehouse
@@ -36,19 +37,7 @@ class WorldEvidence:
         written = warehouse.standing(partition_of(processor), stamp_of(start), "unit" if processor.unit else "")
         if written is None or (processor.unit and not set(start.units or ("?",)).issubset(written.units)):
             return None
-        return Completion(
-            run=start.run,
-            phase=start.phase,
-            processor=start.processor,
-            attempt=start.attempt,
-            report=FOUND_REPORT,
-            status=Status.SUCCESS,
-            reason=FOUND_REASON,
-            units_expected=None if start.units is None else len(start.units),
-            units_actual=None if start.units is None else len(start.units),
-            rows=written.rows,
-            digest=written.digest,
-        )
+        return report_found(start, units=start.units, rows=written.rows, digest=written.digest)
 
 
 def _concluded(batches: BatchStore, start: Start) -> Completion | None:

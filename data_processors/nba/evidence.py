@@ -5,7 +5,8 @@ from __future__ import annotations
 from data_processors.nba import exports
 from data_processors.nba.runner import REGISTRY, Export, Select, remark
 from shared.config.nba_tables import UNIT_COLUMNS, table_of
-from shared.core.model import FOUND_REASON, FOUND_REPORT, Completion, ProcessorSpec, Start, Status
+from shared.core.model import FOUND_REASON, Completion, ProcessorSpec, Start
+from shared.core.repairs import report_found
 from shared.ports import ObjectStore, Partition, Stamp, Warehouse
 
 
@@ -40,16 +41,4 @@ def found(start: Start, spec: ProcessorSpec, warehouse: Warehouse, objects: Obje
         reason = remark(how, written, set()) or reason
     if set(units or ()).difference(there or ()):
         return None
-    return Completion(
-        run=start.run,
-        phase=start.phase,
-        processor=start.processor,
-        attempt=start.attempt,
-        report=FOUND_REPORT,
-        status=Status.SUCCESS,
-        reason=reason,
-        units_expected=None if units is None else len(set(units)),
-        units_actual=None if units is None else len(set(units)),
-        rows=rows,
-        digest=digest,
-    )
+    return report_found(start, units=units, rows=rows, digest=digest, reason=reason)

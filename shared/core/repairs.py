@@ -14,6 +14,7 @@ from shared.core.gate import key_of
 from shared.core.model import (
     FOUND_REASON,
     FOUND_REPORT,
+    Completion,
     Fact,
     Latch,
     LedgerEntry,
@@ -21,6 +22,7 @@ from shared.core.model import (
     RepairKind,
     RunKey,
     Start,
+    Status,
     Woke,
 )
 from shared.core.plan import Plan
@@ -76,6 +78,26 @@ def repairs(
     kept = [repair for repair in repairs_kept(latches) if repair.kind is not RepairKind.LEFT]
     folded = [*_begun(plan), *_found(facts), *_attempts(plan, facts, latches), *_gates(plan, facts, latches, ledger)]
     return tuple(sorted([*kept, *folded], key=lambda repair: (repair.at, repair.kind, repair.subject)))
+
+
+def report_found(
+    start: Start, *, units: Sequence[str] | None, rows: int, digest: str, reason: str = FOUND_REASON
+) -> Completion:
+    """The report that a start's whole output is worth, which nobody sent: below every report of the processor's own."""
+    count = None if units is None else len(set(units))
+    return Completion(
+        run=start.run,
+        phase=start.phase,
+        processor=start.processor,
+        attempt=start.attempt,
+        report=FOUND_REPORT,
+        status=Status.SUCCESS,
+        reason=reason,
+        units_expected=count,
+        units_actual=count,
+        rows=rows,
+        digest=digest,
+    )
 
 
 def _begun(plan: Plan) -> Iterator[Repair]:

@@ -438,9 +438,8 @@ def _in_flight(
         look_at = look_for_at(start, processor, view.now)
         if _failures(facts, starts) < processor.attempts_max or not _spoilt(facts, starts):
             return _but(result, why, next_at=look_at)
-        afresh = _but(
-            result, f"{why} ({_used_up(processor)})", ended=True
-        )  # as if it were not tried, until it succeeds
+        # As if it were not tried, until it succeeds: else its gate would wait and block again with each try.
+        afresh = _but(result, f"{why} ({_used_up(processor)})", ended=True)
         return replace(afresh, next_at=min(look_at, afresh.next_at or look_at))
     failures = _failures(facts, starts, mute=True)
     why = f"did not report in {processor.timeout_of(start.attempt)} s"
