@@ -54,7 +54,7 @@ def snapshot(home: Path, run: RunKey) -> Snapshot:
         "documents": documents(home),
         "tables": tables(home),
         "done_decisions": sum(entry.decision == "done" for entry in ledger),
-        "starts": [start.id for latch in record.latches for start in latch.starts],
+        "starts": [start.id for latch in record.latches if not latch.repair for start in latch.starts],
         "unsuccessful": [
             p.name
             for phase in plan.phases

@@ -221,7 +221,9 @@ class Weathered:
     diary: Diary
     status: RunStatus
     left: Left
-    starts: Counter[str] = field(default_factory=Counter)  # every start that was latched
+    starts: Counter[str] = field(
+        default_factory=Counter
+    )  # every start that was claimed; sent again by the backup, it stays the same one
     not_whole: list[str] = field(default_factory=list)  # processors whose last word is not success
     done_decisions: int = 0
     stamps: dict[str, set[tuple[object, ...]]] = field(default_factory=dict)  # of the run, by table
@@ -361,7 +363,7 @@ def look_back(home: wiring.CloudHome, day: Day, seed: int, folder: Path, status:
         diary=diary,
         status=status,
         left=left_in(folder, home.warehouse, run),
-        starts=Counter(start.id for latch in record.latches for start in latch.starts),
+        starts=Counter(start.id for latch in record.latches if not latch.repair for start in latch.starts),
         not_whole=[
             each.name
             for phase in plan.phases
