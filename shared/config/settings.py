@@ -17,7 +17,7 @@ COMMIT = re.compile(r"[0-9a-f]{7,64}|unknown")
 PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 PREFIX = re.compile(r"[A-Za-z0-9_]{0,64}")
 SERVICE = re.compile(r"([a-z][a-z0-9_]{0,62})=(https?://[^@\s/?#,{}]+(?:/[^@\s?#,{}]*)?)")
-TEMPLATE = re.compile(r"https?://[^@\s?#,{}]*\{name\}[^@\s?#,{}]*")
+TEMPLATE = re.compile(r"https?://[^@\s?#,{}]*\{(?:name|service)\}[^@\s?#,{}]*")
 COLLECTOR = re.compile(r"https?://[^@\s/]+(/\S*)?")
 WEBHOOK = re.compile(
     r"https://hooks\.slack\.com/[A-Za-z0-9/_-]{1,200}"
@@ -117,7 +117,8 @@ def read_settings(
         problems.append("OTEL_EXPORTER_OTLP_ENDPOINT is not a URL without user and password; set http(s)://host:port")
     services = environ.get("TIPOFF_SERVICES", "")
     if services and not TEMPLATE.fullmatch(services) and not all(map(SERVICE.fullmatch, services.split(","))):
-        how = "a URL with {name} in it, or name=URL,name=URL"  # the value is not said: it may hold a password
+        # the value is not said: it may hold a password
+        how = "a URL with {name} or {service} in it, or name=URL,name=URL"
         problems.append(f"TIPOFF_SERVICES does not say where functions answer; set {how}")
     slack_webhook = environ.get("SLACK_WEBHOOK_URL", "")
     if slack_webhook and not WEBHOOK.fullmatch(slack_webhook):  # not said: it is a secret
@@ -148,7 +149,7 @@ def read_settings(
 def url_of(services: str, name: str) -> str:
     """Where a function answers, as TIPOFF_SERVICES says; empty where it says nothing of it."""
     if TEMPLATE.fullmatch(services):
-        return services.replace("{name}", name)
+        return services.replace("{name}", name).replace("{service}", name.replace("_", "-"))
     return dict(pair.split("=", 1) for pair in services.split(",") if "=" in pair).get(name, "")
 
 
