@@ -22,6 +22,7 @@ from shared.ports import (
     NO_TRACE,
     BatchStore,
     Bus,
+    Chat,
     Clock,
     Feed,
     HealthProbe,
@@ -361,6 +362,15 @@ def health_probe(settings: Settings) -> HealthProbe:
     from shared.adapters.identity import IdentityTokens, fetch_token
 
     return HttpHealthProbe(http(IdentityTokens(fetch=fetch_token)))
+
+
+def slack(settings: Settings) -> Chat | None:
+    """Where people read together; None where no webhook is set. It keeps its connection: one for a process."""
+    if not settings.slack_webhook:
+        return None
+    from shared.adapters.slack import SlackWebhook
+
+    return SlackWebhook(http(), settings.slack_webhook)
 
 
 def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterator[datetime]:
