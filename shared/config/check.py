@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from shared.config.deployment import ACK_DEADLINE_S, service_of
-from shared.config.functions import PREDICTION_START_TOPIC, FunctionKind, FunctionSpec
+from shared.config.functions import NUDGE_TOPIC, PREDICTION_START_TOPIC, FunctionKind, FunctionSpec
 from shared.core.calendar import DATE_WORDS
 from shared.core.model import END, NAME, ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec, RunAfter
 from shared.core.readings import COMPLETENESS, FRESHNESS, HEALTH, SANITY
@@ -78,7 +78,7 @@ def check(spec: PipelineSpec, functions: Sequence[FunctionSpec], file: str) -> t
         chain.from_iterable(_phase(spec, phase) for phase in spec.phases),
         _topics(spec, functions),
         _expectations(spec),
-        _schedules(spec),
+        _schedules(spec, functions),
     )
     return (
         *(Problem(file=file, key=key, value=str(value), problem=why, remedy=do) for key, value, why, do in faults),
@@ -355,7 +355,8 @@ def _expectations(spec: PipelineSpec) -> Iterator[Fault]:
                 yield from _unknown(key, processor.unit, "an expectation that a processor finds", found)
 
 
-def _schedules(spec: PipelineSpec) -> Iterator[Fault]:
+def _schedules(spec: PipelineSpec, functions: Sequence[FunctionSpec]) -> Iterator[Fault]:
+    wakeable = [function.name for function in functions if NUDGE_TOPIC in function.listens]
     modes = [mode.name for mode in spec.modes]
     for schedule in spec.schedules:
         key = f"schedules.{schedule.name}"
@@ -367,6 +368,12 @@ def _schedules(spec: PipelineSpec) -> Iterator[Fault]:
             yield from _unknown(f"{key}.mode", schedule.mode, "a mode", modes)
         if schedule.date or not sweeps:
             yield from _unknown(f"{key}.date", schedule.date, "a date word", list(DATE_WORDS))
+        for name in schedule.wakes:
+            yield from _unknown(f"{key}.wakes", name, f"a function that hears {NUDGE_TOPIC}", wakeable)
+        for name in _repeated(schedule.wakes):
+            yield f"{key}.wakes", name, "is woken twice", "remove one of them"
+        if not schedule.wakes:
+            yield f"{key}.wakes", "()", "wakes nobody", f"name a function that hears {NUDGE_TOPIC}"
 
 
 def _cron_fault(cron: str) -> str:

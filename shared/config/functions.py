@@ -37,7 +37,7 @@ class FunctionSpec:
 
 
 NUDGE_TOPIC = "nba-nudge"
-"""Where the schedules speak."""
+"""Where the schedules speak on one machine. Deployed, Cloud Scheduler calls each function that a schedule wakes."""
 
 PREDICTION_START_TOPIC = "nba-predictions-start"
 """Where the gate orders a batch."""
@@ -126,6 +126,11 @@ def function(name: str) -> FunctionSpec:
 def functions_of(pipeline: str) -> tuple[FunctionSpec, ...]:
     """Those that a pipeline needs."""
     return tuple(spec for spec in FUNCTIONS if spec.pipeline == pipeline)
+
+
+def pushed_topics(spec: FunctionSpec) -> tuple[str, ...]:
+    """Those that a deployed function has a subscription to: schedules call it, and need none."""
+    return tuple(topic for topic in spec.listens if topic != NUDGE_TOPIC)
 
 
 def services_behind(start_topic: str) -> tuple[str, ...]:

@@ -638,6 +638,30 @@ PLANTED = [
         "overnight",
         id="a nudge without a mode",
     ),
+    pytest.param(
+        with_schedule("self-heal", wakes=("self_heal", "raw_processor")),
+        "schedules.self-heal.wakes",
+        "raw_processor",
+        "is not a function that hears nba-nudge",
+        "self_heal, prediction_coordinator",
+        id="a schedule that wakes one who would not understand it",
+    ),
+    pytest.param(
+        with_schedule("self-heal", wakes=("self_heal", "self_heal")),
+        "schedules.self-heal.wakes",
+        "self_heal",
+        "woken twice",
+        "remove one",
+        id="a schedule that wakes one twice",
+    ),
+    pytest.param(
+        with_schedule("self-heal", wakes=()),
+        "schedules.self-heal.wakes",
+        "()",
+        "wakes nobody",
+        "name a function that hears nba-nudge",
+        id="a schedule that wakes nobody",
+    ),
 ]
 
 
