@@ -148,6 +148,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _replay_options(replay)
     _target(replay)
+    _judging(command)
+    _speaking(command)
+    _trying(command)
+    _working_off(commands, common)
+    _batches(commands, common)
+    _showing(command)
+    _proving(command)
+    return parser
+
+
+def _judging(command: Command) -> None:
+    """The commands that say how well the runs went."""
     report = command(
         "report",
         "report",
@@ -164,13 +176,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _slo_options(slo)
     _target(slo)
-    _speaking(command)
-    _trying(command)
-    _working_off(commands, common)
-    _batches(commands, common)
-    _showing(command)
-    _proving(command)
-    return parser
 
 
 def _speaking(command: Command) -> None:
