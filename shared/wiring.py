@@ -373,6 +373,13 @@ def slack(settings: Settings) -> Chat | None:
     return SlackWebhook(http(), settings.slack_webhook)
 
 
+def health_probe_as(token_for: Callable[[str], str]) -> HealthProbe:
+    """One that says who asks by tokens that are given; for who is no service account. Whoever opens it keeps one."""
+    from shared.adapters.health import HttpHealthProbe
+
+    return HttpHealthProbe(http(token_for))
+
+
 def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterator[datetime]:
     """The instants in first..until at which a schedule is due."""
     from shared.adapters import scheduler
