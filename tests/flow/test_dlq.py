@@ -392,7 +392,7 @@ def test_what_somebody_else_dealt_with_meanwhile_is_said_and_is_no_error_of_the_
     home.poison(b"1", b"2")
     letters = dlq.letters_of(home.store.states, home.store.bus)
     assert home.store.states.forget([letters[0].message])
-    assert list(dlq.purge(letters, home.store.states, home.store.bus)) == letters[1:]
+    assert list(dlq.purge(letters, home.store.states, home.store.bus, home.clock.now())) == letters[1:]
 
 
 # --- wrong usage ------------------------------------------------------------------------------------------
