@@ -24,6 +24,7 @@ from types import TracebackType
 from orchestration import emulators
 from orchestration.staging import stage
 from shared import wiring
+from shared.config.deployment import account_of
 from shared.config.functions import functions_of
 from shared.config.nba import NBA
 from shared.config.settings import (
@@ -244,7 +245,7 @@ class Stack:
             for spec in STARTED:
                 endpoint = self.wanted.through(spec.name, self.processes[spec.name].url)
                 for topic in spec.listens:
-                    account = f"{spec.name.replace('_', '-')}@{self.wanted.project}.iam.gserviceaccount.com"
+                    account = account_of(spec.name, self.wanted.project)
                     home.bus.serve(subscription_of(spec.name, topic), topic, endpoint=endpoint, service_account=account)
 
     # --- how they are -----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Readers for gates, told by plain values where everything stands. A report is a h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.core.fold import View
@@ -15,6 +15,7 @@ from shared.core.readings import (
     FRESHNESS,
     SANITY,
     Answer,
+    Check,
     Claim,
     Finding,
     ReadBack,
@@ -67,18 +68,18 @@ class RowsRead:
         return together(found, f"{len(found)} of {len(found)} tables" if found else "nothing to read before this gate")
 
     def _sane(self, view: View, gate: str, told: ReadBack) -> Finding:
-        check = told.checks.get(gate)
-        asked = claims(view, gate, check.processors) if check else ()
-        if check is None or not asked:
-            return Finding(answer=Answer.WELL, note="nothing to check before this gate")
-        rows = self.warehouse().query(check.sql, {"day": asked[0].processor.partition})
-        found = [
-            sane(
-                claim, {str(row["unit"]): str(row["fault"]) for row in rows if row["processor"] == claim.processor.name}
-            )
-            for claim in asked
-        ]
-        return together(found, f"{len(found)} of {len(found)} tables")
+        found: list[Finding] = []
+        for check in told.checks.get(gate, ()):
+            if asked := claims(view, gate, check.processors):
+                found.extend(self._checked(check, asked))
+        return together(found, f"{len(found)} of {len(found)} tables" if found else "nothing to check before this gate")
+
+    def _checked(self, check: Check, asked: Sequence[Claim]) -> Iterator[Finding]:
+        run = {"run": str(asked[0].completion.run)} if check.of_run else {}
+        rows = self.warehouse().query(check.sql, {"day": asked[0].processor.partition, **run})
+        for claim in asked:
+            mine = (row for row in rows if row["processor"] == claim.processor.name)
+            yield sane(claim, {str(row["unit"]): str(row["fault"]) for row in mine})
 
 
 def _partition(claim: Claim, table: Table) -> Partition:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
 from shared import edge, logs, wiring
-from shared.config.functions import FunctionSpec, function
+from shared.config.functions import NUDGE_TOPIC, FunctionSpec, function
 from shared.config.orchestration_config import PIPELINES
 from shared.config.settings import Settings, read_settings
 from shared.core.openapi import Route
@@ -63,7 +63,7 @@ def endpoint(
     # a worker does what its order says, whoever declares the pipeline
     declared = config_hash(PIPELINES[spec.pipeline]) if spec.pipeline in PIPELINES else ""
     identity = Identity(service=name, version=settings.commit, config_hash=declared)
-    return Endpoint(identity, once(parts), routes=routes)
+    return Endpoint(identity, once(parts), routes=routes, nudges=NUDGE_TOPIC)
 
 
 def once(build: Callable[[], Parts]) -> Callable[[], Parts]:

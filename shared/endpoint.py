@@ -1,4 +1,4 @@
-"""What every deployed function answers over HTTP: /health, /ready, the messages that are pushed to it, its routes.
+"""What every deployed function answers over HTTP: /health, /ready, messages pushed to it, schedules' words, its routes.
 
 One blueprint for all, so that a gate may ask any of them in the same words. A message that is done with is answered
 with 204; anything else makes Pub/Sub push it again, and in the end bury it. A function that declares routes says what
@@ -25,6 +25,7 @@ from shared.core.openapi import JSON, Route, document, read_body, read_query
 from shared.core.openapi import Answer as Declared
 from shared.ports import Delivery, Ports
 from shared.push import REQUEST_BYTES_MAX, read_push
+from shared.scheduled import is_scheduled, read_scheduled
 from shared.service import Refusal
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class Endpoint:
     parts: Callable[[], Parts]  # built once: later calls give the same at once
     ready_s: float = READY_S
     routes: Sequence[Route] = ()  # of its own; the parts do what they say
+    nudges: str = "nudges"  # the topic of its handler for what Cloud Scheduler posts: a timer speaks on it, too
     _asked: dict[str, Future[Found]] = field(default_factory=dict)  # the last time that each check was asked
     _lock: Lock = field(default_factory=Lock)
 
@@ -233,13 +235,15 @@ class Endpoint:
         body = edge.attempt(request.get_data)
         if isinstance(body, str):
             return _unread(400, f"the body ends before it says: {body}")
+        scheduled = is_scheduled(headers)
         try:
-            delivery = read_push(headers, body)
+            delivery = read_scheduled(headers, body, self.nudges) if scheduled else read_push(headers, body)
         except Malformed as error:
-            if self.routes and route is None:
+            if self.routes and route is None and not scheduled:
                 return self._no_way("POST", request.path, {})
-            # It comes again, and ends in the dead letters as it is.
-            log.error("no Pub/Sub message: %s", error)  # noqa: TRY400 - where it was raised says nothing
+            # It comes again, and ends in the dead letters as it is; a schedule's word comes again and is let go.
+            what = "no word of a schedule" if scheduled else "no Pub/Sub message"
+            log.error("%s: %s", what, error)  # noqa: TRY400 - where it was raised says nothing
             return _json(400, {"error": str(error)})
         if route and not delivery.topic:
             delivery = replace(delivery, topic=route.hears or "")

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
+from shared.core.blocks import Card
 from shared.core.fold import View
 from shared.core.messages import Message, named
 from shared.core.model import Alert, Completion, Control, Fact, Latch, LedgerEntry, Reading, RunKey, Start
@@ -555,6 +556,37 @@ class Notifier(Protocol):
     def notify(self, run: RunKey, incident: str, alert: Alert) -> bool:
         """Whether the sink has taken it; never raises for a sink that is down. Idempotent: `incident` is the sink's
         dedup key, and telling the same again, or the end of what it never heard of, changes nothing there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """It stands where people read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Perhaps later. Where no answer came it may have been shown all the same."""
+
+    why: str
+    after_s: float | None = None  # that the chat wants waited, if it said so
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Never, as things are: a person has to mend what `why` names."""
+
+    why: str
+
+
+Posted = Taken | NotNow | Refused
+
+
+class Chat(Protocol):
+    """Where people read together."""
+
+    def post(self, card: Card) -> Posted:
+        """Shown once for each call, and cut to what the chat takes. Never raises what the world raises, and no `why`
+        holds a secret. Whoever posts again what was not taken may be read twice: the chat knows no keys."""
 
 
 class Unnotified:

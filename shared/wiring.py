@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.adapters.notify import LogNotifier
-from shared.config.functions import NUDGE_TOPIC, FunctionSpec, services_behind
+from shared.config.functions import NUDGE_TOPIC, FunctionSpec, pushed_topics, services_behind
 from shared.config.orchestration_config import PIPELINES, READ_BACKS
 from shared.config.settings import Cloud, Settings, Target, url_of
 from shared.core.batch import IN_FLIGHT_UNITS
@@ -22,6 +22,7 @@ from shared.ports import (
     NO_TRACE,
     BatchStore,
     Bus,
+    Chat,
     Clock,
     Feed,
     HealthProbe,
@@ -217,10 +218,10 @@ def checks(home: CloudHome, spec: FunctionSpec, *, warehouse: bool) -> Mapping[s
     nobody = RunKey("ready", date.min, "probe")
 
     def hears() -> None:
-        for topic in spec.listens:
+        for topic in spec.listens if home.cloud.pubsub_host else pushed_topics(spec):
             subscription = subscription_of(spec.name, topic)
             if not home.bus.hears(subscription, topic):
-                raise Unheard(f"subscription {subscription} of topic {topic} is not there; deploy the subscriptions")
+                raise Unheard(f"subscription {subscription} of topic {topic} is not there; run bin/deploy/topics")
 
     found: dict[str, Callable[[], object]] = {"state": lambda: home.ports.states.plan(nobody), "bus": hears}
     if warehouse:
@@ -361,6 +362,15 @@ def health_probe(settings: Settings) -> HealthProbe:
     from shared.adapters.identity import IdentityTokens, fetch_token
 
     return HttpHealthProbe(http(IdentityTokens(fetch=fetch_token)))
+
+
+def slack(settings: Settings) -> Chat | None:
+    """Where people read together; None where no webhook is set. It keeps its connection: one for a process."""
+    if not settings.slack_webhook:
+        return None
+    from shared.adapters.slack import SlackWebhook
+
+    return SlackWebhook(http(), settings.slack_webhook)
 
 
 def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterator[datetime]:

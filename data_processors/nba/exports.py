@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -127,6 +127,17 @@ def only(content: dict[str, object], units: Sequence[str] | None) -> dict[str, o
     if units is None:
         return content
     return {**content, "games": [game for game in _entries(content, "games") if game.get("game_id") in units]}
+
+
+def without(content: dict[str, object], players: Collection[str]) -> dict[str, object]:
+    """The content without these players; their games stay in it."""
+    if not players or "games" not in content:
+        return content
+    kept = [
+        {**game, "players": [player for player in _entries(game, "players") if player.get("player_id") not in players]}
+        for game in _entries(content, "games")
+    ]
+    return {**content, "games": kept}
 
 
 def announced(objects: ObjectStore, run: RunKey) -> tuple[str, ...]:

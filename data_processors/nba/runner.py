@@ -74,6 +74,7 @@ class Export:
     per_unit: bool = (
         False  # of the games that its start names and no other; one that announces takes back by leaving out
     )
+    players_of: str = ""  # the processor whose missing units are players that must not stand in it
 
 
 Table = Scrape | Select
@@ -98,7 +99,7 @@ REGISTRY: Mapping[str, Table | Export] = {
     "ml_feature_store": Select(),
     "prediction_accuracy": Select(empty="no_predictions", names="graded_run", says="grades"),
     "results": Export(content=exports.results_content, queries=("results.sql", "results.grades.sql"), per_unit=True),
-    "tonight": Export(content=exports.tonight_content, queries=("tonight.sql",)),
+    "tonight": Export(content=exports.tonight_content, queries=("tonight.sql",), players_of="predictions"),
     "status": Export(content=exports.status_content, queries=("status.sql",)),
 }
 
@@ -295,11 +296,17 @@ def _own(processor: str, games: tuple[str, ...]) -> tuple[Missing, ...]:
     return (Missing(processor=processor, why="not in its input", units=games),) if games else ()
 
 
+def _players_missing(start: Start, processor: str) -> set[str]:
+    """Those whose rows the gates have left out: whatever stands there of them is not published."""
+    return {unit for each in start.missing if each.processor == processor for unit in each.units}
+
+
 def _publish(start: Start, export: Export, work: Work) -> Result:
     parameters = _parameters(start)
     content = export.content(*(work.warehouse.query(sql(name), parameters) for name in export.queries))
     if export.per_unit:
         content = exports.only(content, start.units)
+    content = exports.without(content, _players_missing(start, export.players_of))
     expected: set[str] | None = None
     missing: tuple[str, ...] = ()
     if "games" in content and start.units is not None:

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from shared.config.functions import PREDICTION_START_TOPIC, FunctionKind, FunctionSpec
+from shared.config.deployment import ACK_DEADLINE_S, service_of
+from shared.config.functions import NUDGE_TOPIC, PREDICTION_START_TOPIC, FunctionKind, FunctionSpec
 from shared.core.calendar import DATE_WORDS
 from shared.core.model import END, NAME, ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec, RunAfter
 from shared.core.readings import COMPLETENESS, FRESHNESS, HEALTH, SANITY
@@ -34,6 +35,19 @@ PHASE_S_MAX = 14_400  # timeouts.CAP: the longest one phase may hold up the rest
 BATCH_S_MAX = 3_600  # no request lasts as long as a batch: it is many
 ATTEMPTS_MAX = 20  # further failures tell nothing new
 LOOKS_MAX = 500  # at five minutes each, more than a day
+
+# Of Cloud Functions of the second generation and Cloud Run, as documented.
+MEMORY_MB = (128, 32_768)
+CPU = (0.08, 8.0)
+CPU_ABOVE_MB = ((512, 0.5), (1_024, 1.0), (4_096, 2.0), (8_192, 4.0), (16_384, 6.0), (24_576, 8.0))
+"""More memory than this needs at least so many processors."""
+MEMORY_MB_BY_CPU = ((6.0, 4_096), (4.0, 2_048))
+"""So many processors need at least so much memory."""
+CONCURRENCY_MAX = 1_000
+INSTANCES_MAX = 100  # a region's quota for a new project; more has to be asked for
+MIN_INSTANCES_MAX = 5  # each is paid for around the clock
+ACCOUNT_LENGTH = (6, 30)  # of a service account's id, which is the function's name
+VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +78,7 @@ def check(spec: PipelineSpec, functions: Sequence[FunctionSpec], file: str) -> t
         chain.from_iterable(_phase(spec, phase) for phase in spec.phases),
         _topics(spec, functions),
         _expectations(spec),
-        _schedules(spec),
+        _schedules(spec, functions),
     )
     return (
         *(Problem(file=file, key=key, value=str(value), problem=why, remedy=do) for key, value, why, do in faults),
@@ -123,8 +137,39 @@ def _repeated(names: Sequence[str]) -> list[str]:
 def _functions(functions: Sequence[FunctionSpec]) -> Iterator[Fault]:
     for function in functions:
         yield from _bad_name(f"functions.{function.name}.name", function.name)
+        yield from _deployed(f"functions.{function.name}", function)
     for name in _repeated([function.name for function in functions]):
         yield f"functions.{name}", name, "is declared twice", "rename or remove one of them"
+
+
+def _deployed(key: str, function: FunctionSpec) -> Iterator[Fault]:
+    """What Google would refuse after minutes of building, or take and not keep."""
+    yield from _outside(f"{key}.memory_mb", function.memory_mb, *MEMORY_MB)
+    yield from _outside(f"{key}.cpu", function.cpu, *CPU)
+    yield from _outside(f"{key}.concurrency", function.concurrency, 1, CONCURRENCY_MAX)
+    yield from _outside(f"{key}.min_instances", function.min_instances, 0, MIN_INSTANCES_MAX)
+    yield from _outside(f"{key}.max_instances", function.max_instances, max(1, function.min_instances), INSTANCES_MAX)
+    yield from _outside(f"{key}.timeout_s", function.timeout_s, 1, ACK_DEADLINE_S)  # longer, and it runs beside itself
+    if function.cpu < 1 and function.concurrency > 1:
+        problem = "is too little for several requests at a time"
+        yield f"{key}.cpu", function.cpu, problem, "use 1 or more, or set concurrency to 1"
+    cpu_min = max((cpu for above, cpu in CPU_ABOVE_MB if function.memory_mb > above), default=0.0)
+    if function.cpu < cpu_min:
+        problem = f"is too little for {function.memory_mb} MB"
+        yield f"{key}.cpu", function.cpu, problem, f"use {cpu_min:g} or more, or less memory"
+    for cpu, memory_mb in MEMORY_MB_BY_CPU:
+        if function.cpu >= cpu and function.memory_mb < memory_mb:
+            problem = f"is too little for {function.cpu:g} processors"
+            yield f"{key}.memory_mb", function.memory_mb, problem, f"use {memory_mb} or more, or fewer processors"
+            break
+    if not ACCOUNT_LENGTH[0] <= len(service_of(function.name)) <= ACCOUNT_LENGTH[1]:
+        problem = "cannot name a service account"
+        yield f"{key}.name", function.name, problem, "use {} to {} characters".format(*ACCOUNT_LENGTH)
+    for name in function.secrets:
+        if not VARIABLE.fullmatch(name):
+            yield f"{key}.secrets", name, "is not the name of a variable", "use capitals, digits and underscores"
+    for name in _repeated(function.secrets):
+        yield f"{key}.secrets", name, "is named twice", "remove one of them"
 
 
 # --- zone, modes, amounts -----------------------------------------------------------------------------
@@ -310,7 +355,8 @@ def _expectations(spec: PipelineSpec) -> Iterator[Fault]:
                 yield from _unknown(key, processor.unit, "an expectation that a processor finds", found)
 
 
-def _schedules(spec: PipelineSpec) -> Iterator[Fault]:
+def _schedules(spec: PipelineSpec, functions: Sequence[FunctionSpec]) -> Iterator[Fault]:
+    wakeable = [function.name for function in functions if NUDGE_TOPIC in function.listens]
     modes = [mode.name for mode in spec.modes]
     for schedule in spec.schedules:
         key = f"schedules.{schedule.name}"
@@ -322,6 +368,12 @@ def _schedules(spec: PipelineSpec) -> Iterator[Fault]:
             yield from _unknown(f"{key}.mode", schedule.mode, "a mode", modes)
         if schedule.date or not sweeps:
             yield from _unknown(f"{key}.date", schedule.date, "a date word", list(DATE_WORDS))
+        for name in schedule.wakes:
+            yield from _unknown(f"{key}.wakes", name, f"a function that hears {NUDGE_TOPIC}", wakeable)
+        for name in _repeated(schedule.wakes):
+            yield f"{key}.wakes", name, "is woken twice", "remove one of them"
+        if not schedule.wakes:
+            yield f"{key}.wakes", "()", "wakes nobody", f"name a function that hears {NUDGE_TOPIC}"
 
 
 def _cron_fault(cron: str) -> str:

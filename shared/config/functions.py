@@ -11,18 +11,33 @@ class FunctionKind(StrEnum):
     SERVICE = "service"  # does the work that a start orders
 
 
+class Ingress(StrEnum):
+    """Whose requests reach a function at all; who may invoke it is IAM's, and always asked."""
+
+    ALL = "all"  # also of people with a token, and of functions: without a network of their own they come from outside
+    INTERNAL_ONLY = "internal-only"  # Pub/Sub, Cloud Scheduler and the project's networks
+
+
 @dataclass(frozen=True, slots=True)
 class FunctionSpec:
-    """The name is the folder's; what is deployed derives from it."""
+    """The name is the folder's; what is deployed derives from it. What nothing is said of is as small gates need it."""
 
     name: str
     listens: tuple[str, ...]
     kind: FunctionKind
     pipeline: str = "nba"
+    memory_mb: int = 512  # Google's clients take 81 MB, the server and its workers as much again
+    cpu: float = 1.0  # less than one allows one request at a time
+    concurrency: int = 8  # the server's threads; a gate waits for Firestore most of its time
+    min_instances: int = 0  # a cold start takes seconds, and a pipeline has hours
+    max_instances: int = 5  # a phase's reports come within seconds; more gates would only lose the race for its latch
+    timeout_s: int = 120  # readings take ten seconds at most, and what did not end the sweep takes up
+    ingress: Ingress = Ingress.ALL  # gates ask each other's services how they are, and deploy asks a new revision
+    secrets: tuple[str, ...] = ()  # variables whose values lie in Secret Manager
 
 
 NUDGE_TOPIC = "nba-nudge"
-"""Where the schedules speak."""
+"""Where the schedules speak on one machine. Deployed, Cloud Scheduler calls each function that a schedule wakes."""
 
 PREDICTION_START_TOPIC = "nba-predictions-start"
 """Where the gate orders a batch."""
@@ -39,6 +54,31 @@ def ready_topic(pipeline: str) -> str:
     return PREDICTION_READY_TOPIC.replace("nba", pipeline, 1)
 
 
+def _processor(name: str, start_topic: str) -> FunctionSpec:
+    """One that does the work of a phase, mostly in the warehouse."""
+    return FunctionSpec(
+        name,
+        (start_topic,),
+        FunctionKind.SERVICE,
+        memory_mb=1024,  # the rows of a day, those that are exported, and their JSON
+        concurrency=4,  # a phase has five processors at most, and each may hold a day's rows
+        timeout_s=600,  # WORK_S_MAX, and half a minute for the report
+    )
+
+
+def _worker(name: str, topic: str, pipeline: str = "nba") -> FunctionSpec:
+    """One that predicts chunks: nothing but computing."""
+    return FunctionSpec(
+        name,
+        (topic,),
+        FunctionKind.SERVICE,
+        pipeline=pipeline,
+        concurrency=1,  # a second chunk on the same processor would only slow down the first
+        max_instances=40,  # two for each chunk in the usual window; an emergency fills them
+        timeout_s=180,  # CHUNK_TIMEOUT_S, after which the chunk is ordered again, and what the start takes
+    )
+
+
 FUNCTIONS = (
     FunctionSpec("phase1_to_phase2", ("nba-phase1-scrapers-complete",), FunctionKind.GATE),
     FunctionSpec("phase2_to_phase3", ("nba-phase2-raw-complete",), FunctionKind.GATE),
@@ -46,19 +86,29 @@ FUNCTIONS = (
     FunctionSpec("phase4_to_phase5", ("nba-phase4-precompute-complete",), FunctionKind.GATE),
     FunctionSpec("phase5_to_phase6", ("nba-phase5-predictions-complete", "nba-grading-complete"), FunctionKind.GATE),
     # Behind the last phase stands the gate that ends the run; the sweep's function looks at it.
-    FunctionSpec("self_heal", (NUDGE_TOPIC, "nba-phase6-export-complete"), FunctionKind.GATE),
-    FunctionSpec("scraper_processor", ("nba-scrape-start",), FunctionKind.SERVICE),
-    FunctionSpec("raw_processor", ("nba-raw-start",), FunctionKind.SERVICE),
-    FunctionSpec("analytics_processor", ("nba-analytics-start",), FunctionKind.SERVICE),
-    FunctionSpec("precompute_processor", ("nba-precompute-start",), FunctionKind.SERVICE),
-    FunctionSpec(  # the schedule that sweeps the runs sweeps the batches too
-        "prediction_coordinator", (PREDICTION_START_TOPIC, PREDICTION_READY_TOPIC, NUDGE_TOPIC), FunctionKind.SERVICE
+    FunctionSpec(
+        "self_heal",
+        (NUDGE_TOPIC, "nba-phase6-export-complete"),
+        FunctionKind.GATE,
+        max_instances=3,  # the minute's sweep, one that lasts longer, a message
+        timeout_s=540,  # many runs at once after an outage; woken each minute it stays warm without a minimum
     ),
-    FunctionSpec("prediction_worker", (PREDICTION_REQUEST_TOPIC,), FunctionKind.SERVICE),
+    _processor("scraper_processor", "nba-scrape-start"),
+    _processor("raw_processor", "nba-raw-start"),
+    _processor("analytics_processor", "nba-analytics-start"),
+    _processor("precompute_processor", "nba-precompute-start"),
+    FunctionSpec(  # the schedule that sweeps the runs sweeps the batches too
+        "prediction_coordinator",
+        (PREDICTION_START_TOPIC, PREDICTION_READY_TOPIC, NUDGE_TOPIC),
+        FunctionKind.SERVICE,
+        memory_mb=2048,  # a batch's inputs and results, all at once
+        timeout_s=540,  # it makes the table again and again under a rate limit
+    ),
+    _worker("prediction_worker", PREDICTION_REQUEST_TOPIC),
     # The same worker under a second pipeline's name; its coordinator stands elsewhere.
-    FunctionSpec("mlb_prediction_worker", ("mlb-prediction-request",), FunctionKind.SERVICE, pipeline="mlb"),
-    FunctionSpec("grading_processor", ("nba-grading-start",), FunctionKind.SERVICE),
-    FunctionSpec("export_processor", ("nba-export-start",), FunctionKind.SERVICE),
+    _worker("mlb_prediction_worker", "mlb-prediction-request", pipeline="mlb"),
+    _processor("grading_processor", "nba-grading-start"),
+    _processor("export_processor", "nba-export-start"),
 )
 
 
@@ -76,6 +126,11 @@ def function(name: str) -> FunctionSpec:
 def functions_of(pipeline: str) -> tuple[FunctionSpec, ...]:
     """Those that a pipeline needs."""
     return tuple(spec for spec in FUNCTIONS if spec.pipeline == pipeline)
+
+
+def pushed_topics(spec: FunctionSpec) -> tuple[str, ...]:
+    """Those that a deployed function has a subscription to: schedules call it, and need none."""
+    return tuple(topic for topic in spec.listens if topic != NUDGE_TOPIC)
 
 
 def services_behind(start_topic: str) -> tuple[str, ...]:

@@ -23,8 +23,9 @@ def table_of(phase: str, processor: str) -> str:
     return "nba_predictions.accuracy" if processor == "prediction_accuracy" else f"nba_{phase}.{processor}"
 
 
-def _check(name: str, *processors: str) -> Check:
-    return Check(processors=processors, sql=(files("shared.config") / name).read_text(encoding="utf-8"))
+def _check(name: str, *processors: str, of_run: bool = False) -> Check:
+    sql = (files("shared.config") / name).read_text(encoding="utf-8")
+    return Check(processors=processors, sql=sql, of_run=of_run)
 
 
 TABLES: Mapping[str, Table] = {
@@ -49,7 +50,10 @@ READ_BACK = ReadBack(
     tables=TABLES,
     reads=MADE_OF,
     checks={
-        "analytics": _check("nba.raw.sanity.sql", "player_boxscores", "team_boxscores"),
-        "export": _check("nba.analytics.sanity.sql", "player_game_summary", "team_offense_game_summary"),
+        "analytics": (_check("nba.raw.sanity.sql", "player_boxscores", "team_boxscores"),),
+        "export": (
+            _check("nba.analytics.sanity.sql", "player_game_summary", "team_offense_game_summary"),
+            _check("nba.predictions.sanity.sql", "predictions", of_run=True),
+        ),
     },
 )

@@ -20,6 +20,18 @@ NBA_SCHEDULES = (
     ),
     ScheduleSpec(name="same-day", cron="30 10 * * *", zone=EASTERN, act="start", mode="same_day", date="TODAY"),
     ScheduleSpec(name="tomorrow", cron="0 17 * * *", zone=EASTERN, act="start", mode="tomorrow", date="TOMORROW"),
-    ScheduleSpec(name="stalled-batch-recovery", cron="*/30 * * * *", zone=EASTERN, act="recover"),
-    ScheduleSpec(name="self-heal", cron="* * * * *", zone=EASTERN, act="sweep"),
+    ScheduleSpec(  # batches alone: runs are swept each minute
+        name="stalled-batch-recovery",
+        cron="*/30 * * * *",
+        zone=EASTERN,
+        act="recover",
+        wakes=("prediction_coordinator",),
+    ),
+    ScheduleSpec(
+        name="self-heal",
+        cron="* * * * *",
+        zone=EASTERN,
+        act="sweep",
+        wakes=("self_heal", "prediction_coordinator"),
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -17,8 +17,12 @@ COMMIT = re.compile(r"[0-9a-f]{7,64}|unknown")
 PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 PREFIX = re.compile(r"[A-Za-z0-9_]{0,64}")
 SERVICE = re.compile(r"([a-z][a-z0-9_]{0,62})=(https?://[^@\s/?#,{}]+(?:/[^@\s?#,{}]*)?)")
-TEMPLATE = re.compile(r"https?://[^@\s?#,{}]*\{name\}[^@\s?#,{}]*")
+TEMPLATE = re.compile(r"https?://[^@\s?#,{}]*\{(?:name|service)\}[^@\s?#,{}]*")
 COLLECTOR = re.compile(r"https?://[^@\s/]+(/\S*)?")
+WEBHOOK = re.compile(
+    r"https://hooks\.slack\.com/[A-Za-z0-9/_-]{1,200}"
+    r"|http://(127\.0\.0\.1|localhost|\[::1\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9/_-]{0,200})?"
+)
 LOCATION = re.compile(r"[A-Za-z]+[A-Za-z0-9-]*")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -68,6 +72,7 @@ class Settings:
     traces: str = ""  # where spans go by OTLP over HTTP; empty: nowhere
     in_flight: int = IN_FLIGHT_UNITS  # units of a batch that are ordered and not reported
     services: str = ""  # where functions answer, for url_of; empty: nobody has said
+    slack_webhook: str = field(default="", repr=False)  # a secret: whoever has it may post; empty: nobody reads there
 
 
 class SettingsError(ValueError):
@@ -112,8 +117,13 @@ def read_settings(
         problems.append("OTEL_EXPORTER_OTLP_ENDPOINT is not a URL without user and password; set http(s)://host:port")
     services = environ.get("TIPOFF_SERVICES", "")
     if services and not TEMPLATE.fullmatch(services) and not all(map(SERVICE.fullmatch, services.split(","))):
-        how = "a URL with {name} in it, or name=URL,name=URL"  # the value is not said: it may hold a password
+        # the value is not said: it may hold a password
+        how = "a URL with {name} or {service} in it, or name=URL,name=URL"
         problems.append(f"TIPOFF_SERVICES does not say where functions answer; set {how}")
+    slack_webhook = environ.get("SLACK_WEBHOOK_URL", "")
+    if slack_webhook and not WEBHOOK.fullmatch(slack_webhook):  # not said: it is a secret
+        how = "set the https://hooks.slack.com/... that Slack shows, or for a trial one of this machine"
+        problems.append(f"SLACK_WEBHOOK_URL is not the address of an incoming webhook; {how}")
     in_flight = _in_flight(environ, problems)
     cloud = _cloud(environ, named, problems) if named in (Target.EMULATORS, Target.GCP) else None
     problems += [f"{name} is not set; this function needs it" for name in needs if not environ.get(name)]
@@ -132,13 +142,14 @@ def read_settings(
         traces=traces,
         in_flight=in_flight,
         services=services,
+        slack_webhook=slack_webhook,
     )
 
 
 def url_of(services: str, name: str) -> str:
     """Where a function answers, as TIPOFF_SERVICES says; empty where it says nothing of it."""
     if TEMPLATE.fullmatch(services):
-        return services.replace("{name}", name)
+        return services.replace("{name}", name).replace("{service}", name.replace("_", "-"))
     return dict(pair.split("=", 1) for pair in services.split(",") if "=" in pair).get(name, "")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.core.batch import ChunkOrder, ChunkReady
 from shared.core.codec import Malformed, decode, encode
-from shared.core.model import NAME, Completion, Missing, RunKey, Start, Status
+from shared.core.model import NAME, Completion, Missing, RunKey, ScheduleSpec, Start, Status
 
 BODY_BYTES_MAX = 1_000_000
 """A tenth of Pub/Sub's own limit; a completion of 15,000 unit ids fits."""
@@ -38,6 +39,12 @@ class Nudge:
     date: str  # YESTERDAY, TODAY or TOMORROW
     scheduled_at: datetime
     act: str = "nudge"
+
+
+def spoken(schedule: ScheduleSpec, pipeline: str) -> bytes:
+    """What a schedule says, without the time: each firing has its own."""
+    said = {"pipeline": pipeline, "mode": schedule.mode, "date": schedule.date, "act": schedule.act}
+    return json.dumps(said, separators=(",", ":")).encode()
 
 
 def named(missing: Sequence[Missing]) -> str:

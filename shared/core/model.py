@@ -144,9 +144,10 @@ class ScheduleSpec:
     name: str
     cron: str
     zone: str
-    act: str  # start, nudge, sweep
+    act: str  # start, nudge, sweep, recover
     mode: str = ""
     date: str = ""  # YESTERDAY, TODAY or TOMORROW, resolved against scheduled_at
+    wakes: tuple[str, ...] = ("self_heal",)  # functions; deployed, each has a Cloud Scheduler job of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,10 +35,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A query of @day that answers what cannot be true of the rows of some processors: processor, unit, fault."""
+    """A query of @day, perhaps @run, that answers what cannot be true of some processors: processor, unit, fault."""
 
     processors: tuple[str, ...]
     sql: str
+    of_run: bool = False  # asks for @run: runs share a partition, and each has its own rows in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class ReadBack:
     tables: Mapping[str, Table] = field(default_factory=dict)  # by processor
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By processor, whose rows it is made of; where a phase has none of these, it is made of the phase before it."""
-    checks: Mapping[str, Check] = field(default_factory=dict)  # by gate
+    checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
+    """By gate; of these a run asks those that are about what its mode plans."""
 
     def read_by(self, phase: PlannedPhase) -> tuple[str, ...] | None:
         """Whose rows the processors of a phase are made of, as planned; None: of all of the phase before it."""

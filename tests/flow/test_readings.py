@@ -537,6 +537,6 @@ def test_all_are_asked_at_once() -> None:
 def test_every_pipeline_says_where_what_its_gates_read_back_stands() -> None:
     tables = READ_BACKS["nba"].tables
     asked = {name for names in READ_BACKS["nba"].reads.values() for name in names}
-    asked |= {name for check in READ_BACKS["nba"].checks.values() for name in check.processors}
+    asked |= {name for checks in READ_BACKS["nba"].checks.values() for check in checks for name in check.processors}
     assert asked <= set(tables)
     assert (tables["predictions"].name, tables["predictions"].of_run) == (points.TABLE, True)

@@ -24,7 +24,11 @@ MAY_IMPORT = {
     "shared.edge": ("shared.core", "shared.ports", "shared.service", "shared.logs"),
     "shared.adapters": ("shared.core", "shared.ports", "shared.adapters"),
     "shared.push": ("shared.core", "shared.ports"),
-    "shared.endpoint": ("shared.core", "shared.ports", "shared.service", "shared.edge", "shared.push", "shared.logs"),
+    "shared.scheduled": ("shared.core", "shared.ports"),
+    "shared.endpoint": (
+        *("shared.core", "shared.ports", "shared.service", "shared.edge", "shared.push", "shared.scheduled"),
+        "shared.logs",
+    ),
     "shared.wiring": (
         *("shared.core", "shared.adapters", "shared.config", "shared.ports", "shared.push"),
         *("shared.readings", "shared.preflight"),

@@ -9,6 +9,18 @@ import pytest
 
 from shared.adapters.pubsub import LEASE_S_MAX
 from shared.config.check import FUNCTIONS_FILE, Problem, check
+from shared.config.deployment import (
+    ACK_DEADLINE_S,
+    ENVIRONMENTS,
+    UnknownEnvironment,
+    account_of,
+    environment,
+    labels_of,
+    secret_of,
+    service_of,
+    url_at,
+    variables_of,
+)
 from shared.config.functions import (
     FUNCTIONS,
     NUDGE_TOPIC,
@@ -22,6 +34,8 @@ from shared.config.functions import (
 )
 from shared.config.nba import MODES, NBA
 from shared.config.orchestration_config import PIPELINES, UnknownPipeline, pipeline
+from shared.config.settings import Cloud, Target, read_settings, url_of
+from shared.core.batch import CHUNK_TIMEOUT_S
 from shared.core.model import PhaseSpec, PipelineSpec, ProcessorSpec
 from shared.core.plan import planned
 from shared.core.timeouts import WORK_S_MAX
@@ -624,6 +638,30 @@ PLANTED = [
         "overnight",
         id="a nudge without a mode",
     ),
+    pytest.param(
+        with_schedule("self-heal", wakes=("self_heal", "raw_processor")),
+        "schedules.self-heal.wakes",
+        "raw_processor",
+        "is not a function that hears nba-nudge",
+        "self_heal, prediction_coordinator",
+        id="a schedule that wakes one who would not understand it",
+    ),
+    pytest.param(
+        with_schedule("self-heal", wakes=("self_heal", "self_heal")),
+        "schedules.self-heal.wakes",
+        "self_heal",
+        "woken twice",
+        "remove one",
+        id="a schedule that wakes one twice",
+    ),
+    pytest.param(
+        with_schedule("self-heal", wakes=()),
+        "schedules.self-heal.wakes",
+        "()",
+        "wakes nobody",
+        "name a function that hears nba-nudge",
+        id="a schedule that wakes nobody",
+    ),
 ]
 
 
@@ -647,6 +685,104 @@ def test_a_fault_of_a_function_is_found_in_its_own_file(name: str, where: tuple[
     functions = (*FUNCTIONS, FunctionSpec(name, (NUDGE_TOPIC,), FunctionKind.GATE))
     (fault,) = check(NBA, functions, FILE)
     assert (fault.file, fault.key, fault.value) == (FUNCTIONS_FILE, *where)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "value", "problem", "remedy"),
+    [
+        pytest.param({"memory_mb": 64}, "memory_mb", "64", "out of range", "128 to 32768", id="hardly any memory"),
+        pytest.param({"cpu": 9.0, "memory_mb": 4096}, "cpu", "9.0", "out of range", "0.08 to 8", id="nine processors"),
+        pytest.param({"concurrency": 0}, "concurrency", "0", "out of range", "1 to 1000", id="no request at a time"),
+        pytest.param(
+            {"min_instances": 6, "max_instances": 9},
+            "min_instances",
+            "6",
+            "out of range",
+            "0 to 5",
+            id="a costly minimum",
+        ),
+        pytest.param({"max_instances": 0}, "max_instances", "0", "out of range", "1 to 100", id="no instance"),
+        pytest.param(
+            {"min_instances": 4, "max_instances": 3},
+            "max_instances",
+            "3",
+            "out of range",
+            "4 to 100",
+            id="fewer instances than the minimum",
+        ),
+        pytest.param(
+            {"timeout_s": 601}, "timeout_s", "601", "out of range", "1 to 600", id="work that its message outruns"
+        ),
+        pytest.param(
+            {"cpu": 0.5}, "cpu", "0.5", "several requests", "concurrency to 1", id="half a processor for eight"
+        ),
+        pytest.param(
+            {"cpu": 0.25, "concurrency": 1, "memory_mb": 1024},
+            "cpu",
+            "0.25",
+            "too little for 1024 MB",
+            "0.5 or more",
+            id="much memory for a quarter of a processor",
+        ),
+        pytest.param({"memory_mb": 8192}, "cpu", "1.0", "too little for 8192 MB", "2 or more", id="8 GB for one"),
+        pytest.param(
+            {"cpu": 4.0, "memory_mb": 1024},
+            "memory_mb",
+            "1024",
+            "too little for 4 processors",
+            "2048 or more",
+            id="four processors that share little memory",
+        ),
+        pytest.param({"name": "gate"}, "name", "gate", "service account", "6 to 30", id="too short for an account"),
+        pytest.param(
+            {"name": "gate_of_all_the_phases_there_are"},
+            "name",
+            "gate_of_all_the_phases_there_are",
+            "service account",
+            "6 to 30",
+            id="too long for an account",
+        ),
+        pytest.param({"secrets": ("key",)}, "secrets", "key", "name of a variable", "capitals", id="a secret's name"),
+        pytest.param({"secrets": ("KEY", "KEY")}, "secrets", "KEY", "named twice", "remove", id="a secret twice"),
+    ],
+)
+def test_what_google_would_refuse_or_not_keep_is_found_before(
+    changes: dict[str, Any], field: str, value: str, problem: str, remedy: str
+) -> None:
+    spec = replace(function("raw_processor"), **{"name": "another_gate", "concurrency": 8, "cpu": 1.0, **changes})
+    (fault,) = check(NBA, (*FUNCTIONS, spec), FILE)
+    assert (fault.file, fault.key, fault.value) == (FUNCTIONS_FILE, f"functions.{spec.name}.{field}", value)
+    assert problem in fault.problem
+    assert remedy in fault.remedy
+
+
+def test_a_function_is_stopped_when_its_message_comes_again_and_not_before_its_work_is_over() -> None:
+    assert ACK_DEADLINE_S == LEASE_S_MAX
+    working = [spec for spec in FUNCTIONS if spec.name.endswith("_processor")]
+    assert {spec.timeout_s for spec in working} == {WORK_S_MAX + 30}
+    assert all(spec.timeout_s > CHUNK_TIMEOUT_S for spec in FUNCTIONS if spec.name.endswith("_worker"))
+
+
+def test_what_is_deployed_is_named_after_the_functions_folder() -> None:
+    dev = environment("dev")
+    assert service_of("self_heal") == "self-heal"
+    assert account_of("self_heal", "tipoff-dev") == "self-heal@tipoff-dev.iam.gserviceaccount.com"
+    assert url_at(dev, "self_heal") == "https://self-heal-100000000001.us-central1.run.app"
+    assert secret_of("SLACK_WEBHOOK_URL") == "slack-webhook-url"
+    with pytest.raises(UnknownEnvironment, match=r"environment 'test': shared/config/deployment.py declares dev, prod"):
+        environment("test")
+
+
+@pytest.mark.parametrize("name", [each.name for each in ENVIRONMENTS])
+def test_a_deployed_function_can_read_its_variables(name: str) -> None:
+    there = environment(name)
+    settings = read_settings(variables_of(there, "0123abc"), needs=["TIPOFF_DATA"])
+    assert settings.target is Target.GCP
+    assert settings.cloud == Cloud(
+        project=there.project, location=there.location, dataset_prefix="", exports=there.exports
+    )
+    assert url_of(settings.services, "self_heal") == url_at(there, "self_heal")
+    assert labels_of(function("self_heal"), "0123abc", "f00")["commit"] == settings.commit
 
 
 def test_all_problems_come_at_once() -> None:

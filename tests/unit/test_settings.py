@@ -206,3 +206,36 @@ def test_what_a_function_needs_must_be_set() -> None:
 def test_a_process_is_given_no_secret_of_its_starters_environment() -> None:
     environ = {"PATH": "/bin", "HOME": "/home/me", "SLACK_TOKEN": "s3cret", "PYTHONPATH": "/elsewhere"}
     assert process_environment(environ) == {"PATH": "/bin", "HOME": "/home/me"}
+
+
+HOOK = "https://hooks.slack.com/services/T0/B0/s3cret"
+
+
+@pytest.mark.parametrize("url", [HOOK, "http://127.0.0.1:8080/hook", "http://localhost:1", "http://[::1]:9/a_b"])
+def test_a_webhook_is_slacks_or_one_of_this_machine(url: str) -> None:
+    assert read_settings({"SLACK_WEBHOOK_URL": url}).slack_webhook == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.slack.com/services/T0/B0/s3cret",
+        "https://hooks.slack.com.evil.example/s3cret",
+        "https://me:s3cret@hooks.slack.com/services",
+        "https://evil.example/s3cret",
+        "http://127.0.0.1.evil.example/s3cret",
+        "https://hooks.slack.com/services/s3cret?x=1",
+        "https://hooks.slack.com/services/s3cret\nX: y",
+        "s3cret",
+    ],
+)
+def test_another_webhook_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(
+        SettingsError, match="SLACK_WEBHOOK_URL is not the address of an incoming webhook; set"
+    ) as raised:
+        read_settings({"SLACK_WEBHOOK_URL": url})
+    assert "s3cret" not in str(raised.value)
+
+
+def test_settings_tell_no_secret_when_they_are_printed() -> None:
+    assert "s3cret" not in repr(read_settings({"SLACK_WEBHOOK_URL": HOOK}))

@@ -1,0 +1,114 @@
+"""Where and as whom every function is deployed: environments, names, labels, variables. For bin/deploy and doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.config.functions import FunctionSpec
+
+RUNTIME = "python311"
+"""What pyproject.toml and the pinned requirements are made for."""
+
+ACK_DEADLINE_S = 600
+"""How long Pub/Sub waits for a push to be answered, its longest; then the message comes again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """One installation, in a project of its own: nothing of prod can be reached with what dev may."""
+
+    name: str
+    project: str
+    project_number: str  # `gcloud projects describe PROJECT`; addresses of services and Google's own accounts have it
+    region: str  # where functions, schedules and the bucket are
+    location: str  # of BigQuery's datasets
+    exports: str  # the URL below which documents are published
+    data: str  # the URL of the league's data
+    dataset_prefix: str = ""  # separates installations in one project
+    log_level: str = "INFO"
+
+
+ENVIRONMENTS = (
+    Environment(
+        name="dev",
+        project="tipoff-dev",
+        project_number="100000000001",
+        region="us-central1",
+        location="US",
+        exports="gs://tipoff-dev-exports/nba",
+        data="gs://tipoff-dev-data/nba",
+    ),
+    Environment(
+        name="prod",
+        project="tipoff-prod",
+        project_number="100000000002",
+        region="us-central1",
+        location="US",
+        exports="gs://tipoff-prod-exports/nba",
+        data="gs://tipoff-prod-data/nba",
+    ),
+)
+"""Examples: who installs Tipoff writes the ids of his own projects and buckets here."""
+
+
+class UnknownEnvironment(LookupError):
+    """No environment of this name is declared; add it to ENVIRONMENTS in shared/config/deployment.py."""
+
+
+def environment(name: str) -> Environment:
+    for each in ENVIRONMENTS:
+        if each.name == name:
+            return each
+    known = ", ".join(each.name for each in ENVIRONMENTS)
+    raise UnknownEnvironment(f"environment {name[:80]!r}: shared/config/deployment.py declares {known}")
+
+
+# --- names ----------------------------------------------------------------------------------------------
+
+
+def service_of(function: str) -> str:
+    """What a function is called on Google Cloud, as function and as service of Cloud Run: no underscores there."""
+    return function.replace("_", "-")
+
+
+def account_of(function: str, project: str) -> str:
+    """The service account that a function runs as; nobody else does."""
+    return f"{service_of(function)}@{project}.iam.gserviceaccount.com"
+
+
+def url_at(environment: Environment, function: str) -> str:
+    """Where a function answers once it is deployed. It is known before, and is the audience of tokens for it."""
+    return _address(environment).replace("{service}", service_of(function))
+
+
+def _address(environment: Environment) -> str:
+    return f"https://{{service}}-{environment.project_number}.{environment.region}.run.app"
+
+
+def secret_of(variable: str) -> str:
+    """The secret in Secret Manager whose value a variable gets."""
+    return variable.lower().replace("_", "-")
+
+
+# --- what a revision carries ----------------------------------------------------------------------------
+
+
+def labels_of(function: FunctionSpec, commit: str, config_hash: str) -> dict[str, str]:
+    """By what code and which declared pipeline a revision is; doctor compares it with what should be there."""
+    return {"app": "tipoff", "pipeline": function.pipeline, "commit": commit, "config-hash": config_hash}
+
+
+def variables_of(environment: Environment, commit: str) -> Mapping[str, str]:
+    """What a deployed function reads in its environment, beside its secrets. The same for all."""
+    return {
+        "GOOGLE_CLOUD_PROJECT": environment.project,
+        "LOG_LEVEL": environment.log_level,
+        "TIPOFF_COMMIT": commit,
+        "TIPOFF_DATA": environment.data,
+        "TIPOFF_DATASET_PREFIX": environment.dataset_prefix,
+        "TIPOFF_EXPORTS": environment.exports,
+        "TIPOFF_LOCATION": environment.location,
+        "TIPOFF_SERVICES": _address(environment),
+        "TIPOFF_TARGET": "gcp",
+    }
