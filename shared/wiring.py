@@ -332,6 +332,13 @@ def read_home(settings: Settings) -> Iterator[ReadHome | None]:
         store.close()
 
 
+def system_clock() -> Clock:
+    """This machine's own."""
+    from shared.adapters.clock import SystemClock
+
+    return SystemClock()
+
+
 def open_feed(folder: Path) -> Feed:
     """Raises FeedError that says which file, what is wrong, and the remedy."""
     from shared.adapters.feed import FolderFeed

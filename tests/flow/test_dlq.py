@@ -493,12 +493,12 @@ def test_on_pubsub_and_firestore_they_are_worked_off_as_at_home(pubsub_emulator:
             (dlq.Kind.QUARANTINED, "", "not JSON"),
         ]
         assert [each.id for each in dlq.letters_of(states, bus)] == [dead.id, kept.id]
-        assert list(dlq.redrive([kept, dead], states, bus)) == [dead, kept]
+        assert list(dlq.redrive([kept, dead], states, bus, now)) == [dead, kept]
         assert dlq.letters_of(states, bus) == []
         assert {each.data for each in bus.pull([SUB], limit=9, now=now, lease_s=60)} == {b"dead", b"poison"}
         states.quarantine(item("q"))
         (again,) = dlq.letters_of(states, bus)
-        assert list(dlq.purge([again], states, bus)) == [again]
+        assert list(dlq.purge([again], states, bus, now)) == [again]
         assert dlq.letters_of(states, bus) == []
 
 
