@@ -142,9 +142,9 @@ def attained(spec: SloSpec, events: Iterable[Event], last: date, days: int | Non
     late_allowed = spec.late_minutes * window_days / spec.window_days
     bad_allowed = max(int((1 - spec.objective) * len(judged) + 1e-9), spec.bad_min - 1)
     late_minutes = _minutes(bad)
-    long, short = (_since(bad, last, _part(window_days, parts)) for parts in (LONG, SHORT))
-    burn_long = _minutes(long) / late_allowed * window_days / _part(window_days, LONG)
-    burn_short = _minutes(short) / late_allowed * window_days / _part(window_days, SHORT)
+    long, short = (_since(bad, last, part_of(window_days, parts)) for parts in (LONG, SHORT))
+    burn_long = _minutes(long) / late_allowed * window_days / part_of(window_days, LONG)
+    burn_short = _minutes(short) / late_allowed * window_days / part_of(window_days, SHORT)
     is_burning = len(long) >= spec.bad_min and min(burn_long, burn_short) >= BURNING
     if not judged:
         verdict = Verdict.NO_DATA
@@ -175,7 +175,8 @@ def _allowed_s(measured: Measured, threshold: float, event: Event) -> float | No
     return None if event.usual_s is None else threshold * event.usual_s
 
 
-def _part(days: int, parts: int) -> int:
+def part_of(days: int, parts: int) -> int:
+    """The days of one of so many parts of a window."""
     return max(1, days // parts)
 
 
