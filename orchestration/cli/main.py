@@ -24,6 +24,7 @@ GENERATION_MAX = 9_999  # four digits of the fence
 DAYS_MAX = 100_000  # some hours
 PARALLEL_MAX = 16  # they share one warehouse: more only wait for each other
 LETTERS_MAX = 2_000  # dead and quarantined; that `dlq list` shows: all that it looks at
+SLO_DAYS_MAX = 366  # each run of them is folded
 BATCHES_MAX = 1_000  # that `batch list` shows; each is read by itself
 
 AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[dhm])")
@@ -147,6 +148,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _replay_options(replay)
     _target(replay)
+    _judging(command)
+    _speaking(command)
+    _trying(command)
+    _working_off(commands, common)
+    _batches(commands, common)
+    _showing(command)
+    _proving(command)
+    return parser
+
+
+def _judging(command: Command) -> None:
+    """The commands that say how well the runs went."""
     report = command(
         "report",
         "report",
@@ -155,13 +168,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _report_options(report)
     _target(report)
-    _speaking(command)
-    _trying(command)
-    _working_off(commands, common)
-    _batches(commands, common)
-    _showing(command)
-    _proving(command)
-    return parser
+    slo = command(
+        "slo",
+        "slo",
+        "what a pipeline promises, how well it keeps it, and what is left to be late",
+        "tipoff slo nba --days 14",
+    )
+    _slo_options(slo)
+    _target(slo)
 
 
 def _speaking(command: Command) -> None:
@@ -428,6 +442,17 @@ def _report_options(report: argparse.ArgumentParser) -> None:
     _from_and_to(report, required=False)
     report.add_argument("--queries", action="store_true", help="print the queries behind the figures, and nothing else")
     _wait(report)
+
+
+def _slo_options(slo: argparse.ArgumentParser) -> None:
+    slo.add_argument("pipeline")
+    slo.add_argument(
+        "--to", dest="last", type=read_date, metavar="YYYY-MM-DD", help="the last run date (the newest run's)"
+    )
+    slo.add_argument(
+        "--days", type=number_to(SLO_DAYS_MAX), metavar="N", help="of so many run dates (each objective's own window)"
+    )
+    slo.add_argument("--queries", action="store_true", help="print the queries behind the figures, and nothing else")
 
 
 def _from_and_to(parser: argparse.ArgumentParser, *, required: bool) -> None:
