@@ -93,6 +93,7 @@ FUNCTIONS = (
         FunctionKind.GATE,
         max_instances=3,  # the minute's sweep, one that lasts longer, a message
         timeout_s=540,  # many runs at once after an outage; woken each minute it stays warm without a minimum
+        secrets=("PAGERDUTY_ROUTING_KEY", "SLACK_WEBHOOK_URL"),  # it alone tells people of incidents
     ),
     _processor("scraper_processor", "nba-scrape-start"),
     _processor("raw_processor", "nba-raw-start"),
