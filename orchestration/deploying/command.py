@@ -253,7 +253,8 @@ def _in_words(step: Step, wanted: Wanted) -> str:
 
 
 def _as_json(step: Step, wanted: Wanted) -> dict[str, object]:
-    return {"step": type(step).__name__.lower(), **asdict(step), "command": ["gcloud", *command_of(step, wanted)]}
+    command = command_of(step, wanted)
+    return {"step": type(step).__name__.lower(), **asdict(step), "command": ["gcloud", *command] if command else []}
 
 
 def _report(outcomes: Sequence[Outcome], *, is_json: bool, began_at: float) -> int:
@@ -268,12 +269,17 @@ def _report(outcomes: Sequence[Outcome], *, is_json: bool, began_at: float) -> i
         show.console(read_settings(first={"TIPOFF_TARGET": "local"})).print(table)
     for outcome in outcomes:
         if outcome.result == "failed":
-            serves = f"{outcome.revision} goes on serving" if outcome.revision else NOTHING_SERVES
-            _say(f"{outcome.function} failed: {outcome.why} ({serves})")
+            _say(f"{outcome.function} failed: {outcome.why} ({_serves(outcome)})")
     said = ", ".join(f"{count} {result}" for result, count in sorted(counts.items()))
     nothing = "; nothing was changed" if set(counts) == {"unchanged"} else ""
     _say(f"{said}{nothing} ({monotonic() - began_at:.0f} s)")
     return FAILED if counts["failed"] else OK
+
+
+def _serves(outcome: Outcome) -> str:
+    if outcome.revision is None:
+        return "what serves was not touched" if not outcome.steps else "what serves has changed only if it was verified"
+    return f"{outcome.revision} goes on serving" if outcome.revision else NOTHING_SERVES
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Outcome:
 
     function: str
     result: str  # deployed, unchanged, failed
-    revision: str = ""  # that serves; empty: none that was verified
+    revision: str | None = None  # that serves; empty: none that was verified; none: not looked at
     steps: tuple[str, ...] = ()
     why: str = ""
 
@@ -47,7 +47,7 @@ def deploy(wanted: Wanted, live: Live | None, tools: Tools, say: Say) -> Outcome
                 case Failed(why, serving):
                     return _ended(wanted, "failed", steps, serving, why)
                 case Await() if awaited >= AWAITS_MAX:
-                    return _ended(wanted, "failed", steps, "", "another deployment does not end; look in the console")
+                    return _ended(wanted, "failed", steps, None, "another deployment does not end; look in the console")
                 case Await():
                     awaited += 1
                     if awaited == 1:
@@ -59,11 +59,11 @@ def deploy(wanted: Wanted, live: Live | None, tools: Tools, say: Say) -> Outcome
                     steps.append(type(step).__name__.lower())
                     live, did = _apply(step, wanted, live, did, tools)
     except NotTold as error:
-        return _ended(wanted, "failed", steps, "", str(error))
-    return _ended(wanted, "failed", steps, "", f"it goes round in circles: {', '.join(steps)}; look in the console")
+        return _ended(wanted, "failed", steps, None, str(error))
+    return _ended(wanted, "failed", steps, None, f"it goes round in circles: {', '.join(steps)}; look in the console")
 
 
-def _ended(wanted: Wanted, result: str, steps: Sequence[str], revision: str, why: str = "") -> Outcome:
+def _ended(wanted: Wanted, result: str, steps: Sequence[str], revision: str | None, why: str = "") -> Outcome:
     return Outcome(function=wanted.function, result=result, revision=revision, steps=tuple(steps), why=why)
 
 
