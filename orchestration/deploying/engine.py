@@ -10,7 +10,7 @@ from typing import Any
 from orchestration.deploying.tools import Ran, Tools
 from shared.core.deployment import Await, Deploy, Did, Done, Failed, Pin, Promote, Step, Tag, Verify, decide
 from shared.core.gcloud import command_of, explain, function_command, list_commands, service_command
-from shared.core.revisions import Live, Wanted, read_function, read_service
+from shared.core.revisions import Live, Wanted, read_function, read_service, read_traffic
 
 STEPS_MAX = 12  # seven at most if nothing fails; more would be a circle
 AWAIT_S = 10.0
@@ -86,7 +86,7 @@ def told(step: Step) -> str:
 
 
 def _apply(step: Step, wanted: Wanted, live: Live, did: Did, tools: Tools) -> tuple[Live, Did]:
-    """What is live afterwards, and what was done. Whatever a command says, what is live is read anew."""
+    """What is live afterwards, and what was done. What went well says itself what is live; else it is asked."""
     if isinstance(step, Verify):
         why = tools.look(step, wanted)
         if why:
@@ -96,8 +96,13 @@ def _apply(step: Step, wanted: Wanted, live: Live, did: Did, tools: Tools) -> tu
     failure = "" if ran.code == 0 else explain(ran.err, wanted)
     did = replace(did, failed=type(step) if failure else None, failure=failure)
     if isinstance(step, Deploy):
-        return gather(wanted, tools), replace(did, deployed=True)
-    return replace(live, service=_service(wanted, tools)), did
+        did = replace(did, deployed=True)
+        if failure:
+            return gather(wanted, tools), did
+        return Live(function=read_function(_read(ran, wanted)), service=_service(wanted, tools)), did
+    if failure or live.service is None:
+        return replace(live, service=_service(wanted, tools)), did
+    return replace(live, service=replace(live.service, traffic=read_traffic(_read(ran, wanted, of=list)))), did
 
 
 # --- what is live ---------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -65,17 +65,23 @@ def find_gcloud() -> str:
     )
 
 
-def real_gcloud(program: str) -> Gcloud:
-    """The installed one, with the settings of whoever runs this."""
+def real_gcloud(
+    program: str,
+    environment: Mapping[str, str] | None = None,
+    *,
+    deploy_s: float = DEPLOY_S,
+    call_s: float = CALL_S,
+) -> Gcloud:
+    """The installed one, with the settings of whoever runs this where no environment is given."""
 
     def run(arguments: Sequence[str]) -> Ran:
-        within_s = DEPLOY_S if "deploy" in arguments[:2] else CALL_S
-        return run_within([program, *arguments], within_s)
+        within_s = deploy_s if "deploy" in arguments[:2] else call_s
+        return run_within([program, *arguments], within_s, environment)
 
     return run
 
 
-def run_within(command: Sequence[str], within_s: float) -> Ran:
+def run_within(command: Sequence[str], within_s: float, environment: Mapping[str, str] | None = None) -> Ran:
     """The whole group is ended when time is up, or when this process is to end."""
     with subprocess.Popen(  # noqa: S603 - a list of our own making, no shell
         list(command),
@@ -83,6 +89,7 @@ def run_within(command: Sequence[str], within_s: float) -> Ran:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=environment,
         start_new_session=True,
     ) as process:
         try:

@@ -114,13 +114,13 @@ def _next(wanted: Wanted, live: Live, did: Did) -> Step:
     if differs or service is None:
         return _make(differs, live, did)
     revision = service.ready
-    if service.is_pinned and service.serving == revision and service.tagged(VERIFIED, revision):
+    if service.is_pinned and service.has_all(revision) and service.tagged(VERIFIED, revision):
         return Done(revision)
     if why := did.found_bad.get(revision, ""):  # one of an earlier run may be bad for a reason that has passed
         return _make((f"revision {revision} is not what it should be: {why}",), live, did)
     if revision in did.found_well:
         return Promote(revision)
-    if service.serving == revision:  # the first gets all requests from the start; nobody is told of it yet
+    if service.has_all(revision):  # the first gets all requests from the start; nobody is told of it yet
         return Verify(revision, service.url, service.url)
     tagged = service.tagged(CANDIDATE, revision)
     return Verify(revision, tagged.url, service.url) if tagged else Tag(revision)

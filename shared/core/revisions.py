@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 CANDIDATE = "candidate"
@@ -84,6 +84,9 @@ class Service:
         """The revision that gets most of the requests; empty where none can."""
         getting = [target for target in self.traffic if target.percent and target.revision]
         return max(getting, key=lambda target: target.percent).revision if getting else ""
+
+    def has_all(self, revision: str) -> bool:
+        return {target.revision for target in self.traffic if target.percent} == {revision}
 
     @property
     def is_pinned(self) -> bool:
@@ -208,6 +211,23 @@ def read_service(told: Mapping[str, Any]) -> Service:
             for each in asked
         ),
     )
+
+
+def read_traffic(told: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
+    """From what `gcloud run services update-traffic` prints: where requests go from now on."""
+    found: list[Target] = []
+    for each in told:
+        share = str(each.get("specPercent") or "")
+        named = Target(
+            revision=str(each["revisionName"]),
+            percent=int(share) if share.isdecimal() else 0,
+            tag="",
+            url="",
+            is_named=not each.get("latestRevision"),
+        )
+        tags = [tag for tag in each.get("tags") or () if tag.get("inSpec")]
+        found += [named, *(replace(named, percent=0, tag=tag["tag"], url=tag.get("url", "")) for tag in tags)]
+    return tuple(found)
 
 
 def _settings(spec: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, object]:
