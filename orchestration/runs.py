@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from data_processors.nba.runner import REGISTRY, Work, run_processor
@@ -218,9 +218,3 @@ def status_of(states: StateStore, run: RunKey, now: datetime) -> RunStatus:
     assert plan is not None, f"{run} has no plan"
     view = look(plan, record.facts, record.latches, record.control, now)
     return summarise(view, record.last_entry)
-
-
-def newest(states: StateStore, pipeline: str, first: date, last: date) -> dict[tuple[date, str], RunKey]:
-    """The newest generation of each date and mode that has one here."""
-    runs = sorted(states.runs(pipeline, first, last), key=lambda run: run.generation)
-    return {(run.date, run.mode): run for run in runs}

@@ -1,4 +1,7 @@
-"""The composition root: settings to ports, built at first use. The only importer of adapters."""
+"""The composition root: settings to ports, built at first use. The only importer of adapters.
+
+Past 400 lines because whatever needs an adapter needs it from here.
+"""
 
 from __future__ import annotations
 
@@ -261,6 +264,23 @@ class ReadHome:
     batches: BatchStore
     bus: Bus
     is_written: bool  # whether a process may be at work in it
+
+
+@contextmanager
+def read_warehouse(settings: Settings) -> Iterator[Warehouse | None]:
+    """The tables, for whoever only asks; None where there are none yet. Raises WarehouseError while another process
+    writes to a home's."""
+    if settings.cloud is not None:
+        with closing(open_cloud(settings)) as cloud:
+            yield cloud.warehouse
+        return
+    if not (settings.home / WAREHOUSE_FILE).exists():
+        yield None
+        return
+    from shared.adapters.duckdb import DuckDbWarehouse
+
+    with closing(DuckDbWarehouse(settings.home / WAREHOUSE_FILE, read_only=True)) as warehouse:
+        yield warehouse
 
 
 def memory_warehouse() -> DuckDbWarehouse:

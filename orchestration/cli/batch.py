@@ -33,6 +33,7 @@ from orchestration.cli.options import (
     where,
     working_home,
 )
+from orchestration.summary import batch_heads, batch_records
 from shared import edge, wiring
 from shared.config import orchestration_config
 from shared.config.functions import PREDICTION_START_TOPIC
@@ -69,17 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def heads_of(home: ReadHome, run: RunKey, now: datetime) -> list[BatchHead]:
     """Every batch of a run without its units, in the order in which its starts were ordered."""
-    return [batch_head(record, now) for record in _records_of(home, run)]
+    return list(batch_heads(home.batches, home.states.load(run), now))
 
 
 def batches_of(home: ReadHome, run: RunKey, now: datetime) -> list[BatchStatus]:
     """Every batch of a run, in the order in which its starts were ordered."""
-    return [_status(home.batches, record, now) for record in _records_of(home, run)]
-
-
-def _records_of(home: ReadHome, run: RunKey) -> list[BatchRecord]:
-    starts = [start for latch in home.states.load(run).latches for start in latch.starts]
-    return [record for start in starts if (record := home.batches.load(batch_id(start)))]
+    return [_status(home.batches, record, now) for record in batch_records(home.batches, home.states.load(run))]
 
 
 def _status(batches: BatchStore, record: BatchRecord, now: datetime) -> BatchStatus:

@@ -13,19 +13,19 @@ from rich.text import Text
 
 from orchestration.cli import show
 from orchestration.cli.batch import batches_of, run_asked
-from orchestration.cli.helps import Help, helps
 from orchestration.cli.main import OK, UsageError
 from orchestration.cli.options import goes_on_line, home_option, run_command, settings_of
 from orchestration.cli.status import known_plan
 from orchestration.cli.words import word_json
-from orchestration.runs import newest
 from shared import wiring
 from shared.config.settings import Settings
 from shared.core.batch_status import BatchStatus
 from shared.core.codec import to_data
 from shared.core.fold import View, look
+from shared.core.helps import Help, helps
 from shared.core.incident import open_incidents
 from shared.core.model import END, Alert, LedgerEntry, Repair, RepairKind, RunKey, Woke, Word
+from shared.core.order import newest
 from shared.core.repairs import repairs
 from shared.core.status import PhaseStatus, RunStatus, summarise
 from shared.core.story import Lack, Saw, lacks, saw
@@ -110,7 +110,7 @@ def _read(home: ReadHome, settings: Settings, key: RunKey, only: str | None) -> 
         incidents=open_incidents(view),
         batches=[batch for batch in batches_of(home, key, show.utc_now()) if batch.head.phase in names],
         refused=[item for item in home.states.quarantined(QUARANTINED_MAX) if item.run == str(key)],
-        newest=newest(home.states, key.pipeline, key.date, key.date)[key.date, key.mode],
+        newest=newest(home.states.runs(key.pipeline, key.date, key.date))[key.date, key.mode],
         goes_on=goes_on_line(status, home, settings),
         helps=helps(
             view,
