@@ -8,9 +8,10 @@ from datetime import date
 from typing import Protocol
 
 from data_processors.nba.runner import bootstrap, history_before
+from orchestration.records import newest
 from orchestration.runs import Runs
 from shared.core.model import LedgerEntry, RunKey, Start
-from shared.core.order import Turn, newest, ready
+from shared.core.order import Turn, ready
 from shared.core.status import RunState, RunStatus
 
 
@@ -64,7 +65,7 @@ class Backfill:
     def _open(self, turns: Sequence[Turn]) -> list[Turn]:
         """Those that have not ended, as their newest generation; a failed one stays as it is until a person says so."""
         spec, days = self._runs.spec, [turn.run.date for turn in turns]
-        there = newest(self._runs.home.ports.states.runs(spec.name, min(days), max(days)))
+        there = newest(self._runs.home.ports.states, spec.name, min(days), max(days))
         pending = []
         for turn in turns:
             run = there.get((turn.run.date, turn.run.mode))

@@ -21,6 +21,15 @@ CREATE TABLE IF NOT EXISTS tipoff_ops.outcomes (
   inputs_completeness FLOAT64, inputs_missing STRING
 ) PARTITION BY date CLUSTER BY run_id;
 
+-- One row: a phase from its first opening until the gate behind it first let it pass. usual_s: what its plan took it to
+-- take; null: nobody knew.
+CREATE TABLE IF NOT EXISTS tipoff_ops.transitions (
+  run_id STRING, date DATE NOT NULL, phase STRING, opened_at TIMESTAMP, passed_at TIMESTAMP, took_s FLOAT64,
+  usual_s INT64,
+  run STRING NOT NULL, attempt INT64 NOT NULL, fence INT64 NOT NULL,
+  inputs_completeness FLOAT64, inputs_missing STRING
+) PARTITION BY date CLUSTER BY run_id;
+
 -- One row: an incident. resolved_at is null while it is open.
 CREATE TABLE IF NOT EXISTS tipoff_ops.incidents (
   run_id STRING, date DATE NOT NULL, cause STRING, number INT64, severity STRING, summary STRING,

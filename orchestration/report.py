@@ -10,9 +10,11 @@ from functools import cache
 from importlib.resources import files
 
 from shared import wiring
+from shared.core.durations import phase_spans
 from shared.core.fold import look
 from shared.core.gate import NOTHING_EXPECTED
 from shared.core.model import OutcomeKind, RunKey
+from shared.core.plan import Plan
 from shared.core.repairs import repairs
 from shared.core.status import summarise
 from shared.ports import Partition, RunRecord, Stamp, StateStore, Warehouse
@@ -66,23 +68,41 @@ def accuracy(warehouse: Warehouse, first: date, last: date) -> Rows:
 
 def load_runs(warehouse: Warehouse, states: StateStore, pipeline: str, first: date, last: date, now: datetime) -> None:
     """Fold every run of these dates into the tables of tipoff_ops."""
-    warehouse.create(sql("ops.sql"))
-    rows: dict[str, list[Row]] = {"runs": [], "outcomes": [], "incidents": [], "words": [], "repairs": []}
-    for run in states.runs(pipeline, first, last):
-        record = states.load(run)
-        rows["runs"].append(_run(states, run, record, now))
-        rows["outcomes"] += _outcomes(run, record)
+    runs = load_transitions(warehouse, states, pipeline, first, last, now)
+    rows: dict[str, list[Row]] = {"incidents": [], "words": [], "repairs": []}
+    for run, (plan, record) in runs.items():
         rows["incidents"] += _incidents(run, record)
         rows["words"] += _words(run, record)
-        rows["repairs"] += _repairs(states, run, record)
+        rows["repairs"] += _repairs(states, plan, record)
+    _load(warehouse, rows, first, last)
+
+
+def load_transitions(
+    warehouse: Warehouse, states: StateStore, pipeline: str, first: date, last: date, now: datetime
+) -> Mapping[RunKey, tuple[Plan, RunRecord]]:
+    """As load_runs, of runs, outcomes and transitions alone: all that is asked of how long anything took. The runs."""
+    warehouse.create(sql("ops.sql"))
+    found: dict[RunKey, tuple[Plan, RunRecord]] = {}
+    rows: dict[str, list[Row]] = {"runs": [], "outcomes": [], "transitions": []}
+    for run in states.runs(pipeline, first, last):
+        plan, record = states.plan(run), states.load(run)
+        assert plan is not None, f"{run} has no plan"
+        found[run] = plan, record
+        rows["runs"].append(_run(plan, record, now))
+        rows["outcomes"] += _outcomes(run, record)
+        rows["transitions"] += _transitions(plan, record)
+    _load(warehouse, rows, first, last)
+    return found
+
+
+def _load(warehouse: Warehouse, rows: Mapping[str, Rows], first: date, last: date) -> None:
     for name, folded in rows.items():
         days = Partition(table=f"tipoff_ops.{name}", column="date", first=first, last=last)
         warehouse.load(days, folded, WRITER)
 
 
-def _run(states: StateStore, run: RunKey, record: RunRecord, now: datetime) -> Row:
-    plan = states.plan(run)
-    assert plan is not None, f"{run} has no plan"
+def _run(plan: Plan, record: RunRecord, now: datetime) -> Row:
+    run = plan.run
     status = summarise(look(plan, record.facts, record.latches, record.control, now), record.last_entry)
     published = [
         latch.outcome.decided_at
@@ -152,13 +172,25 @@ def _words(run: RunKey, record: RunRecord) -> Iterator[Row]:
         }
 
 
-def _repairs(states: StateStore, run: RunKey, record: RunRecord) -> Iterator[Row]:
-    plan = states.plan(run)
-    assert plan is not None, f"{run} has no plan"
-    for act in repairs(plan, record.facts, record.latches, states.ledger(run)):
+def _transitions(plan: Plan, record: RunRecord) -> Iterator[Row]:
+    usual_s = {phase.name: phase.usual_s for phase in plan.phases}
+    for phase, (opened_at, passed_at) in phase_spans(record.latches).items():
         yield {
-            "run_id": str(run),
-            "date": run.date,
+            "run_id": str(plan.run),
+            "date": plan.run.date,
+            "phase": phase,
+            "opened_at": opened_at,
+            "passed_at": passed_at,
+            "took_s": (passed_at - opened_at).total_seconds(),
+            "usual_s": usual_s[phase],
+        }
+
+
+def _repairs(states: StateStore, plan: Plan, record: RunRecord) -> Iterator[Row]:
+    for act in repairs(plan, record.facts, record.latches, states.ledger(plan.run)):
+        yield {
+            "run_id": str(plan.run),
+            "date": plan.run.date,
             "kind": str(act.kind),
             "subject": act.subject,
             "reason": act.reason,

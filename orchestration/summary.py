@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 
+from orchestration.commands import home_option, run_command
+from orchestration.helps import helps
+from orchestration.records import heads_of, newest
 from orchestration.report import sql
 from shared import edge
 from shared.config.functions import FAN_OUTS, functions_of
-from shared.config.orchestration_config import PIPELINES
 from shared.config.prices import PRICES
-from shared.core.batch import BatchRecord, batch_id
-from shared.core.batch_status import BatchHead, batch_head
+from shared.config.settings import Settings
 from shared.core.calendar import game_day
 from shared.core.cost import bill, day_with, levels_of, rest_of
-from shared.core.model import PipelineSpec, RunKey
+from shared.core.fold import View
+from shared.core.heartbeat import NEVER, SELF_HEAL, dead_since
+from shared.core.model import LedgerEntry, PipelineSpec, RunKey
 from shared.core.morning import LOOK_BACK_DAYS, Gathered, Graded, Seen, due_runs, summary_of
-from shared.core.order import newest
+from shared.core.status import RunStatus
 from shared.core.summary import Summary
-from shared.ports import BatchStore, RunRecord, StateStore, Warehouse
+from shared.ports import StateStore, Warehouse
+from shared.wiring import ReadHome
 
 GRADED_DAYS = 10  # that say what is usual: two weeks of a season, and form changes
 GRADED_WITHIN = timedelta(days=60)  # and no further back: before a break it was another season
@@ -30,88 +34,83 @@ SWEEP_BEGINS = "the next sweep begins it"
 NO_TABLES = "nothing has been loaded yet"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """Where it is gathered, and what is true there."""
-
-    states: StateStore
-    batches: BatchStore
-    warehouse: Callable[[], AbstractContextManager[Warehouse | None]]  # may raise what the world raises
-    options: str  # that lead a command to these runs
-    goes_on: Callable[[RunKey, Mapping[str, str]], str]  # the command that runs one with these labels
-    is_looked_at: bool = True  # whether somebody looks at a run when it is due
-    begins: str = ""  # what begins a run that is missing; empty: nobody
-    expects: Collection[str] | None = None  # modes whose runs should be there; None: those that ran here of late
-
-
-def every_mode() -> frozenset[str]:
-    """Of every pipeline: where runs begin by the calendar, all that it names should be there."""
-    return frozenset(mode.name for spec in PIPELINES.values() for mode in spec.modes)
+Tables = Callable[[], AbstractContextManager[Warehouse | None]]
+"""Where what was graded is asked for; None: there are no tables yet. May raise what the world raises."""
 
 
 def summarise_day(
-    sources: Sources, specs: Sequence[PipelineSpec], *, until: datetime, now: datetime, watchdog: str = ""
+    home: ReadHome,
+    settings: Settings,
+    tables: Tables,
+    specs: Sequence[PipelineSpec],
+    *,
+    until: datetime,
+    now: datetime,
 ) -> Summary:
     """The summary of the day until then, as it stands now. What the warehouse cannot say is told as unknown."""
-    return summary_of([gather(sources, spec, until, now) for spec in specs], until=until, now=now, watchdog=watchdog)
+    days = [gather(home, settings, tables, spec, until, now) for spec in specs]
+    return summary_of(days, until=until, now=now, watchdog=watchdog(home.states, settings, now))
 
 
-def gather(sources: Sources, spec: PipelineSpec, until: datetime, now: datetime) -> Gathered:
-    today = game_day(until, spec.zone)
-    known = sources.states.runs(spec.name, today - timedelta(days=LOOK_BACK_DAYS), today + timedelta(days=1))
-    stands = newest(known)
-    modes = frozenset(run.mode for run in known) if sources.expects is None else frozenset(sources.expects)
+def watchdog(states: StateStore, settings: Settings, now: datetime) -> str:
+    """Why nothing heals by itself where functions do the work; empty while their timer lives. A home has none: there
+    the commands themselves sweep."""
+    return "" if settings.cloud is None else dead_since(SELF_HEAL, states.beats().get(SELF_HEAL), now, NEVER)
+
+
+def gather(
+    home: ReadHome, settings: Settings, tables: Tables, spec: PipelineSpec, until: datetime, now: datetime
+) -> Gathered:
+    """Where nothing begins by itself, runs are expected of the modes that somebody has been running."""
+    today, begins = game_day(until, spec.zone), settings.cloud is not None and settings.starts_missing_runs
+    stands = newest(home.states, spec.name, today - timedelta(days=LOOK_BACK_DAYS), today + timedelta(days=1))
+    declared = frozenset(mode.name for mode in spec.modes)
+    modes = declared if begins else declared.intersection(run.mode for run in stands.values())
     due = [stands.get((run.date, run.mode), run) for run in due_runs(spec, modes, until)]
-    seen = {run: found for run in stands.values() if (found := _seen(sources, run, run in due, now))}
+    seen = {run: found for run in stands.values() if (found := _seen(home, run, run in due, now))}
     return Gathered(
         spec=spec,
         modes=modes,
         seen=seen,
-        graded=graded(sources.warehouse, {run.date for run in due if run in seen}),
+        graded=graded(tables, {run.date for run in due if run in seen}),
         cost_usd=_cost_usd(spec, [seen[run] for run in due if run in seen]),
-        options=sources.options,
-        goes_on=sources.goes_on,
-        is_looked_at=sources.is_looked_at,
-        begins=sources.begins,
+        goes_on=lambda run, labels: run_command(run, labels, home.states, settings),
+        helps=partial(first_help, home.states, settings),
+        is_looked_at=home.is_written,
+        begins=SWEEP_BEGINS if begins else "",
     )
 
 
-def _seen(sources: Sources, run: RunKey, is_due: bool, now: datetime) -> Seen | None:
+def _seen(home: ReadHome, run: RunKey, is_due: bool, now: datetime) -> Seen | None:
     """None for one that is only beginning: its plan is not written yet."""
-    plan = sources.states.plan(run)
+    plan = home.states.plan(run)
     if plan is None:
         return None
-    record = sources.states.load(run)
+    record = home.states.load(run)
     return Seen(
         plan=plan,
         facts=record.facts,
         latches=record.latches,
         control=record.control,
         last_entry=record.last_entry,
-        ledger=sources.states.ledger(run) if is_due else (),
-        batches=batch_heads(sources.batches, record, now) if is_due else (),
+        ledger=home.states.ledger(run) if is_due else (),
+        batches=tuple(heads_of(home, run, now)) if is_due else (),
     )
 
 
-def batch_heads(batches: BatchStore, record: RunRecord, now: datetime) -> tuple[BatchHead, ...]:
-    """Every batch of a run without its units, in the order in which their starts were ordered."""
-    return tuple(batch_head(found, now) for found in batch_records(batches, record))
+def first_help(states: StateStore, settings: Settings, view: View, status: RunStatus, last: LedgerEntry | None) -> str:
+    """The first thing that helps; else what tells more."""
+    options, goes_on = home_option(settings), run_command(status.run, status.labels, states, settings)
+    found = helps(view, status, last, options=options, goes_on=goes_on)
+    return found[0].command if found else f"tipoff explain {status.run}{options}"
 
 
-def batch_records(batches: BatchStore, record: RunRecord) -> Iterator[BatchRecord]:
-    """The same, as it is kept."""
-    for latch in record.latches:
-        yield from (found for start in latch.starts if (found := batches.load(batch_id(start))))
-
-
-def graded(
-    warehouse: Callable[[], AbstractContextManager[Warehouse | None]], days: Collection[date]
-) -> dict[date, Graded]:
+def graded(tables: Tables, days: Collection[date]) -> dict[date, Graded]:
     """How far off the predictions of these dates were. Whatever keeps it from being read is told in its place."""
 
     def ask() -> dict[date, Graded]:
-        with warehouse() as tables:
-            return {day: _graded(tables, day) if tables else Graded(unread=NO_TABLES) for day in days}
+        with tables() as opened:
+            return {day: _graded(opened, day) if opened else Graded(unread=NO_TABLES) for day in days}
 
     found = edge.attempt(ask) if days else {}
     return {day: Graded(unread=found) for day in days} if isinstance(found, str) else found

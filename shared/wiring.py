@@ -1,6 +1,6 @@
 """The composition root: settings to ports, built at first use. The only importer of adapters.
 
-Past 400 lines because whatever needs an adapter needs it from here.
+Long because it alone may know all of them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from shared.ports import (
     Clock,
     Feed,
     HealthProbe,
+    Notifier,
     ObjectStore,
     Ports,
     StateStore,
@@ -69,7 +70,7 @@ class LocalHome:
             bus=self.store.bus,
             clock=self.clock,
             readers=readers(states, self.world),
-            notifier=LogNotifier(),
+            notifiers={"log": LogNotifier()},
         )
 
     @property
@@ -112,6 +113,7 @@ class CloudHome:
     data: str  # that its functions read, as far as this process knows
     in_flight: int  # units of a batch that are ordered and not reported
     services: Services  # that its gates ask how they are
+    notifiers: Mapping[str, Notifier]  # that people hear of incidents from
     retry_s: float | None = None  # of each call of the warehouse; None: as long as a processor may wait
 
     @cached_property
@@ -124,7 +126,7 @@ class CloudHome:
             clock=self.clock,
             readers=readers(states, world),
             trace=self.trace,
-            notifier=LogNotifier(),
+            notifiers=self.notifiers,
         )
 
     @property
@@ -189,7 +191,34 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
         identity=partial(_identity, settings.commit),
     )
     clock = SystemClock()
-    return CloudHome(settings.cloud, clock, settings.home, trace, settings.data, settings.in_flight, services, retry_s)
+    return CloudHome(
+        cloud=settings.cloud,
+        clock=clock,
+        path=settings.home,
+        trace=trace,
+        data=settings.data,
+        in_flight=settings.in_flight,
+        services=services,
+        notifiers=_notifiers(settings, clock),
+        retry_s=retry_s,
+    )
+
+
+def _notifiers(settings: Settings, clock: Clock) -> Mapping[str, Notifier]:
+    """Whom a process on Google's services tells of incidents: the log, and whoever its settings name."""
+    found: dict[str, Notifier] = {"log": LogNotifier()}
+    chat = slack(settings)
+    if chat or settings.routing_key:
+        from shared.adapters.sinks import PagerDuty, SlackNotifier
+
+        now, look = clock.now, settings.dashboard
+        if settings.routing_key:
+            found["pagerduty"] = PagerDuty(
+                http(), settings.routing_key, url=settings.pagerduty_url, now=now, dashboard=look
+            )
+        if chat:
+            found["slack"] = SlackNotifier(chat, pages=not settings.routing_key, now=now, dashboard=look)
+    return found
 
 
 def local_world(warehouse: Callable[[], Warehouse]) -> World:
@@ -350,6 +379,13 @@ def read_home(settings: Settings) -> Iterator[ReadHome | None]:
         yield ReadHome(states=store.states, batches=store.batches, bus=store.bus, is_written=there)
     finally:
         store.close()
+
+
+def system_clock() -> Clock:
+    """This machine's own."""
+    from shared.adapters.clock import SystemClock
+
+    return SystemClock()
 
 
 def open_feed(folder: Path) -> Feed:

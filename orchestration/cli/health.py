@@ -10,20 +10,18 @@ from functools import partial
 from rich.console import Console
 from rich.text import Text
 
-from orchestration import summary
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
-from orchestration.cli.options import home_option, run_command, settings_of, spec_of, where
-from orchestration.cli.status import watchdog_line
+from orchestration.cli.options import settings_of, spec_of, where
+from orchestration.summary import summarise_day
 from shared import wiring
 from shared.config.orchestration_config import PIPELINES
-from shared.config.settings import Settings
 from shared.core import calendar
 from shared.core.codec import to_data
 from shared.core.model import PipelineSpec
 from shared.core.morning import LOOK_BACK_DAYS, MORNING
 from shared.core.summary import Fate, PipelineDay, RunDay, Signal, Summary
-from shared.core.summary_card import facts, headline, story, took
+from shared.core.summary_card import facts, headline, incident, story, took
 
 STYLE = {Signal.GREEN: "bold green", Signal.YELLOW: "bold yellow", Signal.RED: "bold red"}
 DASH = "-"
@@ -37,9 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
         if home is None:
             raise UsageError(f"nothing has run yet: {where(settings)}; `tipoff run` or `tipoff demo` first")
         until = _until(arguments.date, home, specs, now)
-        found = summary.summarise_day(
-            _sources(home, settings), specs, until=until, now=now, watchdog=watchdog_line(home, settings)
-        )
+        tables = partial(wiring.read_warehouse, settings)
+        found = summarise_day(home, settings, tables, specs, until=until, now=now)
     if arguments.json:
         show.print_json(to_data(found))
     else:
@@ -71,21 +68,6 @@ def _last_time(home: wiring.ReadHome, specs: Sequence[PipelineSpec], now: dateti
     return last if last <= now - timedelta(days=1) else now
 
 
-def _sources(home: wiring.ReadHome, settings: Settings) -> summary.Sources:
-    """Where nothing begins by itself, runs are expected of the modes that somebody has been running."""
-    begins = settings.cloud is not None and settings.starts_missing_runs
-    return summary.Sources(
-        states=home.states,
-        batches=home.batches,
-        warehouse=partial(wiring.read_warehouse, settings),
-        options=home_option(settings),
-        goes_on=lambda run, labels: run_command(run, labels, home.states, settings),
-        is_looked_at=home.is_written,
-        begins=summary.SWEEP_BEGINS if begins else "",
-        expects=summary.every_mode() if begins else None,
-    )
-
-
 # --- on a terminal ----------------------------------------------------------------------------------------
 
 
@@ -111,7 +93,7 @@ def _print_day(console: Console, found: Summary, day: PipelineDay) -> None:
         for line in _wrong(run):
             console.print(line, soft_wrap=not console.is_terminal)
     for each in day.incidents:
-        told = f"INCIDENT ({each.severity}) since {calendar.clock(each.since, day.zone)}: {show.safe(each.summary)}"
+        told = f"INCIDENT ({each.severity}) since {calendar.clock(each.since, day.zone)}: {show.safe(incident(each))}"
         console.print(Text(told, style=show.ALARM), soft_wrap=not console.is_terminal)
     if day.runs:
         console.print(Text(f"\n{'; '.join(map(show.safe, facts(day)))}"), soft_wrap=True)

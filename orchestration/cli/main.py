@@ -24,6 +24,7 @@ GENERATION_MAX = 9_999  # four digits of the fence
 DAYS_MAX = 100_000  # some hours
 PARALLEL_MAX = 16  # they share one warehouse: more only wait for each other
 LETTERS_MAX = 2_000  # dead and quarantined; that `dlq list` shows: all that it looks at
+SLO_DAYS_MAX = 366  # each run of them is folded
 BATCHES_MAX = 1_000  # that `batch list` shows; each is read by itself
 
 AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[dhm])")
@@ -148,6 +149,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _replay_options(replay)
     _target(replay)
+    _judging(command)
+    _speaking(command)
+    _trying(command)
+    _working_off(commands, common)
+    _batches(commands, common)
+    _showing(command)
+    _proving(command)
+    return parser
+
+
+def _judging(command: Command) -> None:
+    """The commands that say how well the runs went."""
     report = command(
         "report",
         "report",
@@ -156,13 +169,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _report_options(report)
     _target(report)
-    _speaking(command)
-    _trying(command)
-    _working_off(commands, common)
-    _batches(commands, common)
-    _showing(command)
-    _proving(command)
-    return parser
+    slo = command(
+        "slo",
+        "slo",
+        "what a pipeline promises, how well it keeps it, and what is left to be late",
+        "tipoff slo nba --days 14",
+    )
+    _slo_options(slo)
+    _target(slo)
 
 
 def _speaking(command: Command) -> None:
@@ -216,6 +230,14 @@ def _trying(command: Command) -> None:
     )
     up.add_argument("--pipeline", default="nba", help="whose functions, services and schedules (nba)")
     up.add_argument("--data", type=folder, metavar="DIR", help="as for `run` (a synthetic season around today)")
+    dashboard = command(
+        "dashboard",
+        "dashboard",
+        "the runs of a day in a browser on this machine, and a person's word on them, until Ctrl-C",
+        "tipoff dashboard --home .tipoff/demo --port 8080",
+    )
+    dashboard.add_argument("--port", type=port, default=8080, metavar="N", help="on 127.0.0.1; 0 for any (8080)")
+    _target(dashboard)
     demo = command("demo", "demo", "run two synthetic sample days in a home of its own", "tipoff demo")
     demo.add_argument("--seed", type=int, default=7, help="of the sample season (7)")
 
@@ -445,6 +467,17 @@ def _report_options(report: argparse.ArgumentParser) -> None:
     _wait(report)
 
 
+def _slo_options(slo: argparse.ArgumentParser) -> None:
+    slo.add_argument("pipeline")
+    slo.add_argument(
+        "--to", dest="last", type=read_date, metavar="YYYY-MM-DD", help="the last run date (the newest run's)"
+    )
+    slo.add_argument(
+        "--days", type=number_to(SLO_DAYS_MAX), metavar="N", help="of so many run dates (each objective's own window)"
+    )
+    slo.add_argument("--queries", action="store_true", help="print the queries behind the figures, and nothing else")
+
+
 def _from_and_to(parser: argparse.ArgumentParser, *, required: bool) -> None:
     for option, name, text in (("--from", "first", "the first date"), ("--to", "last", "the last date")):
         parser.add_argument(option, dest=name, type=read_date, required=required, metavar="YYYY-MM-DD", help=text)
@@ -501,6 +534,11 @@ def number_to(most: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def port(text: str) -> int:
+    """Reads the number of a port; 0 is any free one."""
+    return 0 if text == "0" else number_to(65_535)(text)
 
 
 def folder(text: str) -> Path:

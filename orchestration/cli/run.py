@@ -26,13 +26,13 @@ from orchestration.cli.options import (
     where,
     working_home,
 )
+from orchestration.records import newest
 from orchestration.runs import Runs
 from orchestration.stack import Stack
 from shared import wiring
 from shared.config.settings import Settings
 from shared.core.calendar import mode_for
 from shared.core.model import Act, LedgerEntry, RunKey, Start
-from shared.core.order import newest
 from shared.core.status import RunState, RunStatus
 from shared.ports import Feed
 
@@ -82,7 +82,7 @@ def _run(arguments: argparse.Namespace, key: RunKey, feed: Feed, console: Consol
 
 
 def _newest_generation(runs: Runs, key: RunKey) -> int:
-    known = newest(runs.home.ports.states.runs(key.pipeline, key.date, key.date))
+    known = newest(runs.home.ports.states, key.pipeline, key.date, key.date)
     return known.get((key.date, key.mode), key).generation
 
 

@@ -27,6 +27,9 @@ class Environment:
     data: str  # the URL of the league's data
     dataset_prefix: str = ""  # separates installations in one project
     log_level: str = "INFO"
+    collector: str = ""  # where functions send spans and metrics, by OTLP over HTTP; empty: nowhere
+    page_channel: str = ""  # id of the channel of Cloud Monitoring that gets a person up; it holds a key, so it is
+    warn_channel: str = ""  # made by hand, once; this one is read in the morning. Empty: nobody is told from outside
 
 
 ENVIRONMENTS = (
@@ -111,4 +114,5 @@ def variables_of(environment: Environment, commit: str) -> Mapping[str, str]:
         "TIPOFF_LOCATION": environment.location,
         "TIPOFF_SERVICES": _address(environment),
         "TIPOFF_TARGET": "gcp",
+        **({"OTEL_EXPORTER_OTLP_ENDPOINT": environment.collector} if environment.collector else {}),
     }

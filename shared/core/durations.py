@@ -36,7 +36,12 @@ def processor_durations(facts: Iterable[Fact], latches: Iterable[Latch]) -> Mapp
 
 def phase_durations(latches: Iterable[Latch]) -> Mapping[str, float]:
     """Seconds from the first opening of each phase until the gate behind it first let it pass."""
-    took: dict[str, float] = {}
+    return {phase: (passed - opened).total_seconds() for phase, (opened, passed) in phase_spans(latches).items()}
+
+
+def phase_spans(latches: Iterable[Latch]) -> Mapping[str, tuple[datetime, datetime]]:
+    """When each phase first opened, and when the gate behind it first let it pass."""
+    spans: dict[str, tuple[datetime, datetime]] = {}
     opened: tuple[str, datetime] | None = None
     for latch in latches:  # in the order in which they were taken, so that of the gates
         outcome = latch.outcome
@@ -44,6 +49,6 @@ def phase_durations(latches: Iterable[Latch]) -> Mapping[str, float]:
             continue
         if opened:
             phase, since = opened
-            took[phase] = (outcome.decided_at - since).total_seconds()
+            spans[phase] = since, outcome.decided_at
         opened = (outcome.gate, outcome.decided_at)
-    return took
+    return spans

@@ -16,7 +16,6 @@ from shared.core.batch_status import BatchHead
 from shared.core.durations import phase_durations
 from shared.core.fold import View, look
 from shared.core.gate import DEGRADED, NOTHING_EXPECTED
-from shared.core.helps import helps
 from shared.core.incident import open_incidents
 from shared.core.model import (
     Control,
@@ -93,8 +92,8 @@ class Gathered:
     seen: Mapping[RunKey, Seen]  # the newest generation of each date and mode of the last LOOK_BACK_DAYS
     graded: Mapping[date, Graded]
     cost_usd: float
-    options: str  # that lead a command to these runs
     goes_on: Callable[[RunKey, Mapping[str, str]], str]  # the command that runs one with these labels
+    helps: Callable[[View, RunStatus, LedgerEntry | None], str]  # what a person may type about one that is there
     is_looked_at: bool  # whether somebody looks at a run when it is due; no, in a home where no command works
     begins: str  # what begins a run that is missing; empty: nobody
 
@@ -333,15 +332,11 @@ def _next(gathered: Gathered, view: View, status: RunStatus, fate: Fate) -> str:
 
 
 def _command(gathered: Gathered, seen: Seen, view: View, status: RunStatus, fate: Fate) -> str:
-    """The first thing that helps; else what tells more."""
-    run, options = view.plan.run, gathered.options
     if fate in (Fate.PUBLISHED, Fate.NOTHING_EXPECTED) or (fate is Fate.RUNNING and gathered.is_looked_at):
         return ""
-    goes_on = gathered.goes_on(run, view.plan.labels)
     if status.next_look_at and not gathered.is_looked_at:
-        return goes_on
-    found = helps(view, status, seen.last_entry, options=options, goes_on=goes_on) if fate is not Fate.DEGRADED else ()
-    return found[0].command if found else f"tipoff explain {run}{options}"
+        return gathered.goes_on(view.plan.run, view.plan.labels)
+    return gathered.helps(view, status, seen.last_entry)
 
 
 # --- beside the runs --------------------------------------------------------------------------------------
@@ -351,7 +346,12 @@ def _incidents(gathered: Gathered, now: datetime) -> Iterator[IncidentDay]:
     for run, seen in gathered.seen.items():
         for alert in open_incidents(seen.view(now)):
             yield IncidentDay(
-                run=run, cause=alert.cause, severity=alert.severity, since=alert.at, summary=alert.summary
+                run=run,
+                cause=alert.cause,
+                severity=alert.severity,
+                since=alert.at,
+                taken_by=alert.acknowledged.actor if alert.acknowledged else "",
+                summary=alert.summary,
             )
 
 

@@ -53,8 +53,3 @@ def ready(pending: Iterable[Turn], running: Collection[Turn], at_most: int) -> t
             break
         open_dates.add(turn.run.date)
     return tuple(found)
-
-
-def newest(runs: Iterable[RunKey]) -> dict[tuple[date, str], RunKey]:
-    """Of runs of one pipeline the newest generation of each date and mode."""
-    return {(run.date, run.mode): run for run in sorted(runs, key=lambda run: run.generation)}

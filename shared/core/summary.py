@@ -129,6 +129,7 @@ class IncidentDay:
     cause: str
     severity: Severity
     since: datetime
+    taken_by: str  # who has said that he looks into it; empty: nobody
     summary: str
 
 

@@ -119,6 +119,11 @@ def story(run: RunDay) -> str:
     return "; ".join(part for part in (run.why, slow, last) if part)
 
 
+def incident(told: IncidentDay) -> str:
+    """What is wrong, and whose it is."""
+    return f"{told.summary} ({told.taken_by} looks into it)" if told.taken_by else told.summary
+
+
 # --- in blocks ------------------------------------------------------------------------------------------
 
 
@@ -152,7 +157,7 @@ def _told(run: RunDay) -> str:
 def _incidents(incidents: Sequence[IncidentDay], zone: str) -> Iterator[str]:
     for each in incidents[:INCIDENTS_SHOWN]:
         mark = ":rotating_light:" if each.severity is Severity.PAGE else ":warning:"
-        yield f"{mark} since {calendar.clock(each.since, zone)}: {_short(each.summary)}"
+        yield f"{mark} since {calendar.clock(each.since, zone)}: {_short(incident(each))}"
     if (more := len(incidents) - INCIDENTS_SHOWN) > 0:
         yield f"and {more} more open incidents"
 

@@ -17,7 +17,7 @@ import pytest
 from data_processors.nba.runner import create_tables
 from orchestration.cli.main import main
 from orchestration.report import WRITER
-from orchestration.summary import GRADED_DAYS, GRADED_WITHIN, batch_heads, graded
+from orchestration.summary import GRADED_DAYS, GRADED_WITHIN, graded
 from shared import wiring
 from shared.adapters.duckdb import DuckDbWarehouse
 from shared.adapters.sqlite import Sqlite
@@ -131,7 +131,8 @@ def test_a_run_that_has_failed_says_why_what_helps_and_that_people_were_told(typ
         f"  next: nothing more happens by itself; tipoff replay {NIGHT} --from raw --reason TEXT --home {tmp_path}"
         in lines
     )
-    assert any(line.startswith(f"INCIDENT (page) since Jan 16 07:00 EST: {NIGHT} is blocked") for line in lines)
+    (incident,) = [line for line in lines if line.startswith("INCIDENT (page) since Jan 16 07:00 EST: ")]
+    assert f"{NIGHT} is blocked at the gate analytics: player_boxscores failed: feed is down" in incident
     assert "1 open incident" in said.out
 
 
@@ -283,9 +284,3 @@ def test_reading_a_home_changes_nothing_in_it(type_: Type, tmp_path: Path) -> No
     before = [path.read_bytes() for path in files]
     assert type_().code == 0
     assert [path.read_bytes() for path in files] == before
-
-
-def test_no_batch_is_read_of_a_run_without_one(tmp_path: Path) -> None:
-    with days_in(tmp_path) as days:
-        ship(days, NIGHT)
-        assert batch_heads(days.store.batches, days.store.states.load(NIGHT), days.clock.now()) == ()

@@ -12,9 +12,14 @@ from orchestration.cli.main import build_parser
 from shared.adapters.feed import COLUMNS
 from shared.config import settings
 from shared.config.orchestration_config import PIPELINES
+from shared.config.slos import SLOS
+from shared.core.slo import SloSpec
 from tests.house.tree import ROOT
 
 CLI_DOC = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+SLO_DOC = (
+    ROOT / "docs" / "08-projects" / "current" / "daily-orchestration-improvements" / "SLO-DEFINITIONS.md"
+).read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -69,3 +74,11 @@ def test_every_column_of_the_data_is_documented() -> None:
         name for name, columns in COLUMNS.items() if f"| {name} |" not in text or ", ".join(columns) not in text
     ]
     assert not undocumented
+
+
+@pytest.mark.parametrize("slo", SLOS, ids=lambda slo: slo.name)
+def test_every_objective_is_in_the_definitions_as_it_is_declared(slo: SloSpec) -> None:
+    name = slo.name.removesuffix(slo.phase) + "PHASE" if slo.phase else slo.name
+    goal = f"{100 * slo.objective:.1f} %"
+    line = next(line for line in SLO_DOC.splitlines() if line.startswith(f"| `{name}` |"))
+    assert f"| {goal} | {slo.window_days} | {slo.late_minutes:g} | {slo.bad_min} |" in line

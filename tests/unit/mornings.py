@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
+from orchestration.summary import first_help
+from shared.adapters.sqlite import Sqlite
 from shared.config.nba import NBA
+from shared.config.settings import read_settings
 from shared.core.model import RunKey
 from shared.core.morning import Gathered, Graded, Seen, summary_of
 from shared.core.plan import Plan
@@ -18,6 +22,8 @@ MORNING_AT = minute(120)  # 08:00 in New York, two hours after the night began
 NIGHT = RUN
 EVENING = RunKey("nba", date(2024, 1, 15), "same_day")
 AHEAD = RunKey("nba", date(2024, 1, 16), "tomorrow")
+SETTINGS = read_settings({"TIPOFF_TARGET": "gcp", "GOOGLE_CLOUD_PROJECT": "tipoff-dev", "TIPOFF_EXPORTS": "gs://x/nba"})
+NOBODYS = Sqlite(":memory:")  # of no runs
 EVERY = frozenset({"overnight", "same_day", "tomorrow"})
 GRADED = Graded(graded=812, error=4.612, usual=4.7, days=10)
 
@@ -47,8 +53,8 @@ def gathered(known: Mapping[RunKey, Seen], **more: Any) -> Gathered:
         seen=known,
         graded={RUN.date: GRADED},
         cost_usd=0.4213,
-        options=" --target gcp",
         goes_on=lambda run, _: f"tipoff run {run.pipeline} --date {run.date} --mode {run.mode} --data DIR",
+        helps=partial(first_help, NOBODYS.states, SETTINGS),
         is_looked_at=True,
         begins="the next sweep begins it",
     )

@@ -12,7 +12,7 @@ from shared.config.schedules import NBA_SCHEDULES
 from shared.core.batch import SealKind
 from shared.core.batch_status import batch_head
 from shared.core.codec import to_data
-from shared.core.model import Latch, Repair, RepairKind, RunKey, Severity
+from shared.core.model import Act, Latch, Repair, RepairKind, RunKey, Severity
 from shared.core.morning import MORNING, Graded, due_runs, span_until, summary_of
 from shared.core.plan import Plan
 from shared.core.repairs import repair_latch
@@ -37,6 +37,7 @@ from tests.unit.plans import Day, critical, left_of_out, minute, optional, phase
 
 A, C = critical("a", attempts_max=1), optional("c", attempts_max=1)
 TWO = left_of_out(A, C)
+ANN = Act(actor="ann", reason="I look", at=minute(9))
 SHIPPED = "+5 a done; +6 c done; +7 z done"
 WITHOUT = "+5 a done; +6 c failed reason=feed_is_down; +61 z done"
 NOTHING = "+5 a done finds=games:"
@@ -161,7 +162,7 @@ EXPLAIN = "tipoff explain nba.2024-01-15.overnight.1 --target gcp"
             "degraded",
             "without c (failed: feed_is_down (1 of 1 attempts))",
             "what comes late is still taken in; next look Jan 16 07:20 EST",
-            EXPLAIN,
+            RETRY.replace(" a ", " c "),
         ),
     ],
 )
@@ -344,6 +345,14 @@ def test_open_incidents_of_every_run_that_is_looked_back_at_are_told_the_oldest_
         (old, "stalled", Severity.PAGE, minute(3)),
         (NIGHT, "stalled", Severity.PAGE, minute(5)),
     ]
+    assert [each.taken_by for each in day.incidents] == ["", ""]
+
+
+def test_an_incident_that_somebody_looks_into_says_who() -> None:
+    known = seen(TWO, "+5 a failed", 30)
+    taken = [replace(each, alert=each.alert and replace(each.alert, acknowledged=ANN)) for each in known.latches]
+    (incident,) = the_day({NIGHT: replace(known, latches=tuple(taken))}, now=minute(30)).incidents
+    assert incident.taken_by == "ann"
 
 
 def test_an_old_incident_keeps_a_day_from_being_green() -> None:

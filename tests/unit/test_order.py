@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.config.nba import NBA
 from shared.core.model import RunKey
-from shared.core.order import Turn, newest, ready, turns
+from shared.core.order import Turn, ready, turns
 
 FIRST = date(2024, 1, 15)
 MODES = {mode.name: mode for mode in NBA.modes}
@@ -112,10 +111,3 @@ def test_in_any_order_of_ending_all_run_once_and_each_only_when_it_may(
             assert not any(allowed(turn, pending | running) for turn in pending), "it could have started"
         running.remove(data.draw(st.sampled_from(sorted(running))))
     assert len(began) == len(set(began)) == days * len(modes)
-
-
-def test_of_each_date_and_mode_the_newest_generation_stands() -> None:
-    first, day = RunKey("nba", date(2024, 1, 15), "overnight"), RunKey("nba", date(2024, 1, 15), "same_day")
-    tenth = replace(first, generation=10)
-    known = newest([tenth, replace(first, generation=9), day, first])
-    assert known == {(first.date, "overnight"): tenth, (first.date, "same_day"): day}

@@ -25,7 +25,7 @@ from shared.core.summary import (
     Summary,
     Transition,
 )
-from shared.core.summary_card import RUNS_SHOWN, card, facts, headline, length
+from shared.core.summary_card import RUNS_SHOWN, card, facts, headline, incident, length
 from tests.slack import is_allowed, lines_of
 from tests.unit.mornings import AHEAD, EVENING, GRADED, MORNING_AT, NIGHT, of_run, seen, summary, the_day
 from tests.unit.plans import critical, left_of_out, minute, optional
@@ -97,6 +97,12 @@ def test_an_incident_of_another_day_is_told_and_one_of_a_run_that_is_told_is_onl
     (incident,) = [line for line in told if "since" in line]
     assert incident.startswith(":rotating_light: since Jan 16 06:03 EST: nba.2024-01-15.overnight.1 is blocked")
     assert "2 open incidents" in told[-1]
+
+
+def test_an_incident_that_somebody_looks_into_names_him() -> None:
+    (told, *_) = disaster(0, "it is down", incidents=1).pipelines[0].incidents
+    assert incident(told) == "it is down (ann looks into it)"
+    assert incident(replace(told, taken_by="")) == "it is down"
 
 
 def test_the_grading_error_that_nobody_knows_is_said() -> None:
@@ -178,7 +184,9 @@ def disaster(count: int, reason: str, *, incidents: int = 0) -> Summary:
         for number in range(count)
     )
     told = tuple(
-        IncidentDay(run=NIGHT, cause="stalled", severity=Severity.PAGE, since=MORNING_AT, summary=reason)
+        IncidentDay(
+            run=NIGHT, cause="stalled", severity=Severity.PAGE, since=MORNING_AT, taken_by="ann", summary=reason
+        )
         for _ in range(incidents)
     )
     mode = ModeDay(

@@ -1,0 +1,53 @@
+"""How well a pipeline kept its objectives: events by queries that anyone can read, judged by core. For commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import date, datetime, timedelta
+
+from orchestration.report import Row, load_transitions, sql
+from shared import wiring
+from shared.config.slos import slos_of
+from shared.core.slo import Attained, Event, Measured, attained
+from shared.ports import StateStore
+
+QUERIES = {measured: f"slo.{measured}.sql" for measured in Measured}
+"""What the events of each objective are asked with, over tipoff_ops."""
+
+
+def keeps(
+    states: StateStore, pipeline: str, now: datetime, *, last: date | None = None, days: int | None = None
+) -> tuple[Attained, ...]:
+    """Each objective of a pipeline, in its window of run dates, or in that of `days`, that ends with `last`: with the
+    newest run's date, where none is given. Reads only. Without any run all are without data."""
+    specs = slos_of(pipeline)
+    last = last or max((run.date for run in states.runs(pipeline, date.min, date.max)), default=now.date())
+    longest = days or max((spec.window_days for spec in specs), default=1)
+    found = events(states, pipeline, now, last - timedelta(days=longest - 1), last)
+    return tuple(attained(spec, found[spec.measured], last, days) for spec in specs)
+
+
+def events(
+    states: StateStore, pipeline: str, now: datetime, first: date, last: date
+) -> Mapping[Measured, Sequence[Event]]:
+    """What there is to be judged of the runs of these dates, by what is measured."""
+    span = {"pipeline": pipeline, "first": first, "last": last}
+    with closing(wiring.memory_warehouse()) as ops:
+        load_transitions(ops, states, pipeline, first, last, now)
+        found: dict[Measured, Sequence[Event]] = {}
+        for measured, file in QUERIES.items():
+            asked = {**span, "now": now} if measured is Measured.PUBLISHED else span
+            found[measured] = [_event(row) for row in ops.query(sql(file), asked)]
+    return found
+
+
+def _event(row: Row) -> Event:
+    day, at, took, usual = row["date"], row["happened_at"], row["measured_s"], row["usual_s"]
+    assert isinstance(day, date), row
+    assert isinstance(at, datetime), row
+    assert isinstance(took, float | int), row
+    assert usual is None or isinstance(usual, float | int), row
+    return Event(
+        run=str(row["run_id"]), date=day, at=at, measured_s=float(took), phase=str(row["phase"]), usual_s=usual
+    )
