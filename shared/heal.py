@@ -12,6 +12,7 @@ from functools import partial
 
 from shared.core.fold import View, is_open, look
 from shared.core.letters import LETTERS_KEPT, judge_letter, letter_name
+from shared.core.measures import of_latches, of_letters, of_repair
 from shared.core.messages import run_of
 from shared.core.model import Fact, Latch, LedgerEntry, Repair, RepairKind, RunKey
 from shared.core.repairs import repair_latch, repairs_kept, resend_of
@@ -77,12 +78,16 @@ class Healer:
         for start in (doubts[first:] + doubts[:first])[:DOUBTS_MAX]:
             found = self._ports.evidence.find(start)
             if found is not None:
-                found_any |= self._ports.states.append(Fact(found, self._ports.clock.now()))
+                if self._ports.states.append(Fact(found, self._ports.clock.now())):
+                    self._ports.meter.add([of_repair(start.run, RepairKind.FOUND)])
+                    found_any = True
             elif latch := resend_of(view, start):
                 resends.append(latch)
         if not resends:
             return found_any
-        self._send(claim(self._ports.states, view, resends, due_at=view.now) or ())
+        claimed = claim(self._ports.states, view, resends, due_at=view.now) or ()
+        self._ports.meter.add(of_latches(claimed))
+        self._send(claimed)
         return True
 
     def send_again(self, latch: Latch, now: datetime) -> None:
@@ -113,7 +118,9 @@ class Healer:
     def weigh_letters(self, now: datetime) -> None:
         """Send dead letters of open runs again whose cause has passed, the oldest first, each within its budget."""
         letters: dict[RunKey, list[tuple[Delivery, str]]] = {}
-        for delivery, error in reversed(self._ports.bus.dead_letters(LETTERS_MAX)):
+        found = self._ports.bus.dead_letters(LETTERS_MAX)
+        self._ports.meter.add([of_letters(len(found))])
+        for delivery, error in reversed(found):
             run = run_of(delivery.attributes)
             if run and delivery.published_at > now - LETTERS_KEPT and self._ports.states.plan(run):
                 letters.setdefault(run, []).append((delivery, error))
@@ -137,6 +144,7 @@ class Healer:
         latch = repair_latch(run, repair, latches)
         claimed = claim(self._ports.states, view, [latch], due_at=view.now)
         if claimed:
+            self._ports.meter.add(of_latches(claimed))
             self._ports.states.close(run, [latch.key])
         return bool(claimed)
 

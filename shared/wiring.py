@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from shared.adapters.notify import LogNotifier
 from shared.config.functions import NUDGE_TOPIC, FunctionSpec, pushed_topics, services_behind
+from shared.config.metrics import METRICS
 from shared.config.orchestration_config import PIPELINES, READ_BACKS
 from shared.config.settings import Cloud, Settings, Target, url_of
 from shared.core.batch import IN_FLIGHT_UNITS
@@ -19,6 +20,7 @@ from shared.core.messages import Message
 from shared.core.model import RunKey, ScheduleSpec
 from shared.core.plan import config_hash
 from shared.ports import (
+    NO_METER,
     NO_TRACE,
     BatchStore,
     Bus,
@@ -26,6 +28,7 @@ from shared.ports import (
     Clock,
     Feed,
     HealthProbe,
+    Meter,
     ObjectStore,
     Ports,
     StateStore,
@@ -110,6 +113,7 @@ class CloudHome:
     in_flight: int  # units of a batch that are ordered and not reported
     services: Services  # that its gates ask how they are
     retry_s: float | None = None  # of each call of the warehouse; None: as long as a processor may wait
+    meter: Meter = NO_METER
 
     @cached_property
     def ports(self) -> Ports:
@@ -121,6 +125,7 @@ class CloudHome:
             clock=self.clock,
             readers=readers(states, world),
             trace=self.trace,
+            meter=self.meter,
             notifier=LogNotifier(),
         )
 
@@ -175,10 +180,13 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
 
     assert settings.cloud is not None, "the target local has no cloud"
     trace: Tracer = NO_TRACE
+    meter: Meter = NO_METER
     if settings.traces:
+        from shared.adapters.metering import open_meter
         from shared.adapters.tracing import open_tracer
 
         trace = open_tracer(settings.traces, service=service, commit=settings.commit)
+        meter = open_meter(settings.traces, METRICS, service=service, commit=settings.commit)
     services = Services(
         behind=services_behind,
         url_of=partial(url_of, settings.services),
@@ -186,7 +194,9 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
         identity=partial(_identity, settings.commit),
     )
     clock = SystemClock()
-    return CloudHome(settings.cloud, clock, settings.home, trace, settings.data, settings.in_flight, services, retry_s)
+    return CloudHome(
+        settings.cloud, clock, settings.home, trace, settings.data, settings.in_flight, services, retry_s, meter
+    )
 
 
 def local_world(warehouse: Callable[[], Warehouse]) -> World:
