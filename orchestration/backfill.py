@@ -8,7 +8,8 @@ from datetime import date
 from typing import Protocol
 
 from data_processors.nba.runner import bootstrap, history_before
-from orchestration.runs import Runs, newest
+from orchestration.records import newest
+from orchestration.runs import Runs
 from shared.core.model import LedgerEntry, RunKey, Start
 from shared.core.order import Turn, ready
 from shared.core.status import RunState, RunStatus

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from data_processors.nba.runner import REGISTRY, Work, run_processor
 from orchestration.batches import BatchSweep, batch_services
 from orchestration.local import Listening, LocalRuntime
+from orchestration.records import status_of
 from orchestration.watch import Watcher
 from predictions.coordinator.points import points_coordinator
 from predictions.worker.points import prepare
@@ -21,11 +22,10 @@ from shared.config.functions import (
     FunctionKind,
     functions_of,
 )
-from shared.core.fold import look
 from shared.core.model import Act, Completion, LedgerEntry, PipelineSpec, RunKey, Start
 from shared.core.plan import planned
-from shared.core.status import RunStatus, summarise
-from shared.ports import Feed, StateStore
+from shared.core.status import RunStatus
+from shared.ports import Feed
 from shared.push import subscription_of
 from shared.service import Refusal, Service
 from shared.wiring import Home, LocalHome
@@ -210,17 +210,3 @@ def listening(pipeline: str) -> tuple[Listening, ...]:
         for topic in function.listens
         if function.kind is FunctionKind.GATE or topic != NUDGE_TOPIC  # batches are swept beside the runs
     )
-
-
-def status_of(states: StateStore, run: RunKey, now: datetime) -> RunStatus:
-    """The status of a run that is there."""
-    plan, record = states.plan(run), states.load(run)
-    assert plan is not None, f"{run} has no plan"
-    view = look(plan, record.facts, record.latches, record.control, now)
-    return summarise(view, record.last_entry)
-
-
-def newest(states: StateStore, pipeline: str, first: date, last: date) -> dict[tuple[date, str], RunKey]:
-    """The newest generation of each date and mode that has one here."""
-    runs = sorted(states.runs(pipeline, first, last), key=lambda run: run.generation)
-    return {(run.date, run.mode): run for run in runs}

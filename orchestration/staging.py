@@ -15,7 +15,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 FUNCTIONS = REPOSITORY / "orchestration" / "cloud_functions"
 REQUIREMENTS = REPOSITORY / "requirements" / "functions.txt"
-DATA = ("*.sql",)  # read from the packages by those modules that lie beside them
+DATA = ("*.sql", "*.html", "*.css", "*.js", "*.svg")  # read from the packages by those modules that lie beside them
 
 
 class NotStaged(Exception):

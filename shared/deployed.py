@@ -14,7 +14,7 @@ from shared.config.orchestration_config import PIPELINES
 from shared.config.settings import Settings, read_settings
 from shared.core.openapi import Route
 from shared.core.plan import config_hash
-from shared.endpoint import Endpoint, Identity, Parts, Responder
+from shared.endpoint import Endpoint, Identity, Pages, Parts, Responder
 
 Handlers = Callable[[FunctionSpec, Settings, wiring.CloudHome], Mapping[str, edge.Handler]]
 """From a function's declaration, its settings and its parts to what it does with a message of each topic."""
@@ -24,6 +24,9 @@ Checks = Callable[[wiring.CloudHome], Mapping[str, Callable[[], object]]]
 
 Responders = Callable[[FunctionSpec, Settings, wiring.CloudHome], Mapping[tuple[str, str], Responder]]
 """The same, to what it does at each of its routes."""
+
+PagesOf = Callable[[FunctionSpec, Settings, wiring.CloudHome], Pages]
+"""The same, to the pages that it shows."""
 
 
 def endpoint(
@@ -37,11 +40,13 @@ def endpoint(
     retry_s: float | None = None,
     asks_warehouse: bool = True,
     checks: Checks = lambda _home: {},
+    pages: PagesOf | None = None,
 ) -> Endpoint:
     """The endpoint of a declared function. `warehouse`: whether it works on tables and documents; `feed`: and on the
     league's data; `routes`: what else it may be asked over HTTP, and `responders` do that; `retry_s`: how long it makes
     a failing call of the warehouse again, where that is not as long as a processor would; `asks_warehouse`: whether it
-    is ready only with it; `checks`: what else it is ready only with.
+    is ready only with it; `checks`: what else it is ready only with; `pages`: what it shows to people, in place of
+    messages and routes.
 
     Raises SettingsError, ImportError or UnknownFunction where it could not work: then the process must not serve.
     """
@@ -58,12 +63,13 @@ def endpoint(
             handlers=handlers(spec, settings, home),
             checks={**wiring.checks(home, spec, warehouse=warehouse and asks_warehouse), **checks(home)},
             routes=responders(spec, settings, home),
+            pages=pages(spec, settings, home) if pages else None,
         )
 
     # a worker does what its order says, whoever declares the pipeline
     declared = config_hash(PIPELINES[spec.pipeline]) if spec.pipeline in PIPELINES else ""
     identity = Identity(service=name, version=settings.commit, config_hash=declared)
-    return Endpoint(identity, once(parts), routes=routes, nudges=NUDGE_TOPIC)
+    return Endpoint(identity, once(parts), routes=routes, nudges=NUDGE_TOPIC, shows_pages=pages is not None)
 
 
 def once(build: Callable[[], Parts]) -> Callable[[], Parts]:

@@ -69,6 +69,10 @@ Responder = Callable[[Any, str], Reply]
 """From a request as its route declares it, and who asks, to the reply. May raise what the world raises."""
 
 
+Pages = Callable[["Request"], Answer]
+"""What a function shows to people at every path but /health and /ready; never raises."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What a function works with, built at its first message."""
@@ -79,6 +83,7 @@ class Parts:
     routes: Mapping[tuple[str, str], Responder] = field(
         default_factory=dict
     )  # by method and path, as they are declared
+    pages: Pages | None = None  # of a function that shows some: it takes no messages and has no routes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +152,7 @@ class Endpoint:
     parts: Callable[[], Parts]  # built once: later calls give the same at once
     ready_s: float = READY_S
     routes: Sequence[Route] = ()  # of its own; the parts do what they say
+    shows_pages: bool = False  # the parts have them
     nudges: str = "nudges"  # the topic of its handler for what Cloud Scheduler posts: a timer speaks on it, too
     _asked: dict[str, Future[Found]] = field(default_factory=dict)  # the last time that each check was asked
     _lock: Lock = field(default_factory=Lock)
@@ -155,6 +161,8 @@ class Endpoint:
         """Never raises: what goes wrong is an answer of 500, and a line in the log."""
         method = "GET" if request.method == "HEAD" else request.method  # the framework leaves its body out
         path = request.path.rstrip("/") or "/"
+        if self.shows_pages and not (method == "GET" and path.endswith(("/health", "/ready"))):
+            return self._page(request)
         methods = self._methods(path)
         route = methods.get(method)
         is_push = method == "POST" and (route.hears is not None if route else not methods)
@@ -174,6 +182,14 @@ class Endpoint:
         if route in EVERYONES:
             return _json(200, document(self.identity.service, self.identity.version, self._declared()))
         return self._serve(request, route)
+
+    def _page(self, request: Request) -> Answer:
+        parts = edge.attempt(self.parts)
+        if isinstance(parts, str):
+            log.error("no page can be made: %s", parts)
+            return "Not now: /ready says what is missing.\n", 503, {"Content-Type": "text/plain; charset=utf-8"}
+        assert parts.pages is not None, f"{self.identity.service} shows pages"
+        return parts.pages(request)
 
     def _declared(self) -> tuple[Route, ...]:
         return (*self.routes, *EVERYONES) if self.routes else ()

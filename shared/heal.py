@@ -5,12 +5,14 @@ Each act goes through the same claim as a decision, is kept with its reason (cor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from shared.core.fold import View, is_open, look
+from shared.core.incident import NOT_FIRED, not_fired, raise_latch, resolve_latch
 from shared.core.letters import LETTERS_KEPT, judge_letter, letter_name
 from shared.core.measures import of_latches, of_letters, of_repair
 from shared.core.messages import run_of
@@ -18,6 +20,8 @@ from shared.core.model import Fact, Latch, LedgerEntry, Repair, RepairKind, RunK
 from shared.core.repairs import repair_latch, repairs_kept, resend_of
 from shared.core.standing import in_doubt
 from shared.ports import Delivery, Ports, StateStore
+
+log = logging.getLogger("tipoff.heal")
 
 LATCH_LEASE_S = 30
 """Longer than any publish takes; after it whoever sweeps sends what the dead one did not."""
@@ -27,6 +31,12 @@ DOUBTS_MAX = 10
 
 LETTERS_MAX = 100
 """Dead letters that one sweep looks at, the newest; whoever has more has a person's problem."""
+
+TOLD_WITHIN = timedelta(days=3)
+"""A sink that took nothing for so long is not waited for: what it is to be told would keep starts from the sweep."""
+
+KEEP_TRIES = 3
+"""Words that may come between a look at a run and what is kept of it."""
 
 LATCH_KEPT = timedelta(hours=6)
 """Starts claimed so long ago are not sent any more: each has been given up, and its run is over or a person's."""
@@ -85,35 +95,98 @@ class Healer:
                 resends.append(latch)
         if not resends:
             return found_any
-        claimed = claim(self._ports.states, view, resends, due_at=view.now) or ()
-        self._ports.meter.add(of_latches(claimed))
-        self._send(claimed)
+        self._send(self._claim(view, resends))
         return True
 
     def send_again(self, latch: Latch, now: datetime) -> None:
         """Send what was claimed and, as far as anybody knows, never sent; then keep that it was."""
-        if latch.alert:
-            self._tell_of(latch)
-            return
         if latch.starts and all(start.issued_at + LATCH_KEPT <= now for start in latch.starts):
             latch = replace(latch, starts=())
+        if latch.starts:
+            self._tell_unless_sent(latch, now)
         self._send([latch])
         if latch.starts:
+            self._tell_that_sent(latch, now)
             subject = latch.key.removeprefix(f"{latch.run}/")
             reason = f"claimed, and not said to be sent within {LATCH_LEASE_S} s"
             repair = Repair(kind=RepairKind.LATCH, subject=subject, reason=reason, at=now)
             self._keep(*self._look(latch.run, now), repair)
 
-    def _tell_of(self, latch: Latch) -> None:
-        """Tell people of an incident, then close. A sink that is down leaves the latch open: it comes again.
+    def _tell_unless_sent(self, latch: Latch, now: datetime) -> None:
+        """What could not be sent for so long may not be sent now either: people are told before that is tried."""
+        start = min(latch.starts, key=lambda each: each.issued_at)
+        cause = not_fired(latch.run, start.phase, start.issued_at, now)
+        if cause is None:
+            return
+        view, _ = self._look(latch.run, now)
+        known = view.incidents.get(NOT_FIRED)
+        silent = view.control.cancel or view.control.held_at(now) or not is_open(view)
+        if not silent and (known is None or known.resolved):
+            self._claim(view, [raise_latch(view, cause)])
+
+    def _tell_that_sent(self, latch: Latch, now: datetime) -> None:
+        view, _ = self._look(latch.run, now)
+        known = view.incidents.get(NOT_FIRED)
+        if known and not known.resolved:
+            ended = f"{latch.run}: what {latch.starts[0].phase} shall start has been sent"
+            self._claim(view, [resolve_latch(view, NOT_FIRED, ended)])
+
+    def tell(self, latches: Iterable[Latch], now: datetime) -> None:
+        """Tell people what these carry, incident by incident; what becomes of one keeps none of the others."""
+        groups: dict[str, list[Latch]] = {}
+        for latch in latches:
+            groups.setdefault(latch.incident, []).append(latch)
+        for group in groups.values():
+            self._guard(partial(self._tell_of, group, now))
+
+    def _tell_of(self, group: Sequence[Latch], now: datetime) -> None:
+        """Tell people of one incident, then close. A sink that is down leaves the latches open: they come again.
 
         A trigger that is told when its end is known already is told with it: the sink's last word is always the end.
+        What a sink has taken while another has not is kept, so that only whoever dies in between tells it twice.
         """
-        record = self._ports.states.load(latch.run)
-        ends = [each for each in record.latches if each.alert and each.alert.resolved]
-        told = [latch, *(each for each in ends if each.key != latch.key and each.incident == latch.incident)]
-        if all(self._ports.notifier.notify(each.run, each.incident, each.alert) for each in told if each.alert):
-            self._ports.states.close(latch.run, [each.key for each in told])
+        run, incident, latches = group[0].run, group[0].incident, self._ports.states.load(group[0].run).latches
+        keys, mine = {each.key for each in latches}, {each.key for each in group}
+        ends = [each for each in latches if each.alert and each.alert.resolved and each.incident == incident]
+        in_order = [each for each in latches if each.key in mine]
+        told = [each for each in in_order if each.told.raises] + ends if ends else in_order
+        took = {name: self._takes(name, told, keys) for name in self._ports.notifiers}
+        is_late = all(now - each.told.at > TOLD_WITHIN for each in group)
+        if all(len(each) == len(told) for each in took.values()):
+            self._ports.states.close(run, [*mine, *(each.key for each in ends)])
+        elif is_late:
+            log.error("%s: told to nobody more, after %d days", incident, TOLD_WITHIN.days)
+            self._ports.states.close(run, [*mine])
+        else:
+            self._keep_told(run, [key for each in took.values() for key in each if key not in keys], now)
+
+    def _takes(self, name: str, told: Sequence[Latch], keys: Collection[str]) -> list[str]:
+        """Tell one sink, in order, what it has not taken; under what keys to keep what it has taken by now."""
+        taken: list[str] = []
+        for each in told:
+            mark = f"{each.key}/told/{name}"
+            if mark not in keys and not self._ports.notifiers[name].notify(each.run, each.incident, each.told):
+                break
+            taken.append(mark)
+        return taken
+
+    def _keep_told(self, run: RunKey, marks: Sequence[str], now: datetime) -> None:
+        """Another may change control meanwhile. The run is looked at once more: what it was due at may have moved."""
+        latches = [Latch(key=mark, run=run) for mark in marks]
+        for _ in range(KEEP_TRIES if latches else 0):
+            version = self._ports.states.load(run).control.version
+            kept = self._ports.states.claim(
+                run,
+                control_version=version,
+                latches=latches,
+                entry=None,
+                due_at=now,
+                now=now,
+                lease_s=LATCH_LEASE_S,
+            )
+            if kept is not None:
+                self._ports.states.close(run, marks)
+                return
 
     def weigh_letters(self, now: datetime) -> None:
         """Send dead letters of open runs again whose cause has passed, the oldest first, each within its budget."""
@@ -142,11 +215,16 @@ class Healer:
         """Keep an act with its reason, and have the run looked at. False where another has been quicker."""
         run = view.plan.run
         latch = repair_latch(run, repair, latches)
-        claimed = claim(self._ports.states, view, [latch], due_at=view.now)
+        claimed = self._claim(view, [latch])
         if claimed:
-            self._ports.meter.add(of_latches(claimed))
             self._ports.states.close(run, [latch.key])
         return bool(claimed)
+
+    def _claim(self, view: View, latches: Sequence[Latch]) -> tuple[Latch, ...]:
+        """Those that this call has claimed, counted; the run is looked at once more."""
+        claimed = claim(self._ports.states, view, latches, due_at=view.now) or ()
+        self._ports.meter.add(of_latches(claimed))
+        return claimed
 
     def _look(self, run: RunKey, now: datetime) -> tuple[View, tuple[Latch, ...]]:
         plan, record = self._ports.states.plan(run), self._ports.states.load(run)

@@ -578,11 +578,13 @@ class HealthProbe(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells people of incidents."""
+    """One sink that people hear of incidents from."""
 
     def notify(self, run: RunKey, incident: str, alert: Alert) -> bool:
-        """Whether the sink has taken it; never raises for a sink that is down. Idempotent: `incident` is the sink's
-        dedup key, and telling the same again, or the end of what it never heard of, changes nothing there."""
+        """Whether the sink has taken it, or need not hear of it; never raises for a sink that is down, nor for one that
+        refuses. Where it has a key for what it takes, `incident` is that, and telling the same again, or the end of
+        what it never heard of, changes nothing there; where it has none, it is told nothing again that it has taken,
+        unless whoever told it died before he could keep that it had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -616,16 +618,6 @@ class Chat(Protocol):
         holds a secret. Whoever posts again what was not taken may be read twice: the chat knows no keys."""
 
 
-class Unnotified:
-    """Nobody is told: for whoever looks at a world from outside."""
-
-    def notify(self, _run: RunKey, _incident: str, _alert: Alert) -> bool:
-        return True
-
-
-UNNOTIFIED = Unnotified()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """All of them, as wiring built them."""
@@ -636,5 +628,5 @@ class Ports:
     readers: Mapping[str, Reader] = field(default_factory=dict)
     trace: Tracer = NO_TRACE
     meter: Meter = NO_METER
-    notifier: Notifier = UNNOTIFIED
+    notifiers: Mapping[str, Notifier] = field(default_factory=dict)  # by name: each sink gets what is told
     evidence: Evidence | None = None  # None: nothing is looked for, and no start is sent again on suspicion

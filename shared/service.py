@@ -31,7 +31,7 @@ from shared.core.gate import (
     start_latch,
 )
 from shared.core.heartbeat import SELF_HEAL, beats_again
-from shared.core.incident import alerts_due
+from shared.core.incident import alerts_due, next_alert_at
 from shared.core.letters import looks_at_letters
 from shared.core.measures import of_latches, of_repair, of_step, of_sweep
 from shared.core.messages import Message, Nudge, start_message
@@ -158,18 +158,24 @@ class Service:
 
     def sweep(self) -> None:
         """The timer's walk through the same door: unsent latches, dead letters, runs that are due, runs that should
-        exist. Who has come through leaves a heartbeat."""
+        exist. Then people are told: a sink that hangs holds nothing else up. Who has come through leaves a heartbeat.
+        """
         now = self._ports.clock.now()
+        alerts = list[Latch]()
         for latch in self._ports.states.take_lapsed(now, LATCH_LEASE_S, SWEEP_MAX):
-            self._guard(partial(self._healer.send_again, latch, now))
+            if latch.alert:
+                alerts.append(latch)
+            else:
+                self._guard(partial(self._healer.send_again, latch, now))
         if looks_at_letters(now) and self._ports.states.due_runs(now + OPEN_WITHIN, 1):
             self._guard(partial(self._healer.weigh_letters, now))
         for run in self._ports.states.due_runs(now, SWEEP_MAX):
-            self._guard(partial(self.advance, run, Woke.SWEEP))
+            self._guard(partial(self.advance, run, Woke.SWEEP, alerts))
         for spec in self._pipelines.values() if self._starts_missing_runs else ():
             for run in calendar.expected_runs(spec, now - BEGIN_GRACE, SWEEP_LOOK_BACK_DAYS):
                 if self._ports.states.plan(run) is None:
                     self._guard(partial(self.start_run, run, BEGUN_BY, Woke.SWEEP))
+        self._healer.tell(alerts, now)
         self._ports.meter.add(of_sweep(now, self._ports.clock.now(), self._beaten_at))
         if beats_again(self._beaten_at, now):
             self._ports.states.beat(SELF_HEAL, now)
@@ -322,9 +328,10 @@ class Service:
 
     # --- the path of one look -----------------------------------------------------------------------
 
-    def advance(self, run: RunKey, woke: Woke = Woke.OPERATOR) -> None:
+    def advance(self, run: RunKey, woke: Woke = Woke.OPERATOR, alerts: list[Latch] | None = None) -> None:
         """Do what is due in a run, exactly once in effect, whoever else is looking. Whom the timer woke also looks for
-        what was done and never reported."""
+        what was done and never reported. `alerts` gets what is to be told, of whoever tells it before its lease is
+        over; else a sweep does."""
         plan = self._ports.states.plan(run)
         assert plan is not None, f"{run} has no plan"
         answered: dict[tuple[str, tuple[str, ...]], Mapping[str, Reading]] = {}
@@ -345,7 +352,8 @@ class Service:
                 verdict = self._decide(view, readings, refused)
             put_off = not_before(record.last_entry, verdict, record.due_at, view.now)
             asked = consequences(view, verdict, readings, refused, put_off)
-            if not self._apply(view, record, verdict, replace(asked, entry=replace(asked.entry, woke=woke))):
+            asked = replace(asked, entry=replace(asked.entry, woke=woke))
+            if not self._apply(view, record, verdict, asked, [] if alerts is None else alerts):
                 return
 
     def _decide(self, view: View, readings: Mapping[str, Reading], refused: str | None) -> Verdict:
@@ -374,7 +382,7 @@ class Service:
             found[name] = answer
         return found
 
-    def _apply(self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences) -> bool:
+    def _apply(self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences, alerts: list[Latch]) -> bool:
         """Make a verdict true. True if anything was written: whoever writes looks once more.
 
         What it wrote may allow more, or may have put an older idea of the next look over that of someone quicker.
@@ -383,16 +391,19 @@ class Service:
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
         outcome = next((latch.outcome for latch in asked.latches), None)
         replayed = isinstance(verdict.decision, Block | Fail) and self._newest(run) != run
-        latches = (*asked.latches, *alerts_due(view, verdict, outcome, replayed=replayed))
-        if not latches and entry is None and _in_time(record.due_at, asked.due_at, view.now):
+        raised = alerts_due(view, verdict, outcome, asked.entry.readings, replayed=replayed)
+        latches = (*asked.latches, *raised)
+        due_at = min((at for at in (asked.due_at, next_alert_at(view, verdict, outcome)) if at), default=None)
+        if not latches and entry is None and _in_time(record.due_at, due_at, view.now):
             return False
         with self._ports.trace.span("apply", run=run, phase=verdict.gate, decision=name_of(verdict.decision)):
-            claimed = claim(self._ports.states, view, latches, due_at=asked.due_at, entry=entry)
+            claimed = claim(self._ports.states, view, latches, due_at=due_at, entry=entry)
         if claimed is None:
             return True
         self._ports.meter.add(of_step(view.plan, record.facts, record.latches, claimed, entry))
         if claimed:  # people are told by the sweep: whatever the sink does, it holds no message up
             self._send(latch for latch in claimed if latch.alert is None)
+            alerts.extend(latch for latch in claimed if latch.alert)
         if entry is not None:
             self._tell(entry)
         return True

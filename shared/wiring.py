@@ -1,4 +1,7 @@
-"""The composition root: settings to ports, built at first use. The only importer of adapters."""
+"""The composition root: settings to ports, built at first use. The only importer of adapters.
+
+Long because it alone may know all of them.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ from shared.ports import (
     Feed,
     HealthProbe,
     Meter,
+    Notifier,
     ObjectStore,
     Ports,
     StateStore,
@@ -69,7 +73,7 @@ class LocalHome:
             bus=self.store.bus,
             clock=self.clock,
             readers=readers(states, self.world),
-            notifier=LogNotifier(),
+            notifiers={"log": LogNotifier()},
         )
 
     @property
@@ -112,6 +116,7 @@ class CloudHome:
     data: str  # that its functions read, as far as this process knows
     in_flight: int  # units of a batch that are ordered and not reported
     services: Services  # that its gates ask how they are
+    notifiers: Mapping[str, Notifier]  # that people hear of incidents from
     retry_s: float | None = None  # of each call of the warehouse; None: as long as a processor may wait
     meter: Meter = NO_METER
 
@@ -126,7 +131,7 @@ class CloudHome:
             readers=readers(states, world),
             trace=self.trace,
             meter=self.meter,
-            notifier=LogNotifier(),
+            notifiers=self.notifiers,
         )
 
     @property
@@ -195,8 +200,34 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
     )
     clock = SystemClock()
     return CloudHome(
-        settings.cloud, clock, settings.home, trace, settings.data, settings.in_flight, services, retry_s, meter
+        cloud=settings.cloud,
+        clock=clock,
+        path=settings.home,
+        trace=trace,
+        data=settings.data,
+        in_flight=settings.in_flight,
+        services=services,
+        notifiers=_notifiers(settings, clock),
+        retry_s=retry_s,
+        meter=meter,
     )
+
+
+def _notifiers(settings: Settings, clock: Clock) -> Mapping[str, Notifier]:
+    """Whom a process on Google's services tells of incidents: the log, and whoever its settings name."""
+    found: dict[str, Notifier] = {"log": LogNotifier()}
+    chat = slack(settings)
+    if chat or settings.routing_key:
+        from shared.adapters.sinks import PagerDuty, SlackNotifier
+
+        now, look = clock.now, settings.dashboard
+        if settings.routing_key:
+            found["pagerduty"] = PagerDuty(
+                http(), settings.routing_key, url=settings.pagerduty_url, now=now, dashboard=look
+            )
+        if chat:
+            found["slack"] = SlackNotifier(chat, pages=not settings.routing_key, now=now, dashboard=look)
+    return found
 
 
 def local_world(warehouse: Callable[[], Warehouse]) -> World:
@@ -340,6 +371,13 @@ def read_home(settings: Settings) -> Iterator[ReadHome | None]:
         yield ReadHome(states=store.states, batches=store.batches, bus=store.bus, is_written=there)
     finally:
         store.close()
+
+
+def system_clock() -> Clock:
+    """This machine's own."""
+    from shared.adapters.clock import SystemClock
+
+    return SystemClock()
 
 
 def open_feed(folder: Path) -> Feed:

@@ -21,6 +21,7 @@ class Told:
     alert: Alert  # that raised it
     raised_at: datetime
     resolved_at: datetime | None = None
+    escalated_at: datetime | None = None
 
 
 class Sink:
@@ -34,10 +35,13 @@ class Sink:
         world = self._world
         if world.weather.has(SpellKind.SINK_DOWN):
             return False
-        if alert.resolved and incident in self.told:
-            told = self.told[incident]
-            told.resolved_at = told.resolved_at or world.now
-        elif not alert.resolved:
+        told = self.told.get(incident)
+        if alert.raises:
             self.told.setdefault(incident, Told(run, alert, world.now))
-        world.note(incident, "is over" if alert.resolved else "is raised", alert.summary)
+        elif told and alert.resolved:
+            told.resolved_at = told.resolved_at or world.now
+        elif told and alert.escalated_at:
+            told.escalated_at = told.escalated_at or world.now
+        what = "is over" if alert.resolved else "is raised" if alert.raises else "is told on"
+        world.note(incident, what, alert.summary)
         return True

@@ -68,7 +68,7 @@ class Story:
         """Those that have been raised and not resolved."""
         alerts = [latch.alert for latch in self.latches.values() if latch.alert]
         over = {(alert.cause, alert.number) for alert in alerts if alert.resolved}
-        return [alert for alert in alerts if not alert.resolved and (alert.cause, alert.number) not in over]
+        return [alert for alert in alerts if alert.raises and (alert.cause, alert.number) not in over]
 
     @property
     def used_up(self) -> str:

@@ -154,7 +154,7 @@ class World:
             bus=bus,
             clock=self.clock,
             readers=readers_of(self, states),
-            notifier=notifier,
+            notifiers={"sink": notifier},
             evidence=evidence,
         )
         self.service = Service(ports, self.pipelines, tell=self._tell, gather=one_by_one)

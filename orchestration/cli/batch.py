@@ -33,17 +33,18 @@ from orchestration.cli.options import (
     where,
     working_home,
 )
+from orchestration.records import records_of, status_of_batch
 from shared import edge, wiring
 from shared.config import orchestration_config
 from shared.config.functions import PREDICTION_START_TOPIC
 from shared.config.settings import Settings, Target
 from shared.core.batch import STALLED_S, BatchRecord, SealKind, batch_id, under_way
-from shared.core.batch_status import BatchHead, BatchState, BatchStatus, batch_head, batch_status
+from shared.core.batch_status import BatchHead, BatchState, BatchStatus, batch_head
 from shared.core.model import Act, PhaseSpec, PipelineSpec, RunKey, Start, Status
 from shared.core.standing import PARTIAL_ENOUGH
 from shared.core.tally import STALL_SHARE
 from shared.core.words import UNTIL_MAX
-from shared.ports import BatchStore, StateStore
+from shared.ports import StateStore
 from shared.service import Refusal, Service
 from shared.wiring import Home, ReadHome
 
@@ -65,26 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 # --- reading ----------------------------------------------------------------------------------------------
-
-
-def heads_of(home: ReadHome, run: RunKey, now: datetime) -> list[BatchHead]:
-    """Every batch of a run without its units, in the order in which its starts were ordered."""
-    return [batch_head(record, now) for record in _records_of(home, run)]
-
-
-def batches_of(home: ReadHome, run: RunKey, now: datetime) -> list[BatchStatus]:
-    """Every batch of a run, in the order in which its starts were ordered."""
-    return [_status(home.batches, record, now) for record in _records_of(home, run)]
-
-
-def _records_of(home: ReadHome, run: RunKey) -> list[BatchRecord]:
-    starts = [start for latch in home.states.load(run).latches for start in latch.starts]
-    return [record for start in starts if (record := home.batches.load(batch_id(start)))]
-
-
-def _status(batches: BatchStore, record: BatchRecord, now: datetime) -> BatchStatus:
-    id = record.batch.id  # the record was read first: what has been reported since is in the reports alone
-    return batch_status(record, batches.chunks(id), batches.reports(id), now)
 
 
 def _list(arguments: argparse.Namespace, settings: Settings, home: ReadHome | None) -> int:
@@ -153,7 +134,7 @@ def _found(arguments: argparse.Namespace, specs: Sequence[PipelineSpec], home: R
     for spec in specs:
         if arguments.date:
             for run in home.states.runs(spec.name, arguments.date, arguments.date):
-                yield from _records_of(home, run)
+                yield from records_of(home, run)
         else:
             ids = home.batches.latest(spec.name, arguments.limit + 1)
             yield from (record for id in ids if (record := home.batches.load(id)))
@@ -227,7 +208,7 @@ def _result(head: BatchHead, now: datetime) -> Text:
 def _show(arguments: argparse.Namespace, settings: Settings, home: ReadHome | None) -> int:
     record, now = _newest(arguments.batch, settings, home), show.utc_now()
     assert home is not None
-    status = _status(home.batches, record, now)
+    status = status_of_batch(home.batches, record, now)
     if arguments.json:
         show.print_json(status.to_json())
         return OK
@@ -271,7 +252,7 @@ def _newest(id: str, settings: Settings, home: ReadHome | None) -> BatchRecord:
     spec_of(run.pipeline)
     if home.states.plan(run) is None:
         raise UsageError(f"run {run} is not there ({where(settings)}); {_shown_by(settings)}")
-    records = _records_of(home, run)
+    records = records_of(home, run)
     if not records:
         raise UsageError(f"run {run} has no batch yet ({where(settings)}); {_shown_by(settings)}")
     return records[-1]
@@ -288,7 +269,7 @@ def _record(id: str, settings: Settings, home: ReadHome | None) -> BatchRecord:
         raise UsageError(f"--home {settings.home}: nothing has run there yet")
     run, *rest = id.split("/")
     if not rest and (key := _run_in(id)):
-        records = _records_of(home, key)
+        records = records_of(home, key)
         newest = f"its newest batch is {records[-1].batch.id}" if records else f"it has no batch yet; {there}"
         raise UsageError(f"{key} is a run; {newest}")
     if len(rest) != 2:
@@ -500,7 +481,7 @@ def _end(arguments: argparse.Namespace, settings: Settings, kind: SealKind) -> i
             why = record.seal.reason if record.seal else seal.reason
             raise UsageError(f"batch {arguments.batch} has ended already: {why}")
         now = show.utc_now()
-        status = _status(works.home.batches, record, now)
+        status = status_of_batch(works.home.batches, record, now)
         goes_on = _delivers(record.batch.start.run, works.home, settings, kind)
     if arguments.json:
         show.print_json({**status.to_json(), "goes_on": goes_on})

@@ -7,13 +7,9 @@ becomes of them. What is in them, strangers may have written: it is shown so tha
 from __future__ import annotations
 
 import argparse
-import base64
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from hashlib import sha256
 
 from rich.table import Table
 from rich.text import Text
@@ -21,85 +17,29 @@ from rich.text import Text
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import home_option, run_command, screen, settings_of, where, working_home
+from orchestration.letters import (
+    BODY_SHOWN as BODY_SHOWN,
+)
+from orchestration.letters import (
+    HELD,
+    ID_DIGITS,
+    LETTERS_MAX,
+    Deal,
+    Kind,
+    Letter,
+    body_lines,
+    letters_of,
+    purge,
+    redrive,
+)
 from shared import wiring
-from shared.config.functions import FUNCTIONS
 from shared.config.settings import Settings, Target
-from shared.core.messages import Message, run_of
-from shared.ports import Bus, Delivery, Quarantined, StateStore
+from shared.core.messages import run_of
+from shared.ports import StateStore
 
-LETTERS_MAX = 1_000  # of each kind, the newest: more than a person goes through
-ID_DIGITS = 12  # hexadecimal; two of 2,000 are the same once in a hundred million homes
 ID_SHOWN_MIN, ID_GIVEN_MIN = 8, 4
 WHY_SHOWN = 120  # characters in a table; `show` has all of it
-BODY_SHOWN = 4_096  # bytes
 ATTRIBUTES_SHOWN, ATTRIBUTE_SHOWN = 20, 200  # how many, and characters of each
-
-HELD = "somebody else holds it just now, or has dealt with it; look again with `tipoff dlq list`"
-HEARD = frozenset(topic for function in FUNCTIONS for topic in function.listens)
-"""Where a message may be sent again: a quarantined one names its topic itself."""
-GONE = "its topic or subscription is gone; deploy that again, or purge it"
-
-
-class Kind(StrEnum):
-    DEAD = "dead letter"
-    QUARANTINED = "quarantined"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Letter:
-    """A message that waits for a person; one object for each."""
-
-    kind: Kind
-    message: str  # its id where it lies
-    topic: str
-    subscription: str  # that it died in; empty where it is quarantined
-    run: str
-    attempt: int | None  # the last; None where it is quarantined
-    at: datetime  # of a dead letter, when it was published; else when it was quarantined
-    why: str
-    body: bytes
-    size: int | None  # of the whole body; None where nobody knows
-    is_whole: bool
-    attributes: Mapping[str, str]
-
-    @property
-    def id(self) -> str:
-        """As a person types it, or the beginning of it: the bus's own ids are long and begin alike."""
-        return sha256(f"{self.kind}:{self.message}".encode(errors="backslashreplace")).hexdigest()[:ID_DIGITS]
-
-    @property
-    def obstacle(self) -> str:
-        """Why it cannot be redriven, and what to do instead; empty if it can."""
-        if not self.is_whole:
-            size = "" if self.size is None else f" of {self.size:,}"
-            return (
-                f"of its body no more than the first {len(self.body):,} bytes{size} were kept; have it sent again (a "
-                "run orders again what nobody reported), then purge this one"
-            )
-        if not self.topic:
-            return GONE
-        return "" if self.topic in HEARD else "no function hears its topic; purge it"
-
-    def to_json(self, *, with_body: bool = False) -> dict[str, object]:
-        told: dict[str, object] = {
-            "id": self.id,
-            "kind": self.kind,
-            "message": self.message,
-            "topic": self.topic,
-            "subscription": self.subscription,
-            "run": self.run,
-            "attempt": self.attempt,
-            "at": self.at.isoformat(),
-            "why": self.why,
-            "bytes": self.size,
-            "whole": self.is_whole,
-            "attributes": dict(self.attributes),
-        }
-        body = {
-            "body": self.body.decode(errors="backslashreplace"),
-            "body_base64": base64.b64encode(self.body).decode(),
-        }
-        return {**told, **body} if with_body else told
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -115,47 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
             return _show(arguments, settings, letters)
         case verb:
             return _deal(arguments, settings, _chosen(arguments, settings, letters), VERBS[verb])
-
-
-def letters_of(states: StateStore, bus: Bus) -> list[Letter]:
-    """Up to LETTERS_MAX of each kind, the newest first. Reads only."""
-    letters = [_dead(*found) for found in bus.dead_letters(LETTERS_MAX)]
-    letters += [_quarantined(item) for item in states.quarantined(LETTERS_MAX)]
-    return sorted(letters, key=lambda letter: (letter.at, letter.id), reverse=True)
-
-
-def _dead(delivery: Delivery, error: str) -> Letter:
-    return Letter(
-        kind=Kind.DEAD,
-        message=delivery.id,
-        topic=delivery.topic,
-        subscription=delivery.subscription,
-        run=str(run_of(delivery.attributes) or ""),
-        attempt=delivery.attempt,
-        at=delivery.published_at,
-        why=error,
-        body=delivery.data,
-        size=len(delivery.data),
-        is_whole=True,
-        attributes=delivery.attributes,
-    )
-
-
-def _quarantined(item: Quarantined) -> Letter:
-    return Letter(
-        kind=Kind.QUARANTINED,
-        message=item.id,
-        topic=item.topic,
-        subscription=item.id.rpartition(":")[0],
-        run=item.run,
-        attempt=None,
-        at=item.at,
-        why=item.reason,
-        body=item.body,
-        size=len(item.body) if item.is_whole else item.size,
-        is_whole=item.is_whole,
-        attributes=item.attributes,
-    )
 
 
 # --- which ------------------------------------------------------------------------------------------------
@@ -287,46 +186,7 @@ def _attribute_lines(attributes: Mapping[str, str]) -> Iterator[str]:
         yield f"and {len(attributes) - ATTRIBUTES_SHOWN:,} more; --json has all"
 
 
-def body_lines(body: bytes) -> Iterator[str]:
-    """A body as lines for a terminal: JSON laid out, anything else as it is; cut, and every odd character escaped."""
-    text = _laid_out(body)
-    shown = text.encode(errors="backslashreplace")[:BODY_SHOWN].decode(errors="ignore")
-    yield from map(show.safe, shown.split("\n"))
-    if len(shown) < len(text):
-        yield "... cut here; --json has all"
-
-
-def _laid_out(body: bytes) -> str:
-    try:
-        return json.dumps(json.loads(body.decode()), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):  # not UTF-8, not JSON, or nested beyond reason
-        return body.decode(errors="backslashreplace")
-
-
 # --- dealing with them ------------------------------------------------------------------------------------
-
-Deal = Callable[[Sequence[Letter], StateStore, Bus], Iterator[Letter]]
-"""Does it to these and gives each that was done, once it was."""
-
-
-def redrive(letters: Sequence[Letter], states: StateStore, bus: Bus) -> Iterator[Letter]:
-    """Publish again, then take out: whoever is killed in between does it twice, and every consumer drops the second."""
-    now = show.utc_now()
-    dead = {letter.message: letter for letter in letters if letter.kind is Kind.DEAD}
-    if dead:
-        yield from (dead[id] for id in bus.redrive(list(dead), now))
-    for letter in letters:
-        if letter.kind is Kind.QUARANTINED:
-            bus.publish([Message(topic=letter.topic, data=letter.body, attributes=letter.attributes)], now)
-            states.forget([letter.message])
-            yield letter
-
-
-def purge(letters: Sequence[Letter], states: StateStore, bus: Bus) -> Iterator[Letter]:
-    for kind, take in ((Kind.DEAD, bus.purge), (Kind.QUARANTINED, states.forget)):
-        there = {letter.message: letter for letter in letters if letter.kind is kind}
-        if there:
-            yield from (there[id] for id in take(list(there)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,7 +219,7 @@ def _deal(arguments: argparse.Namespace, settings: Settings, chosen: Sequence[Le
     elif able:
         command = f"tipoff dlq {arguments.verb}"
         with working_home(settings, console, command=command, wait_s=arguments.wait) as home:
-            for letter in verb.deal(able, home.ports.states, home.ports.bus):
+            for letter in verb.deal(able, home.ports.states, home.ports.bus, home.clock.now()):
                 done.append(letter)
                 tell(f"{verb.done}: {_line(letter)}")
             if done and verb.publishes:

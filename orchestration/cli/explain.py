@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import datetime
 
 from rich.console import Console
@@ -12,47 +11,22 @@ from rich.markup import escape
 from rich.text import Text
 
 from orchestration.cli import show
-from orchestration.cli.batch import batches_of, run_asked
-from orchestration.cli.helps import Help, helps
+from orchestration.cli.batch import run_asked
 from orchestration.cli.main import OK, UsageError
-from orchestration.cli.options import goes_on_line, home_option, run_command, settings_of
+from orchestration.cli.options import home_option, settings_of
 from orchestration.cli.status import known_plan
 from orchestration.cli.words import word_json
-from orchestration.runs import newest
+from orchestration.stories import NotPlanned, Story, read_story, reasons
 from shared import wiring
 from shared.config.settings import Settings
-from shared.core.batch_status import BatchStatus
 from shared.core.codec import to_data
-from shared.core.fold import View, look
-from shared.core.incident import open_incidents
-from shared.core.model import END, Alert, LedgerEntry, Repair, RepairKind, RunKey, Woke, Word
-from shared.core.repairs import repairs
-from shared.core.status import PhaseStatus, RunStatus, summarise
-from shared.core.story import Lack, Saw, lacks, saw
+from shared.core.model import END, LedgerEntry, Repair, RepairKind, RunKey, Word
+from shared.core.status import PhaseStatus
+from shared.core.story import Lack, Saw
 from shared.ports import Quarantined
 from shared.wiring import ReadHome
 
-QUARANTINED_MAX = 1_000  # the newest; more than that is another command's work
 LINES_MAX = 24  # decisions and words: with the phases and what is missing they fill a screen
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """All that is told of one run, or of one of its phases."""
-
-    view: View
-    status: RunStatus
-    phases: tuple[PhaseStatus, ...]
-    lacks: tuple[Lack, ...]
-    decisions: tuple[tuple[LedgerEntry, Saw], ...]
-    words: tuple[Word, ...]
-    repairs: tuple[Repair, ...]
-    incidents: tuple[Alert, ...]
-    batches: list[BatchStatus]
-    refused: list[Quarantined]
-    newest: RunKey
-    goes_on: str
-    helps: tuple[Help, ...]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -83,46 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _read(home: ReadHome, settings: Settings, key: RunKey, only: str | None) -> Story:
-    plan = known_plan(home.states, key)
-    record = home.states.load(key)
-    entries = home.states.ledger(key)
-    if entries and entries[-1].at > (record.last_entry or entries[-1]).at:  # somebody is at work: what it saw is newer
-        record = home.states.load(key)
-    view = look(plan, record.facts, record.latches, record.control, show.utc_now())
-    status = summarise(view, record.last_entry)
-    acts = repairs(plan, record.facts, record.latches, entries)
-    phases = status.phases
-    if only is not None:
-        phases = tuple(phase for phase in phases if phase.phase == only)
-        if not phases:
-            raise UsageError(f"--phase {only!r} is not planned in {key}; planned: {', '.join(plan.phase_by_name)}")
-        entries = tuple(entry for entry in entries if entry.gate in _gates_around(status, only))
-    names = {phase.phase for phase in phases}
-    return Story(
-        view=view,
-        status=status,
-        phases=phases,
-        lacks=tuple(lack for lack in lacks(view) if lack.phase in names),
-        decisions=tuple((entry, saw(plan, record.facts, record.latches, entry)) for entry in entries),
-        words=record.control.said,
-        repairs=acts,
-        incidents=open_incidents(view),
-        batches=[batch for batch in batches_of(home, key, show.utc_now()) if batch.head.phase in names],
-        refused=[item for item in home.states.quarantined(QUARANTINED_MAX) if item.run == str(key)],
-        newest=newest(home.states, key.pipeline, key.date, key.date)[key.date, key.mode],
-        goes_on=goes_on_line(status, home, settings),
-        helps=helps(
-            view,
-            status,
-            record.last_entry,
-            options=home_option(settings),
-            goes_on=run_command(key, plan.labels, home.states, settings),
-        ),
-    )
-
-
 # --- for a person -----------------------------------------------------------------------------------------
+
+
+def _read(home: ReadHome, settings: Settings, key: RunKey, only: str | None) -> Story:
+    try:
+        return read_story(home, settings, known_plan(home.states, key), show.utc_now(), only)
+    except NotPlanned as error:
+        raise UsageError(str(error)) from None
 
 
 def _print_head(console: Console, story: Story, settings: Settings) -> None:
@@ -231,21 +173,8 @@ def _decision(story: Story, entry: LedgerEntry, seen: Saw, named: Collection[str
         Text(f"{'the end' if entry.gate == END else entry.gate}{again}"),
         Text(entry.decision.upper(), style=show.STYLE.get(entry.decision, "")),
         Text(f"{seen.done} of {seen.planned}" if seen.planned else ""),
-        Text(show.safe("; ".join(_why(entry, seen, named)))),
+        Text(show.safe("; ".join(reasons(entry, seen, named)))),
     ]
-
-
-def _why(entry: LedgerEntry, seen: Saw, named: Collection[str]) -> Iterator[str]:
-    """The reason, and what it does not name itself."""
-    yield entry.reason
-    for reading in seen.against:
-        if reading.note not in entry.reason:
-            yield f"{reading.name} {reading.verdict}: {reading.note}"
-    lacking = [each.processor for each in entry.missing if each.processor not in named]
-    if lacking and entry.decision not in ("wait", "ask") and not all(name in entry.reason for name in lacking):
-        yield f"without {show.shorten(lacking)}"
-    if entry.woke in (Woke.SWEEP, Woke.NUDGE) and entry.decision in ("open", "done", "fail"):
-        yield f"woken by the {entry.woke}"
 
 
 def _clock(story: Story, instant: datetime | None) -> str:
@@ -266,12 +195,6 @@ def _gate_line(phase: PhaseStatus) -> str:
     if not phase.decision:  # nothing was expected: the run ended here, and that gate was never asked
         return f"{opened}, {deadline}"
     return f"{opened}, {deadline}; the gate behind it: {phase.decision}, {phase.reason}"
-
-
-def _gates_around(status: RunStatus, phase: str) -> tuple[str, str]:
-    """The gate that opens a phase and the one behind it."""
-    names = [*(p.phase for p in status.phases), END]
-    return phase, names[names.index(phase) + 1]
 
 
 # --- for a machine ----------------------------------------------------------------------------------------

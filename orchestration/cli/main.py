@@ -229,6 +229,14 @@ def _trying(command: Command) -> None:
     )
     up.add_argument("--pipeline", default="nba", help="whose functions, services and schedules (nba)")
     up.add_argument("--data", type=folder, metavar="DIR", help="as for `run` (a synthetic season around today)")
+    dashboard = command(
+        "dashboard",
+        "dashboard",
+        "the runs of a day in a browser on this machine, and a person's word on them, until Ctrl-C",
+        "tipoff dashboard --home .tipoff/demo --port 8080",
+    )
+    dashboard.add_argument("--port", type=port, default=8080, metavar="N", help="on 127.0.0.1; 0 for any (8080)")
+    _target(dashboard)
     demo = command("demo", "demo", "run two synthetic sample days in a home of its own", "tipoff demo")
     demo.add_argument("--seed", type=int, default=7, help="of the sample season (7)")
 
@@ -511,6 +519,11 @@ def number_to(most: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def port(text: str) -> int:
+    """Reads the number of a port; 0 is any free one."""
+    return 0 if text == "0" else number_to(65_535)(text)
 
 
 def folder(text: str) -> Path:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date
 from pathlib import Path
-from shlex import quote
 from signal import SIGUSR1, pthread_kill, signal
 from threading import Event, Thread, main_thread
 
@@ -18,14 +15,17 @@ from rich.markup import escape
 
 from orchestration.cli import show
 from orchestration.cli.main import UsageError
+from orchestration.commands import goes_on_line as goes_on_line
+from orchestration.commands import home_option as home_option
+from orchestration.commands import login_name as login_name
+from orchestration.commands import run_command as run_command
 from orchestration.stack import Stack, StackFailed, Wanted, running_stack
 from shared import wiring
 from shared.config import orchestration_config
 from shared.config.settings import HOSTS, Settings, Target, asked_home, asked_target, hosts_given, read_settings
 from shared.core.model import ModeSpec, PipelineSpec, RunKey
-from shared.core.status import RunStatus
-from shared.ports import Feed, StateStore
-from shared.wiring import CloudHome, Home, ReadHome
+from shared.ports import Feed
+from shared.wiring import CloudHome, Home
 
 LOOK_S = 1.0  # between two looks whether the stack is still there
 
@@ -224,35 +224,3 @@ def check_source(home: Home, spec: PipelineSpec, feed: Feed, console: Console) -
 def waiting(console: Console, settings: Settings) -> Callable[[str], None]:
     """Says whom a command waits for."""
     return lambda holder: console.print(f"Waiting for {holder}, which is writing to {settings.home}.", soft_wrap=True)
-
-
-def home_option(settings: Settings) -> str:
-    """The options that lead another command to the same runs."""
-    home = "" if settings.home == Path(".tipoff") else f" --home {quote(str(settings.home))}"
-    return home if settings.target is Target.LOCAL else f"{home} --target {settings.target}"
-
-
-def goes_on_line(status: RunStatus, home: ReadHome, settings: Settings) -> str:
-    """What a person has to type where nobody looks: a killed command leaves the same state as one at work."""
-    if status.next_look_at is None or home.is_written:
-        return ""
-    command = run_command(status.run, status.labels, home.states, settings)
-    return f"Nobody is at work in this home; `{command}` goes on with it."
-
-
-def run_command(run: RunKey, labels: Mapping[str, str], states: StateStore, settings: Settings) -> str:
-    """What goes on with a run that is there, and delivers what waits in its home."""
-    there = states.runs(run.pipeline, run.date, run.date)
-    newer = any(other.mode == run.mode and other.generation > run.generation for other in there)
-    generation = f" --generation {run.generation}" if newer else ""
-    command = f"tipoff run {run.pipeline} --date {run.date} --mode {run.mode}{generation}"
-    folder = labels.get("folder")
-    return f"{command} --data {quote(folder) if folder else 'DIR'}{home_option(settings)}"
-
-
-def login_name() -> str:
-    """Who is at the keyboard, as the system knows it."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # in a container, under a number that has no name
-        return f"user {os.getuid()}"

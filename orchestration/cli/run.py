@@ -26,7 +26,8 @@ from orchestration.cli.options import (
     where,
     working_home,
 )
-from orchestration.runs import Runs, newest
+from orchestration.records import newest
+from orchestration.runs import Runs
 from orchestration.stack import Stack
 from shared import wiring
 from shared.config.settings import Settings

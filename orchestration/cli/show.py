@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 
@@ -15,11 +15,63 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.wording import (
+    BATCH_SAYS as BATCH_SAYS,
+)
+from orchestration.wording import (
+    age as age,
+)
+from orchestration.wording import (
+    batch_far as batch_far,
+)
+from orchestration.wording import (
+    batch_notes as batch_notes,
+)
+from orchestration.wording import (
+    ended_text as ended_text,
+)
+from orchestration.wording import (
+    gate_text as gate_text,
+)
+from orchestration.wording import (
+    limit_text as limit_text,
+)
+from orchestration.wording import (
+    missing_text as missing_text,
+)
+from orchestration.wording import (
+    moment as moment,
+)
+from orchestration.wording import (
+    named as named,
+)
+from orchestration.wording import (
+    next_line as next_line,
+)
+from orchestration.wording import (
+    rate as rate,
+)
+from orchestration.wording import (
+    safe as safe,
+)
+from orchestration.wording import (
+    shorten as shorten,
+)
+from orchestration.wording import (
+    span as span,
+)
+from orchestration.wording import (
+    spent as spent,
+)
+from orchestration.wording import (
+    through as through,
+)
+from orchestration.wording import (
+    took as took,
+)
 from shared.config.settings import Settings
-from shared.core.batch_status import BatchHead, BatchState, BatchStatus
+from shared.core.batch_status import BatchState, BatchStatus
 from shared.core.model import END, LedgerEntry
-from shared.core.plan import PlannedProcessor
-from shared.core.quality import TOO_POOR
 from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
 
 STYLE = {
@@ -47,14 +99,7 @@ BATCH_STYLE = {
     BatchState.SEALED: "bold yellow",
     BatchState.CANCELLED: "bold yellow",
 }
-BATCH_SAYS = {
-    BatchState.ENDED: "has ended",
-    BatchState.EXPIRED: "has expired",
-    BatchState.SEALED: "was sealed",
-    BatchState.CANCELLED: "was cancelled",
-}
 ALARM = "bold red"
-MISSING_SHOWN = 4
 ROOM_MIN = 20  # columns that a text needs to be wrapped beside others rather than by the terminal
 PIPE_WIDTH = 160  # a pipe has no width of its own; long enough for a table, short enough to read
 
@@ -69,19 +114,6 @@ def console(settings: Settings, *, stderr: bool = False) -> Console:
 def spinner(console: Console) -> AbstractContextManager[Status | None]:
     """Shows what is going on, on a terminal only."""
     return console.status("starting") if console.is_terminal else nullcontext()
-
-
-def safe(text: str) -> str:
-    """Characters that are not printable as their escapes: no colour, no moved cursor, no turned direction, no line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def age(instant: datetime, now: datetime) -> str:
-    seconds = max(0.0, (now - instant).total_seconds())
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
 
 
 def print_json(value: object) -> None:
@@ -122,19 +154,6 @@ def run_table(status: RunStatus, far: Mapping[str, str] | None = None) -> Table:
     return table
 
 
-def missing_text(phase: PhaseStatus) -> str:
-    """What is not there, or was not when the gate behind it opened; what came too late for it."""
-    late = f"late and ignored: {shorten(phase.ignored)}" if phase.ignored else ""
-    return "; ".join(filter(None, (shorten(phase.missing), late)))
-
-
-def gate_text(phase: PhaseStatus) -> str:
-    """The gate behind a phase; why, wherever it is more than that all is there."""
-    if phase.state is PhaseState.COMPLETE or not phase.reason:
-        return phase.decision
-    return f"{phase.decision}: {phase.reason}" if phase.decision else phase.reason
-
-
 def print_rows(console: Console, rows: Sequence[Sequence[Text]]) -> None:
     """Columns of which the last is wrapped under itself on a terminal, and is one line in a pipe, for grep."""
     widths = [max(cell_len(row[column].plain) for row in rows) for column in range(len(rows[0]) - 1)]
@@ -168,11 +187,6 @@ def processor_table(phase: PhaseStatus) -> Table:
     return table
 
 
-def limit_text(processor: PlannedProcessor) -> str:
-    """How long its first attempt may take, and what decided it; older plans do not say."""
-    return ", ".join(part for part in (f"{processor.timeout_s} s", processor.timeout_from) if part)
-
-
 def batch_headline(batch: BatchStatus, now: datetime) -> str:
     """A batch as a person would say it."""
     head = batch.head
@@ -181,7 +195,7 @@ def batch_headline(batch: BatchStatus, now: datetime) -> str:
     if head.state is BatchState.OPEN:
         late = len(batch.stragglers)
         pace = [rate(head), through(head, now)]
-        text += f": {_ended(head)} units have ended" + "".join(f", {each}" for each in pace if each)
+        text += f": {ended_text(head)} units have ended" + "".join(f", {each}" for each in pace if each)
         return text + (f"; {late} straggler{'s' if late > 1 else ''}" if late else "")
     there = f"{batch.counts['done'] + batch.counts['skipped']:,} of {head.units:,} units"
     if head.state is BatchState.CANCELLED:
@@ -192,26 +206,6 @@ def batch_headline(batch: BatchStatus, now: datetime) -> str:
     why = safe(head.completion.reason)
     told = f"{head.completion.status}: {why}" if why else head.completion.status
     return text + escape(f"reported {told}")
-
-
-def batch_notes(batch: BatchStatus) -> list[str]:
-    """What a person has said of a batch, what was asked of its units, and what somebody has to look into."""
-    head, notes = batch.head, list[str]()
-    if head.sealed_at:
-        notes.append(f"Ended {moment(head.sealed_at)}: {safe(head.reason)}.")
-    if batch.override or any(cause.reason.startswith(TOO_POOR) for cause in batch.causes):
-        notes.append(f"Its units need {batch.quality_min:.0%} of their inputs.")
-    if batch.override:
-        act, until = batch.override, batch.override.until
-        ends = f" until {moment(until)}" if until else ""
-        notes.append(
-            f"Those with less were ordered all the same, by the word of {safe(act.actor)}{ends}: {safe(act.reason)}."
-        )
-    if batch.healed:
-        notes.append(f"The inputs of {len(batch.healed):,} units were read anew: {shorten(batch.healed)}.")
-    if head.incident:
-        notes.append(f"INCIDENT: {safe(head.incident)}")
-    return notes
 
 
 def batch_lines(batch: BatchStatus, now: datetime) -> list[str]:
@@ -232,34 +226,6 @@ def batch_lines(batch: BatchStatus, now: datetime) -> list[str]:
     return lines + [escape(f"  {line}") for line in [*told, *batch_notes(batch)]]
 
 
-def batch_far(batch: BatchHead, now: datetime) -> str:
-    """How far a batch is that has not reported, and when it may be through."""
-    when = through(batch, now) if batch.state is BatchState.OPEN else str(batch.state)
-    return f"{_ended(batch)} units" + (f", {when}" if when else "")
-
-
-def _ended(batch: BatchHead) -> str:
-    return f"{batch.ended:,} of {batch.units:,}"
-
-
-def rate(batch: BatchHead) -> str:
-    """How many of its units end in a second or, where that says nothing, in a minute; empty where none has."""
-    if batch.per_s >= 1:
-        return f"{batch.per_s:,.{0 if batch.per_s >= 10 else 1}f}/s"
-    return f"{batch.per_s * 60:.1f} a minute" if batch.per_s else ""
-
-
-def through(batch: BatchHead, now: datetime) -> str:
-    """When an open batch will have ended, if it goes on so. Empty where nothing tells."""
-    if batch.sealed_at or batch.ends_at is None:
-        return ""
-    if now >= batch.deadline_at:
-        return "its deadline is over"
-    if batch.ends_at > batch.deadline_at:
-        return f"too slow for its deadline at {batch.deadline_at:%H:%M:%S} UTC"
-    return f"through at about {batch.ends_at:%H:%M:%S} UTC"
-
-
 def headline(status: RunStatus) -> str:
     style = STYLE[status.state]
     text = f"[bold]{status.run}[/] is [{style}]{status.state}[/]"
@@ -273,56 +239,6 @@ def headline(status: RunStatus) -> str:
         said = f"replays {replays} from {status.labels['from']}, {status.labels['actor']}: {status.labels['reason']}"
         text += f" [dim]({escape(said)})[/]"
     return f"{text}: {escape(status.reason)}"
-
-
-def next_line(status: RunStatus, now: datetime) -> str:
-    """What happens next and when."""
-    if status.next_look_at is None:
-        return "Nothing more will happen by itself." if not status.state.well else ""
-    return f"Next look {moment(status.next_look_at, now)}."
-
-
-OVERDUE_S = 60  # the timer looks once a minute
-
-
-def moment(instant: datetime, now: datetime | None = None) -> str:
-    text = f"{instant:%Y-%m-%d %H:%M:%S} UTC"
-    if now is None:
-        return text
-    left_s = (instant - now).total_seconds()
-    if left_s > 0:
-        return f"{text} (in {span(left_s)})"
-    return f"{text} (now)" if left_s > -OVERDUE_S else f"{text} (due {span(-left_s)} ago)"
-
-
-def span(seconds: float) -> str:
-    """So long, as roughly as a person who waits wants to know it."""
-    if seconds <= 7_200:
-        return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-    unit, unit_s = ("h", 3_600) if seconds <= 172_800 else ("days", 86_400)
-    return f"{round(seconds / unit_s, 1):g} {unit}"
-
-
-def took(first: datetime | None, last: datetime | None) -> str:
-    if first is None or last is None:
-        return ""
-    return spent((last - first).total_seconds())
-
-
-def spent(seconds: float) -> str:
-    """So long it was, for who compares."""
-    return f"{seconds:.2f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def shorten(names: Iterable[str]) -> str:
-    names = list(names)
-    return named(names[:MISSING_SHOWN], len(names))
-
-
-def named(first: Sequence[str], total: int) -> str:
-    """The first of so many, by name."""
-    more = total - len(first)
-    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def utc_now() -> datetime:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from orchestration.cli import show
-from orchestration.cli.batch import heads_of
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import goes_on_line, settings_of, spec_of, where
+from orchestration.records import heads_of
 from orchestration.stack import running_stack
 from shared import wiring
 from shared.config.settings import Settings

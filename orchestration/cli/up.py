@@ -24,7 +24,7 @@ from data_processors.nba.sample_season import write_sample_season
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import home_option, local_settings, spec_of
-from orchestration.runs import status_of
+from orchestration.records import status_of
 from orchestration.stack import TIMER, Say, Stack, Wanted, running_stack
 from shared import wiring
 from shared.config.functions import function

@@ -21,15 +21,14 @@ from orchestration.cli.options import (
     run_command,
     screen,
     settings_of,
-    spec_of,
     working_home,
 )
-from orchestration.runs import status_of
-from shared import edge
+from orchestration.records import status_of
+from orchestration.speech import service_of, speak, told
 from shared.config.settings import Settings, Target
 from shared.core.model import Act, LedgerEntry, RunKey, Start, Word
 from shared.core.status import RunStatus
-from shared.service import Refusal, Service
+from shared.service import Refusal
 from shared.wiring import Home
 
 TELLS = ("open", "done", "fail")  # decisions that a word may bring about; a block is in the state
@@ -67,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             }
         )
         return OK
-    console.print(Text(_said(key, word, start, now, changed=changed)), soft_wrap=True)
+    console.print(Text(told(key, word, start, now, changed=changed)), soft_wrap=True)
     for entry in decided:
         if entry.decision in TELLS:
             console.print(show.decision_line(entry), soft_wrap=True)
@@ -101,38 +100,10 @@ def _act(arguments: argparse.Namespace, now: datetime) -> Act:
 
 def _say(home: Home, key: RunKey, word: Word, decided: list[LedgerEntry]) -> Start | None:
     """What a retry has ordered. UsageError for a word that is refused."""
-    spec = spec_of(key.pipeline)
-    service = Service(home.ports, {spec.name: spec}, decided.append, starts_missing_runs=False, attempt=edge.attempt)
-    answer = service.retry(key, word.about, word.act) if word.verb == "retry" else service.say(key, word)
+    answer = speak(service_of(home, key, decided.append), key, word)
     if isinstance(answer, Refusal):
         raise UsageError(answer.reason)
     return answer if isinstance(answer, Start) else None
-
-
-def _said(run: RunKey, word: Word, start: Start | None, now: datetime, *, changed: bool) -> str:
-    """What is now different."""
-    act = word.act
-    by, until = f"by {act.actor}: {act.reason}", f" until {show.moment(act.until, now)}" if act.until else ""
-    match word.verb:
-        case "release" if not changed:
-            return f"{run} is not held; nothing has changed."
-        case "hold":
-            text = f"{run} is held{until} {by}"
-        case "release":
-            text = f"{run} is released {by}"
-        case "cancel":
-            text = f"{run} is cancelled {by}"
-        case "skip":
-            text = f"{run} goes on without {word.about}, skipped {by}"
-        case "force":
-            text = f"gate {word.about} of {run} is forced {by}"
-        case "override":
-            text = f"{word.about} only warns in {run}{until} {by}"
-        case _:
-            assert start is not None
-            text = f"{start.processor} of {run} is tried again, attempt {start.attempt}, at the word of {by[3:]}"
-            text += "; its result stands, and this one counts only if it is whole too" * start.look
-    return f"{text}." if changed else f"{text}; it was so already, and nothing has changed."
 
 
 def _release(run: RunKey, settings: Settings) -> str:

@@ -15,6 +15,8 @@ class LogNotifier:
     def notify(self, _: RunKey, incident: str, alert: Alert) -> bool:
         if alert.resolved:
             log.info("incident over: %s: %s", incident, alert.summary)
+        elif alert.acknowledged:
+            log.info("incident acknowledged: %s: %s", incident, alert.summary)
         else:
             level = logging.ERROR if alert.severity is Severity.PAGE else logging.WARNING
             log.log(level, "incident: %s: %s", incident, alert.summary)

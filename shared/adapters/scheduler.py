@@ -29,6 +29,11 @@ def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterato
 def nudge_message(schedule: ScheduleSpec, pipeline: str, scheduled_at: datetime, topic: str) -> Message:
     """What the schedule's body says. It names the time it was scheduled for: late or doubled, it means the same run."""
     nudge = Nudge(
-        pipeline=pipeline, mode=schedule.mode, date=schedule.date, scheduled_at=scheduled_at, act=schedule.act
+        pipeline=pipeline,
+        mode=schedule.mode,
+        date=schedule.date,
+        scheduled_at=scheduled_at,
+        act=schedule.act,
+        schedule=schedule.name,
     )
     return Message(topic=topic, data=encode(nudge))

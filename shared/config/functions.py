@@ -9,6 +9,7 @@ from enum import StrEnum
 class FunctionKind(StrEnum):
     GATE = "gate"  # looks at a run and decides
     SERVICE = "service"  # does the work that a start orders
+    REPORT = "report"  # tells people; no phase waits for it
 
 
 class Ingress(StrEnum):
@@ -92,6 +93,7 @@ FUNCTIONS = (
         FunctionKind.GATE,
         max_instances=3,  # the minute's sweep, one that lasts longer, a message
         timeout_s=540,  # many runs at once after an outage; woken each minute it stays warm without a minimum
+        secrets=("PAGERDUTY_ROUTING_KEY", "SLACK_WEBHOOK_URL"),  # it alone tells people of incidents
     ),
     _processor("scraper_processor", "nba-scrape-start"),
     _processor("raw_processor", "nba-raw-start"),
@@ -109,6 +111,14 @@ FUNCTIONS = (
     _worker("mlb_prediction_worker", "mlb-prediction-request", pipeline="mlb"),
     _processor("grading_processor", "nba-grading-start"),
     _processor("export_processor", "nba-export-start"),
+    FunctionSpec(  # it hears nothing: people come to it
+        "nba_admin_dashboard",
+        (),
+        FunctionKind.REPORT,
+        memory_mb=1024,  # what ends a batch at a person's word holds its results
+        max_instances=1,  # of two presses of one button the second must find what the first has done
+        timeout_s=300,  # the end of a batch is one MERGE, made again under a rate limit
+    ),
 )
 
 

@@ -18,6 +18,9 @@ PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 PREFIX = re.compile(r"[A-Za-z0-9_]{0,64}")
 SERVICE = re.compile(r"([a-z][a-z0-9_]{0,62})=(https?://[^@\s/?#,{}]+(?:/[^@\s?#,{}]*)?)")
 TEMPLATE = re.compile(r"https?://[^@\s?#,{}]*\{(?:name|service)\}[^@\s?#,{}]*")
+ROUTING_KEY = re.compile(r"[A-Za-z0-9]{32}")
+PAGER = re.compile(r"https://[^@\s/?#]+(/[^@\s?#]*)?|http://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?(/[^@\s?#]*)?")
+PAGE_OF = re.compile(r"https?://[^@\s/?#]+(/[^@\s?#]*)?")
 COLLECTOR = re.compile(r"https?://[^@\s/]+(/\S*)?")
 WEBHOOK = re.compile(
     r"https://hooks\.slack\.com/[A-Za-z0-9/_-]{1,200}"
@@ -28,6 +31,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 LOCAL_PROJECT = "tipoff-local"
 """Of the emulators, where nothing else is named: they take any."""
+
+PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
+
+NONE = "none"
+"""The value of a secret that an installation does without: Secret Manager gives a function no empty one."""
 
 EMERGENCY = 10
 """How many times the units in flight there are in an emergency: what a few dozen workers hold."""
@@ -72,6 +80,9 @@ class Settings:
     traces: str = ""  # where spans go by OTLP over HTTP; empty: nowhere
     in_flight: int = IN_FLIGHT_UNITS  # units of a batch that are ordered and not reported
     services: str = ""  # where functions answer, for url_of; empty: nobody has said
+    routing_key: str = field(default="", repr=False)  # a secret: whoever has it may page; empty: nobody is on call
+    pagerduty_url: str = PAGERDUTY_URL  # where events go
+    dashboard: str = ""  # where people look at runs, for links; empty: nowhere
     slack_webhook: str = field(default="", repr=False)  # a secret: whoever has it may post; empty: nobody reads there
 
 
@@ -120,10 +131,8 @@ def read_settings(
         # the value is not said: it may hold a password
         how = "a URL with {name} or {service} in it, or name=URL,name=URL"
         problems.append(f"TIPOFF_SERVICES does not say where functions answer; set {how}")
-    slack_webhook = environ.get("SLACK_WEBHOOK_URL", "")
-    if slack_webhook and not WEBHOOK.fullmatch(slack_webhook):  # not said: it is a secret
-        how = "set the https://hooks.slack.com/... that Slack shows, or for a trial one of this machine"
-        problems.append(f"SLACK_WEBHOOK_URL is not the address of an incoming webhook; {how}")
+    routing_key, slack_webhook = _secrets(environ, problems)
+    pagerduty_url, dashboard = _places(environ, problems)
     in_flight = _in_flight(environ, problems)
     cloud = _cloud(environ, named, problems) if named in (Target.EMULATORS, Target.GCP) else None
     problems += [f"{name} is not set; this function needs it" for name in needs if not environ.get(name)]
@@ -142,6 +151,9 @@ def read_settings(
         traces=traces,
         in_flight=in_flight,
         services=services,
+        routing_key=routing_key,
+        pagerduty_url=pagerduty_url,
+        dashboard=dashboard,
         slack_webhook=slack_webhook,
     )
 
@@ -151,6 +163,30 @@ def url_of(services: str, name: str) -> str:
     if TEMPLATE.fullmatch(services):
         return services.replace("{name}", name).replace("{service}", name.replace("_", "-"))
     return dict(pair.split("=", 1) for pair in services.split(",") if "=" in pair).get(name, "")
+
+
+def _secrets(environ: Mapping[str, str], problems: list[str]) -> tuple[str, str]:
+    """PagerDuty's key and Slack's webhook; empty where there is none. No problem says anything of a value."""
+    routing_key, webhook = environ.get("PAGERDUTY_ROUTING_KEY", ""), environ.get("SLACK_WEBHOOK_URL", "")
+    routing_key, webhook = ("" if value == NONE else value for value in (routing_key, webhook))
+    if routing_key and not ROUTING_KEY.fullmatch(routing_key):
+        how = f"set the 32 letters and digits that PagerDuty shows, or {NONE}"
+        problems.append(f"PAGERDUTY_ROUTING_KEY is not an integration key of Events API v2; {how}")
+    if webhook and not WEBHOOK.fullmatch(webhook):
+        how = f"set the https://hooks.slack.com/... that Slack shows, for a trial one of this machine, or {NONE}"
+        problems.append(f"SLACK_WEBHOOK_URL is not the address of an incoming webhook; {how}")
+    return routing_key, webhook
+
+
+def _places(environ: Mapping[str, str], problems: list[str]) -> tuple[str, str]:
+    """Where events go, and where people look. The values are not said: they may hold a password."""
+    pagerduty, dashboard = environ.get("TIPOFF_PAGERDUTY_URL", PAGERDUTY_URL), environ.get("TIPOFF_DASHBOARD_URL", "")
+    if not PAGER.fullmatch(pagerduty):
+        how = f"unset it for {PAGERDUTY_URL}, or set an https URL, or for a trial an http one of this machine"
+        problems.append(f"TIPOFF_PAGERDUTY_URL is not where events may be sent; {how}")
+    if dashboard and not PAGE_OF.fullmatch(dashboard):
+        problems.append("TIPOFF_DASHBOARD_URL is not a URL without user and password; set http(s)://host/path")
+    return pagerduty, dashboard
 
 
 def _in_flight(environ: Mapping[str, str], problems: list[str]) -> int:

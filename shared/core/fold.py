@@ -68,8 +68,8 @@ def look(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch], control: C
         if outcome and outcome.kind is OutcomeKind.DONE:
             published = outcome if published is None or published.attempt < outcome.attempt else published
         alert = latch.alert
-        if alert and (alert.cause not in incidents or _alert_order(incidents[alert.cause]) < _alert_order(alert)):
-            incidents[alert.cause] = alert
+        if alert:
+            incidents[alert.cause] = _last_told(incidents.get(alert.cause), alert)
     in_order = {name: tuple(sorted(group, key=_fact_order)) for name, group in facts_of.items()}
     return View(
         plan=plan,
@@ -135,8 +135,25 @@ def _fact_order(fact: Fact) -> tuple[int, int]:
     return fact.completion.attempt, fact.completion.report
 
 
-def _alert_order(alert: Alert) -> tuple[int, bool]:
-    return alert.number, alert.resolved
+def incidents_of(latches: Iterable[Latch]) -> dict[str, Alert]:
+    """Per cause, what was last to be told of it."""
+    incidents: dict[str, Alert] = {}
+    for latch in latches:
+        if latch.alert:
+            incidents[latch.alert.cause] = _last_told(incidents.get(latch.alert.cause), latch.alert)
+    return incidents
+
+
+def _last_told(known: Alert | None, alert: Alert) -> Alert:
+    """Of two words on a cause the last one, with what the other says of the same occurrence; whichever came first."""
+    if known is None or known.number != alert.number:
+        return alert if known is None or known.number < alert.number else known
+    first, last = sorted((known, alert), key=lambda each: (each.resolved, each.escalated_at is not None))
+    return replace(
+        last,
+        escalated_at=last.escalated_at or first.escalated_at,
+        acknowledged=last.acknowledged or first.acknowledged,
+    )
 
 
 def _start_order(start: Start) -> tuple[int, datetime]:

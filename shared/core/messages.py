@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from shared.core.model import NAME, Completion, Missing, RunKey, ScheduleSpec, S
 BODY_BYTES_MAX = 1_000_000
 """A tenth of Pub/Sub's own limit; a completion of 15,000 unit ids fits."""
 
+SCHEDULE = re.compile(r"[a-z][a-z0-9-]{0,62}")
 TEXT_MAX = 1_000  # a reason; longer ones are cut by those who write them
 UNITS_MAX = 20_000
 UNITS_NAMED_MAX = 15  # of one processor, in a line about all that is missing: a full night of games
@@ -39,11 +41,13 @@ class Nudge:
     date: str  # YESTERDAY, TODAY or TOMORROW
     scheduled_at: datetime
     act: str = "nudge"
+    schedule: str = ""  # whose word it is; empty where nobody said, as before 0.6
 
 
 def spoken(schedule: ScheduleSpec, pipeline: str) -> bytes:
     """What a schedule says, without the time: each firing has its own."""
     said = {"pipeline": pipeline, "mode": schedule.mode, "date": schedule.date, "act": schedule.act}
+    said["schedule"] = schedule.name
     return json.dumps(said, separators=(",", ":")).encode()
 
 
@@ -157,6 +161,8 @@ def read_nudge(body: bytes) -> Nudge:
     _names(pipeline=nudge.pipeline)
     _between(scheduled_at=(nudge.scheduled_at.year, 2000, 9000))  # years whose neighbours every time zone can tell
     _one_of("act", nudge.act, ("start", "nudge", "sweep", "recover"))
+    if nudge.schedule and not SCHEDULE.fullmatch(nudge.schedule):
+        raise Malformed(f"schedule: expected a name like 'yesterday-analytics', got {nudge.schedule[:40]!r}")
     if nudge.act in ("start", "nudge"):  # the others walk every run or batch, and name none
         _names(mode=nudge.mode)
         _one_of("date", nudge.date, ("YESTERDAY", "TODAY", "TOMORROW"))

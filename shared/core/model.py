@@ -279,14 +279,21 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """What a person is told of an incident of a run: that it is there, or, resolved, that it is over."""
+    """What people are told of an incident: that it is there, that it still is, that somebody has it, its end."""
 
     cause: str
     number: int  # of its occurrences in the run, from 1
     severity: Severity
     summary: str
-    at: datetime
+    at: datetime  # it was raised; resolved: it was over
     resolved: bool = False
+    escalated_at: datetime | None = None  # it has been open for so long that more people are told
+    acknowledged: Act | None = None  # somebody has it
+
+    @property
+    def raises(self) -> bool:
+        """Whether it tells that the incident is there: what follows it tells that no more."""
+        return not (self.resolved or self.escalated_at or self.acknowledged)
 
 
 class RepairKind(StrEnum):
@@ -326,8 +333,13 @@ class Latch:
     @property
     def incident(self) -> str:
         """Equal for the trigger of an incident and its end, and for no other: the sink's dedup key."""
+        return f"{self.run}/incident/{self.told.cause}/{self.told.number}"
+
+    @property
+    def told(self) -> Alert:
+        """What it tells people."""
         assert self.alert is not None, f"{self.key} tells nothing"
-        return f"{self.run}/incident/{self.alert.cause}/{self.alert.number}"
+        return self.alert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

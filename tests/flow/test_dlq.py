@@ -392,7 +392,7 @@ def test_what_somebody_else_dealt_with_meanwhile_is_said_and_is_no_error_of_the_
     home.poison(b"1", b"2")
     letters = dlq.letters_of(home.store.states, home.store.bus)
     assert home.store.states.forget([letters[0].message])
-    assert list(dlq.purge(letters, home.store.states, home.store.bus)) == letters[1:]
+    assert list(dlq.purge(letters, home.store.states, home.store.bus, home.clock.now())) == letters[1:]
 
 
 # --- wrong usage ------------------------------------------------------------------------------------------
@@ -493,12 +493,12 @@ def test_on_pubsub_and_firestore_they_are_worked_off_as_at_home(pubsub_emulator:
             (dlq.Kind.QUARANTINED, "", "not JSON"),
         ]
         assert [each.id for each in dlq.letters_of(states, bus)] == [dead.id, kept.id]
-        assert list(dlq.redrive([kept, dead], states, bus)) == [dead, kept]
+        assert list(dlq.redrive([kept, dead], states, bus, now)) == [dead, kept]
         assert dlq.letters_of(states, bus) == []
         assert {each.data for each in bus.pull([SUB], limit=9, now=now, lease_s=60)} == {b"dead", b"poison"}
         states.quarantine(item("q"))
         (again,) = dlq.letters_of(states, bus)
-        assert list(dlq.purge([again], states, bus)) == [again]
+        assert list(dlq.purge([again], states, bus, now)) == [again]
         assert dlq.letters_of(states, bus) == []
 
 

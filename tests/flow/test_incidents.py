@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
+from shared.adapters.http import Http
 from shared.adapters.notify import LogNotifier
+from shared.adapters.sinks import PagerDuty, SlackNotifier
+from shared.adapters.slack import AGAIN, SlackWebhook
 from shared.adapters.sqlite import Sqlite
 from shared.core.model import Act, Alert, RunKey, Start, Status
 from shared.service import LATCH_LEASE_S, Service
+from tests.contract.recorder import Recorder, recording
 from tests.flow.test_path_of_a_completion import RUN, HandClock, World, line
 
 INCIDENT = f"{RUN}/incident/stalled/1"
@@ -41,7 +46,7 @@ class Told(World):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ports = replace(self.ports, notifier=self.sink)
+        ports = replace(self.ports, notifiers={"sink": self.sink})
         self.service = Service(ports, {"line": self.spec}, self.told.append, starts_missing_runs=False)
 
     def after(self, seconds: float) -> None:
@@ -134,6 +139,106 @@ def test_the_log_tells_what_a_person_must_act_on_as_an_error(world: Told, caplog
         ("ERROR", "incident"),
         ("INFO", "incident over"),
     ]
+
+
+# --- more than one sink, over the wire ------------------------------------------------------------------------
+
+
+@dataclass
+class Paged(Told):
+    """PagerDuty and Slack as servers of this machine, told by what is shipped."""
+
+    pager: Recorder = field(default_factory=Recorder)
+    channel: Recorder = field(default_factory=Recorder)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        http = Http()
+        chat = SlackWebhook(http, self.channel.url, again=replace(AGAIN, total_s=0.0))
+        sinks = {
+            "pagerduty": PagerDuty(http, "0" * 32, url=self.pager.url, now=self.clock.now),
+            "slack": SlackNotifier(chat, pages=True, now=self.clock.now),
+        }
+        ports = replace(self.ports, notifiers=sinks)
+        self.service = Service(ports, {"line": self.spec}, self.told.append, starts_missing_runs=False)
+
+    @property
+    def posts(self) -> list[str]:
+        return [post["text"].partition(" ")[0] for post in self.channel.took]
+
+
+@pytest.fixture
+def paged() -> Iterator[Paged]:
+    with recording() as pager, recording() as channel:
+        yield Paged(Sqlite(":memory:"), HandClock(), line(), pager=pager, channel=channel)
+
+
+@pytest.mark.parametrize("down", [("pager",), ("channel",), ("pager", "channel")])
+def test_whichever_sink_is_down_for_an_hour_each_is_told_once(paged: Paged, down: tuple[str, ...]) -> None:
+    for name in down:
+        getattr(paged, name).status = 503
+    paged.stall()
+    for _ in range(60):
+        paged.after(60)
+    for name in down:
+        getattr(paged, name).status = 202
+    for _ in range(3):
+        paged.after(60)
+    assert paged.pager.events == [f"trigger {INCIDENT}"]
+    assert paged.posts == [":rotating_light:"]
+    again(paged)
+    for _ in range(3):
+        paged.after(60)
+    assert paged.pager.events == [f"trigger {INCIDENT}", f"resolve {INCIDENT}"]
+    assert paged.posts == [":rotating_light:", ":white_check_mark:"]
+
+
+def test_a_bad_key_keeps_nobody_else_and_what_it_kept_is_told_once_it_is_mended(paged: Paged) -> None:
+    paged.pager.status = 400
+    paged.stall()
+    for _ in range(60):
+        paged.after(60)
+    assert paged.posts == [":rotating_light:"]
+    assert 5 <= len(paged.pager.posted) <= 7, "once in ten minutes"
+    paged.pager.status = 202
+    for _ in range(11):
+        paged.after(60)
+    assert paged.pager.events == [f"trigger {INCIDENT}"]
+    assert paged.posts == [":rotating_light:"]
+
+
+def test_what_both_sinks_missed_is_told_in_order_with_its_end(paged: Paged) -> None:
+    paged.pager.status = paged.channel.status = 503
+    paged.stall()
+    for _ in range(125):  # it is escalated meanwhile
+        paged.after(60)
+    again(paged)
+    for _ in range(2):
+        paged.after(60)
+    paged.pager.status = paged.channel.status = 202
+    for _ in range(4):
+        paged.after(60)
+    first = [event for event in paged.pager.events if event.endswith(INCIDENT)]  # it stands still again at its deadline
+    assert first == [f"trigger {INCIDENT}", f"resolve {INCIDENT}"]
+    assert paged.posts[:2] == [":rotating_light:", ":white_check_mark:"]
+
+
+def test_what_stays_unresolved_is_told_to_more_people_once(paged: Paged) -> None:
+    paged.stall()
+    for _ in range(200):
+        paged.after(60)
+    assert paged.pager.events == [f"trigger {INCIDENT}"] * 2
+    assert [("escalated_at" in event["payload"]["custom_details"]) for event in paged.pager.took] == [False, True]
+    assert [("<!channel>" in post["text"]) for post in paged.channel.took] == [False, True]
+
+
+def test_what_nobody_takes_for_days_is_given_up_aloud(paged: Paged, caplog: pytest.LogCaptureFixture) -> None:
+    paged.pager.status = 400
+    paged.stall()
+    for _ in range(74):
+        paged.after(3_600)
+    assert "told to nobody more, after 3 days" in caplog.text
+    assert not paged.store.states.take_lapsed(paged.clock.now() + timedelta(days=1), LATCH_LEASE_S, 10)
 
 
 def again(world: Told) -> None:

@@ -24,7 +24,7 @@ import pytest
 
 from data_processors.nba.runner import Work, bootstrap, create_tables
 from orchestration.emulators import BIGQUERY_VENV, KINDS, command_of
-from orchestration.runs import status_of
+from orchestration.records import status_of
 from orchestration.stack import STACK_FILE, STARTED, TIMER, Stack, Wanted, running_stack
 from shared import wiring
 from shared.config.functions import NUDGE_TOPIC, PREDICTION_START_TOPIC

@@ -18,6 +18,7 @@ import pytest
 
 from orchestration.emulators import free_port
 from orchestration.stack import serve_command
+from orchestration.staging import FUNCTIONS as FUNCTIONS_FOLDER
 from orchestration.staging import REQUIREMENTS, NotStaged, stage
 from shared.config.functions import FUNCTIONS
 from shared.config.orchestration_config import pipeline
@@ -25,6 +26,7 @@ from shared.config.settings import process_environment
 from shared.core.plan import config_hash
 
 NAMES = [spec.name for spec in FUNCTIONS]
+PAGES = (".html", ".css", ".js", ".svg")
 GATE, SERVICE = "phase2_to_phase3", "raw_processor"
 PATIENCE_S = 60.0
 NOWHERE = {
@@ -63,7 +65,7 @@ def test_a_staged_function_is_real_files_of_what_it_needs(name: str, build: Path
     assert {"main.py", "requirements.txt", "shared/endpoint.py"} <= files
     strange = ("tests/", "simulation/", "orchestration/cli", "orchestration/stack", "orchestration/cloud_functions")
     assert not [file for file in files if file.startswith(strange)]
-    assert {Path(file).suffix for file in files} <= {".py", ".sql", ".txt"}
+    assert {Path(file).suffix for file in files} <= {".py", ".sql", ".txt", *PAGES}
     assert set(staged.modules) <= {file.removesuffix(".py").replace("/", ".") for file in files}
 
 
@@ -71,6 +73,13 @@ def test_the_processors_have_their_statements_beside_them(build: Path) -> None:
     folder = stage(SERVICE, build).folder / "data_processors" / "nba"
     source = {path.name for path in (REQUIREMENTS.parents[1] / "data_processors" / "nba").glob("*.sql")}
     assert {path.name for path in folder.glob("*.sql")} == source
+
+
+def test_the_dashboard_has_its_pages_beside_it_and_no_other_function_has(build: Path) -> None:
+    folder = stage("nba_admin_dashboard", build).folder / "orchestration" / "dashboard"
+    source = {path.name for path in (FUNCTIONS_FOLDER.parent / "dashboard").iterdir() if path.suffix in PAGES}
+    assert {path.name for path in folder.iterdir() if path.suffix in PAGES} == source
+    assert not [path for path in stage(GATE, build).folder.rglob("*") if path.suffix in PAGES]
 
 
 def test_requirements_are_the_pinned_list_with_its_hashes(build: Path) -> None:
@@ -93,7 +102,7 @@ def test_a_function_without_its_folder_is_named_with_the_remedy(build: Path) -> 
 # --- how it is served -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [GATE, SERVICE, "prediction_coordinator", "prediction_worker"])
+@pytest.mark.parametrize("name", [GATE, SERVICE, "prediction_coordinator", "prediction_worker", "nba_admin_dashboard"])
 def test_a_served_function_answers_as_itself(name: str, build: Path) -> None:
     with serving(name, stage(name, build).folder) as answer:
         assert answer("/health") == {

@@ -39,7 +39,7 @@ def reading(reads: Reads, *, closed: bool = False) -> Told:
     second = replace(second, readings=("health",), fails_closed=("health",) if closed else ())
     spec = replace(spec, phases=(first, second, *rest))
     world = Told(Sqlite(":memory:"), HandClock(), spec)
-    ports = replace(world.ports, notifier=world.sink, readers={"health": reads})
+    ports = replace(world.ports, notifiers={"sink": world.sink}, readers={"health": reads})
     tell = world.told.append
     world.service = Service(ports, {"line": spec}, tell, starts_missing_runs=False, attempt=edge.attempt)
     world.service.start_run(RUN)

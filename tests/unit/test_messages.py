@@ -223,6 +223,8 @@ HOPELESS = [
     pytest.param(read_nudge, altered(NUDGE, pipeline="n.b.a"), "pipeline: expected a name", id="dots in a name"),
     pytest.param(read_nudge, altered(NUDGE, mode=""), "mode: expected a name", id="a start without a mode"),
     pytest.param(read_nudge, altered(NUDGE, date="2024-01-15"), "date: expected one of YESTERDAY", id="a real date"),
+    pytest.param(read_nudge, altered(NUDGE, schedule="a b"), "schedule: expected a name", id="no name of a schedule"),
+    pytest.param(read_nudge, altered(NUDGE, schedule="x" * 64), "schedule: expected", id="a schedule's name too long"),
     pytest.param(read_nudge, altered(NUDGE, act="stop"), "act: expected one of start", id="an unknown act"),
     pytest.param(read_nudge, altered(SWEEP, act="nudge"), "mode: expected a name", id="a nudge without a mode"),
     pytest.param(read_nudge, altered(RECOVER, pipeline=""), "pipeline: expected a name", id="a recovery of nothing"),

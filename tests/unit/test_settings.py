@@ -239,3 +239,48 @@ def test_another_webhook_is_refused_and_not_repeated(url: str) -> None:
 
 def test_settings_tell_no_secret_when_they_are_printed() -> None:
     assert "s3cret" not in repr(read_settings({"SLACK_WEBHOOK_URL": HOOK}))
+
+
+KEY = "R0UT1NGKEYR0UT1NGKEYR0UT1NGKEY32"
+
+
+def test_who_is_paged_is_a_secret_that_is_read_and_not_shown() -> None:
+    settings = read_settings({"PAGERDUTY_ROUTING_KEY": KEY})
+    assert settings.routing_key == KEY
+    assert KEY not in repr(settings)
+    assert read_settings({}).routing_key == ""
+
+
+@pytest.mark.parametrize("name", ["PAGERDUTY_ROUTING_KEY", "SLACK_WEBHOOK_URL"])
+def test_a_secret_that_an_installation_does_without_says_none(name: str) -> None:
+    settings = read_settings({name: "none"})
+    assert (settings.routing_key, settings.slack_webhook) == ("", "")
+
+
+@pytest.mark.parametrize("value", [KEY[1:], KEY + "x", KEY[:-1] + "\n", f"{KEY[:-2]}<>"])
+def test_a_key_that_is_none_is_refused_and_not_said(value: str) -> None:
+    with pytest.raises(SettingsError, match="not an integration key") as raised:
+        read_settings({"PAGERDUTY_ROUTING_KEY": value})
+    assert value.strip() not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["https://events.eu.pagerduty.com/v2/enqueue", "http://127.0.0.1:8080/v2/enqueue"])
+def test_events_go_where_the_settings_say(url: str) -> None:
+    assert read_settings({"TIPOFF_PAGERDUTY_URL": url}).pagerduty_url == url
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TIPOFF_PAGERDUTY_URL", "http://events.example/v2"),
+        ("TIPOFF_PAGERDUTY_URL", "https://me:s3cret@events.example"),
+        ("TIPOFF_PAGERDUTY_URL", "http://127.0.0.1.evil.example"),
+        ("TIPOFF_PAGERDUTY_URL", ""),
+        ("TIPOFF_DASHBOARD_URL", "https://me:s3cret@tipoff.example"),
+        ("TIPOFF_DASHBOARD_URL", "tipoff.example"),
+    ],
+)
+def test_a_place_that_is_none_is_refused_and_not_said(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name) as raised:
+        read_settings({name: value})
+    assert "s3cret" not in str(raised.value)

@@ -1,0 +1,219 @@
+"""The dashboard over HTTP: from a request to its page, with the headers that keep every page to itself.
+
+GET reads and changes nothing. What goes wrong is a page that says what and what to do; nothing is raised.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import islice
+
+from werkzeug.wrappers import Request
+
+from orchestration.dashboard import pages, sights
+from orchestration.dashboard.doors import Doors, where
+from orchestration.dashboard.pages import Frame
+from orchestration.letters import body_lines
+from shared import edge
+from shared.config.settings import Target
+from shared.core.codec import Malformed
+from shared.core.model import NAME, PipelineSpec, RunKey
+from shared.endpoint import Answer
+from shared.wiring import ReadHome
+
+log = logging.getLogger("tipoff.dashboard")
+
+QUERY_MAX = 2_000  # characters; a few chosen ids fit
+ATTRIBUTES_SHOWN, ATTRIBUTE_SHOWN = 20, 200  # how many, and characters of each
+DAY = timedelta(days=1)
+YEARS = (2000, 2100)  # of a day that is asked for: its neighbours are dates too
+HOSTS_HERE = ("127.0.0.1", "localhost", "[::1]")
+"""By which a page of this machine is asked for. Another name means that a stranger's page has led here."""
+
+SAFE = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # with no-referrer the browser would not say where a form comes from
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+"""On every answer: nothing but our own files is loaded, nobody frames a page, nothing of it is kept anywhere."""
+
+HTML = "text/html; charset=utf-8"
+
+
+class NotPage(LookupError):
+    """No page has this address; the bar at the top leads to those that there are."""
+
+
+class Elsewhere(Exception):
+    """The request was meant for another name than this machine's."""
+
+
+class Nobody(Exception):
+    """Nobody has said who asks, where somebody must: how the dashboard is to be reached."""
+
+
+Who = Callable[[Mapping[str, str]], str]
+"""From a request's headers to who sent it, as whoever let it in has verified. Raises Nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One for a process. Any number of threads: it keeps nothing but its doors."""
+
+    doors: Doors
+    pipelines: Mapping[str, PipelineSpec]
+    who: Who
+    poll_s: int
+
+    def __call__(self, request: Request) -> Answer:
+        """The page that is asked for, or one that says why it is not to be had."""
+        answer = edge.attempt(lambda: self._answer(request))
+        if isinstance(answer, str):
+            log.error("%s %s: %s", request.method, request.path[:200], answer)
+            remedy = "Nothing has changed. Try again; the log of the dashboard has the cause."
+            answer = self._sorry(500, "This page could not be made", "Something that it needs did not answer.", remedy)
+        body, status, headers = answer
+        return body, status, {**SAFE, "Content-Type": HTML, **headers}
+
+    def _answer(self, request: Request) -> Answer:
+        try:
+            self._check(request)
+            return self._asked(request)
+        except (NotPage, sights.NotThere) as error:
+            return self._sorry(404, "There is no such page", _text(error), "")
+        except Malformed as error:
+            return self._sorry(400, "That cannot be read", _text(error), "")
+        except Elsewhere as error:
+            return self._sorry(421, "Wrong address", _text(error), "Ask for 127.0.0.1.")
+        except Nobody as error:
+            return self._sorry(403, "Nobody has said who you are", _text(error), "")
+
+    def _check(self, request: Request) -> None:
+        """What holds for every request."""
+        if self.doors.settings.target is not Target.GCP and request.host.rsplit(":", 1)[0] not in HOSTS_HERE:
+            raise Elsewhere(f"This page is for whoever sits at this machine, and not for {request.host[:80]!r}.")
+        if len(request.query_string) > QUERY_MAX:
+            raise Malformed(f"{len(request.query_string)} characters behind the question mark; at most {QUERY_MAX}")
+
+    def _asked(self, request: Request) -> Answer:
+        segments = request.path.strip("/").split("/")
+        if len(segments) == 1 and segments[0] in pages.FILES:
+            return pages.asset(segments[0]), 200, {"Content-Type": pages.FILES[segments[0]]}
+        if request.method not in ("GET", "HEAD"):
+            page = self._sorry(405, "Nothing is done here", "This address is only looked at.", "")
+            return page[0], page[1], {"Allow": "GET, HEAD"}
+        frame = self._frame(request)
+        with self.doors.reading() as home:
+            return self._page(request, segments, home, frame), 200, {}
+
+    def _frame(self, request: Request) -> Frame:
+        return Frame(
+            now=self.doors.clock.now(),
+            who=self.who(dict(request.headers)),
+            where=where(self.doors.settings),
+            poll_s=self.poll_s,
+            zone=next(iter(self.pipelines.values())).zone,
+        )
+
+    def _page(self, request: Request, segments: list[str], home: ReadHome | None, frame: Frame) -> str:
+        match segments:
+            case [""]:
+                return self._today(request, home, frame)
+            case ["schedules"]:
+                firings = sights.schedules(home, self.pipelines, frame.now)
+                return pages.render("schedules.html", frame, firings=firings)
+            case ["batches"]:
+                heads = sights.batches(home, self.pipelines, frame.now) if home else ()
+                return pages.render("batches.html", frame, heads=heads)
+            case ["incidents"]:
+                specs = self.pipelines.values()
+                found = [each for spec in specs if home for each in sights.incidents(home.states, spec, frame.now)]
+                return pages.render("incidents.html", frame, incidents=found, days=sights.INCIDENT_DAYS)
+            case ["letters"]:
+                letters = sights.letters(home) if home else ()
+                return pages.render("letters.html", frame, letters=letters, notice="")
+            case ["letter", id]:
+                return self._letter(_there(home), id, frame)
+            case ["run", run]:
+                sight = sights.run_sight(_there(home), self.doors.settings, self._run(run), frame.now)
+                return pages.render("run.html", frame, sight=sight, notice="")
+            case ["ledger", run]:
+                key = self._run(run)
+                return pages.render("ledger.html", frame, run=key, entries=sights.ledger(_there(home).states, key))
+            case ["batch", run, phase, attempt]:
+                batch = sights.batch(_there(home), self._batch(run, phase, attempt), frame.now)
+                return pages.render("batch.html", frame, batch=batch, run=self._run(run), notice="")
+        raise NotPage(f"{request.path[:80]!r} is the address of no page.")
+
+    # --- pages ----------------------------------------------------------------------------------------
+
+    def _today(self, request: Request, home: ReadHome | None, frame: Frame) -> str:
+        asked = _day(request.args["date"]) if "date" in request.args else None
+        watched = self.doors.settings.cloud is not None  # in a home the commands themselves sweep
+        days = [sights.today(home, spec, asked, frame.now, watched=watched) for spec in self.pipelines.values()]
+        day = days[0].day
+        return pages.render("today.html", frame, days=days, day=asked, before=day - DAY, after=day + DAY)
+
+    def _letter(self, home: ReadHome, id: str, frame: Frame) -> str:
+        letter = sights.letter(home, id)
+        attributes = [f"{name} = {text}"[:ATTRIBUTE_SHOWN] for name, text in letter.attributes.items()]
+        if more := len(attributes) - ATTRIBUTES_SHOWN:
+            attributes = [*islice(attributes, ATTRIBUTES_SHOWN), *([f"and {more} more"] if more > 0 else [])]
+        body = list(body_lines(letter.body))
+        return pages.render("letter.html", frame, letter=letter, attributes=attributes, body=body)
+
+    # --- what is asked for ------------------------------------------------------------------------------
+
+    def _run(self, text: str) -> RunKey:
+        try:
+            run = RunKey.parse(text)
+        except ValueError as error:
+            raise Malformed(str(error)) from None
+        if run.pipeline not in self.pipelines:
+            raise sights.NotThere(f"Pipeline {run.pipeline!r} is not declared; there is {', '.join(self.pipelines)}.")
+        return run
+
+    def _batch(self, run: str, phase: str, attempt: str) -> str:
+        if not NAME.fullmatch(phase) or not (attempt.isascii() and attempt.isdecimal() and len(attempt) <= 4):
+            raise Malformed(f"batch {phase[:40]!r}/{attempt[:10]!r}: a batch is written RUN/PHASE/ATTEMPT")
+        return f"{self._run(run)}/{phase}/{attempt}"
+
+    def _sorry(self, status: int, title: str, why: str, remedy: str) -> Answer:
+        frame = Frame(
+            now=self.doors.clock.now(),
+            who="",
+            where=where(self.doors.settings),
+            poll_s=0,
+            zone=next(iter(self.pipelines.values())).zone,
+        )
+        return pages.render("sorry.html", frame, title=title, why=why, remedy=remedy), status, {}
+
+
+def _there(home: ReadHome | None) -> ReadHome:
+    if home is None:
+        raise sights.NotThere("Nothing has run here yet.")
+    return home
+
+
+def _day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or text != str(day) or not YEARS[0] <= day.year < YEARS[1]:
+        raise Malformed(f"date: {text[:40]!r} is not a date YYYY-MM-DD from {YEARS[0]} on")
+    return day
+
+
+def _text(error: Exception) -> str:
+    """What an error says; its own words, not Python's way of quoting a key."""
+    return str(error.args[0]) if error.args else str(error)
