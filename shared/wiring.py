@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.adapters.notify import LogNotifier
-from shared.config.functions import NUDGE_TOPIC, FunctionSpec, pushed_topics, services_behind
+from shared.config.functions import NUDGE_TOPIC, FunctionSpec, function, pushed_topics, services_behind
 from shared.config.metrics import METRICS
 from shared.config.orchestration_config import PIPELINES, READ_BACKS
 from shared.config.settings import Cloud, Settings, Target, url_of
@@ -39,7 +39,7 @@ from shared.ports import (
     Tracer,
     Warehouse,
 )
-from shared.preflight import Identity, Services
+from shared.preflight import Identity, Preflight, Services
 from shared.push import subscription_of
 from shared.readings import World, readers
 
@@ -304,6 +304,23 @@ class ReadHome:
     is_written: bool  # whether a process may be at work in it
 
 
+@contextmanager
+def read_warehouse(settings: Settings) -> Iterator[Warehouse | None]:
+    """The tables, for whoever only asks; None where there are none yet. Raises WarehouseError while another process
+    writes to a home's."""
+    if settings.cloud is not None:
+        with closing(open_cloud(settings)) as cloud:
+            yield cloud.warehouse
+        return
+    if not (settings.home / WAREHOUSE_FILE).exists():
+        yield None
+        return
+    from shared.adapters.duckdb import DuckDbWarehouse
+
+    with closing(DuckDbWarehouse(settings.home / WAREHOUSE_FILE, read_only=True)) as warehouse:
+        yield warehouse
+
+
 def memory_warehouse() -> DuckDbWarehouse:
     """An empty one, for figures that nobody keeps. Whoever opens it closes it."""
     from shared.adapters.duckdb import DuckDbWarehouse
@@ -412,6 +429,12 @@ def health_probe(settings: Settings) -> HealthProbe:
     return HttpHealthProbe(http(IdentityTokens(fetch=fetch_token)))
 
 
+def ailing(home: CloudHome) -> Callable[[str], str]:
+    """Why a function is not well, asked now; empty where it is, or where nobody has said where it answers."""
+    preflight = Preflight(home.services)
+    return lambda name: preflight.ailing(name, function(name).pipeline)
+
+
 def slack(settings: Settings) -> Chat | None:
     """Where people read together; None where no webhook is set. It keeps its connection: one for a process."""
     if not settings.slack_webhook:
@@ -426,6 +449,13 @@ def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterato
     from shared.adapters import scheduler
 
     return scheduler.firings(schedule, first, until)
+
+
+def last_due(schedule: ScheduleSpec, before: datetime) -> datetime | None:
+    """When a schedule was due the last time before that."""
+    from shared.adapters import scheduler
+
+    return scheduler.last_due(schedule, before)
 
 
 def nudge(schedule: ScheduleSpec, pipeline: str, scheduled_at: datetime) -> Message:

@@ -43,6 +43,9 @@ NUDGE_TOPIC = "nba-nudge"
 PREDICTION_START_TOPIC = "nba-predictions-start"
 """Where the gate orders a batch."""
 
+FAN_OUTS = frozenset({PREDICTION_START_TOPIC})
+"""Topics of starts that are fanned out into batches."""
+
 PREDICTION_REQUEST_TOPIC = "nba-prediction-request"
 """Where the coordinator orders chunks."""
 
@@ -141,6 +144,12 @@ def functions_of(pipeline: str) -> tuple[FunctionSpec, ...]:
 def pushed_topics(spec: FunctionSpec) -> tuple[str, ...]:
     """Those that a deployed function has a subscription to: schedules call it, and need none."""
     return tuple(topic for topic in spec.listens if topic != NUDGE_TOPIC)
+
+
+def services_watched() -> tuple[str, ...]:
+    """Those that are asked each minute how they are, whether or not a gate needs them. What merely decides is missed by
+    itself, and the timer's own function is asked from outside."""
+    return tuple(spec.name for spec in FUNCTIONS if spec.kind in (FunctionKind.SERVICE, FunctionKind.REPORT))
 
 
 def services_behind(start_topic: str) -> tuple[str, ...]:
