@@ -295,6 +295,23 @@ class ReadHome:
     is_written: bool  # whether a process may be at work in it
 
 
+@contextmanager
+def read_warehouse(settings: Settings) -> Iterator[Warehouse | None]:
+    """The tables, for whoever only asks; None where there are none yet. Raises WarehouseError while another process
+    writes to a home's."""
+    if settings.cloud is not None:
+        with closing(open_cloud(settings)) as cloud:
+            yield cloud.warehouse
+        return
+    if not (settings.home / WAREHOUSE_FILE).exists():
+        yield None
+        return
+    from shared.adapters.duckdb import DuckDbWarehouse
+
+    with closing(DuckDbWarehouse(settings.home / WAREHOUSE_FILE, read_only=True)) as warehouse:
+        yield warehouse
+
+
 def memory_warehouse() -> DuckDbWarehouse:
     """An empty one, for figures that nobody keeps. Whoever opens it closes it."""
     from shared.adapters.duckdb import DuckDbWarehouse

@@ -13,7 +13,7 @@ from rich.table import Table
 from orchestration.cli import show
 from orchestration.cli.main import OK
 from orchestration.cli.options import settings_of, spec_of
-from shared.config.functions import PREDICTION_START_TOPIC, functions_of
+from shared.config.functions import FAN_OUTS, functions_of
 from shared.config.orchestration_config import PIPELINES
 from shared.config.prices import PRICES
 from shared.core.cost import (
@@ -35,7 +35,6 @@ from shared.core.cost import (
 from shared.core.model import PipelineSpec
 
 UNITS = 450  # players of a full evening, as the figures of docs/benchmarks.md
-FAN_OUTS = frozenset({PREDICTION_START_TOPIC})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ examples:
   tipoff run nba --date 2024-01-15 --mode overnight --data ../shared/data/nba
   tipoff backfill nba --from 2024-01-01 --to 2024-01-31 --data ../shared/data/nba
   tipoff status nba --date 2024-01-15
+  tipoff health
   tipoff explain nba.2024-01-15.overnight.1 --phase analytics
 """
 
@@ -244,6 +245,20 @@ def _showing(command: Command) -> None:
     status.add_argument("pipeline")
     status.add_argument("--date", type=read_date, required=True, metavar="YYYY-MM-DD")
 
+    health = command(
+        "health",
+        "health",
+        "the last day at a glance: what was due, what became of it, why, and what happens next",
+        "tipoff health\n  tipoff health nba --date 2024-01-16 --json",
+    )
+    health.add_argument("pipeline", nargs="?", help="the only one to show (every declared one)")
+    health.add_argument(
+        "--date",
+        type=read_date,
+        metavar="YYYY-MM-DD",
+        help="the day that ended on the morning of this date (the day until now; of a home at rest, its last one)",
+    )
+
     explain = command(
         "explain",
         "explain",
@@ -259,7 +274,7 @@ def _showing(command: Command) -> None:
         "tipoff recompute nba.2024-01-15.overnight.1",
     )
     recompute.add_argument("run", help="as `tipoff status` names it: pipeline.YYYY-MM-DD.mode.generation")
-    for parser in (status, explain, recompute):
+    for parser in (status, health, explain, recompute):
         _target(parser)
 
 

@@ -12,10 +12,10 @@ from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import goes_on_line, settings_of, spec_of, where
 from orchestration.records import heads_of
 from orchestration.stack import running_stack
+from orchestration.summary import watchdog
 from shared import wiring
 from shared.config.settings import Settings
 from shared.core.fold import look
-from shared.core.heartbeat import NEVER, SELF_HEAL, dead_since
 from shared.core.model import RunKey
 from shared.core.plan import Plan
 from shared.core.status import RunStatus, summarise
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     with wiring.read_home(settings) as home:
         runs = home.states.runs(spec.name, arguments.date, arguments.date) if home else ()
         statuses = [status_of(home.states, run) for run in runs if home]
-        dead = watchdog_line(home, settings) if home else ""
+        dead = watchdog(home.states, settings, show.utc_now()) if home else ""
         if arguments.json:
             show.print_json({"runs": [status.to_json() for status in statuses]})
         elif home and statuses:
@@ -42,14 +42,6 @@ def run(arguments: argparse.Namespace) -> int:
             show.console(settings, stderr=arguments.json).print(f"[red]{escape(dead)}[/]", soft_wrap=True)
     latest = {status.run.mode: status for status in sorted(statuses, key=lambda status: status.run.generation)}
     return OK if latest and all(status.state.well for status in latest.values()) else NOT_PUBLISHED
-
-
-def watchdog_line(home: wiring.ReadHome, settings: Settings) -> str:
-    """Why nothing heals by itself where functions do the work; empty while their timer lives. A home has none: there
-    the commands themselves sweep."""
-    if settings.cloud is None:
-        return ""
-    return dead_since(SELF_HEAL, home.states.beats().get(SELF_HEAL), show.utc_now(), NEVER)
 
 
 def _print(home: wiring.ReadHome, settings: Settings, statuses: Sequence[RunStatus]) -> None:

@@ -193,9 +193,10 @@ class _Session:
 class DuckDbWarehouse:
     """Keeps the promises of ports.Warehouse inside one process; any number of threads. The file is single-writer."""
 
-    def __init__(self, path: Path | Literal[":memory:"]) -> None:
+    def __init__(self, path: Path | Literal[":memory:"], *, read_only: bool = False) -> None:
+        """`read_only`: beside any number of others who only read; not beside a writer of another process."""
         self._path = str(path)
-        self._connection: Any = _open(self._path)
+        self._connection: Any = _open(self._path, read_only=read_only)
         self._sessions: dict[int, _Session] = {}
         self._tables: dict[str, dict[str, str]] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -375,8 +376,8 @@ class DuckDbWarehouse:
             session.cursor.close()
 
 
-def _open(path: str) -> Any:
-    connection = _told(path, "open", lambda: duckdb.connect(path, config={"threads": THREADS}))
+def _open(path: str, *, read_only: bool) -> Any:
+    connection = _told(path, "open", lambda: duckdb.connect(path, read_only, config={"threads": THREADS}))
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     return connection
 

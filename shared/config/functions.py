@@ -43,6 +43,9 @@ NUDGE_TOPIC = "nba-nudge"
 PREDICTION_START_TOPIC = "nba-predictions-start"
 """Where the gate orders a batch."""
 
+FAN_OUTS = frozenset({PREDICTION_START_TOPIC})
+"""Topics of starts that are fanned out into batches."""
+
 PREDICTION_REQUEST_TOPIC = "nba-prediction-request"
 """Where the coordinator orders chunks."""
 

@@ -65,3 +65,15 @@ def expected_runs(spec: PipelineSpec, now: datetime, look_back_days: int = 2) ->
             if earliest <= start_at <= now:
                 starts.append((start_at, RunKey(spec.name, day, mode.name)))
     return tuple(run for _, run in sorted(starts))
+
+
+def day_before(instant: datetime, zone: str) -> datetime:
+    """The same time on the clock, one local day earlier: 23 or 25 hours where the clock was changed."""
+    local = instant.astimezone(ZoneInfo(zone))
+    return (local - timedelta(days=1)).astimezone(timezone.utc)  # on the wall: the zone is applied again
+
+
+def clock(instant: datetime, zone: str) -> str:
+    """The local date and time, for a person who lives by them."""
+    local = instant.astimezone(ZoneInfo(zone))
+    return f"{local:%b} {local.day} {local:%H:%M %Z}"

@@ -7,7 +7,7 @@ the rest are assumptions, each a constant here with its reason, rather too dear 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
@@ -332,9 +332,14 @@ def _times(schedule: ScheduleSpec, field: str, span: int) -> int:
 
 def day_of(spec: PipelineSpec, units: int, fan_outs: Collection[str]) -> Amounts:
     """What a day uses on which every mode runs once."""
+    return day_with(spec, [(mode.name, units) for mode in spec.modes], fan_outs)
+
+
+def day_with(spec: PipelineSpec, runs: Iterable[tuple[str, int]], fan_outs: Collection[str]) -> Amounts:
+    """What a day uses on which these ran, each its mode and the units that went through its batches."""
     total = Counter(rest_of(spec))
-    for mode in spec.modes:
-        total.update(operations_of(spec, mode.name, units, fan_outs))
+    for mode, units in runs:
+        total.update(operations_of(spec, mode, units, fan_outs))
     return total
 
 

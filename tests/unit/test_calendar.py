@@ -8,7 +8,17 @@ from datetime import date, datetime, timedelta, timezone
 import pytest
 
 from shared.config.nba import NBA
-from shared.core.calendar import at, deadline, expected_runs, game_day, mode_for, resolve, usual_start
+from shared.core.calendar import (
+    at,
+    clock,
+    day_before,
+    deadline,
+    expected_runs,
+    game_day,
+    mode_for,
+    resolve,
+    usual_start,
+)
 
 EASTERN = "America/New_York"
 MODES = {mode.name: mode for mode in NBA.modes}
@@ -192,3 +202,27 @@ def test_two_days_are_looked_back_by_default() -> None:
 
 def test_a_pipeline_without_modes_expects_nothing() -> None:
     assert expected_runs(replace(NBA, modes=()), utc("2024-01-16T04:59")) == ()
+
+
+@pytest.mark.parametrize(
+    ("instant", "zone", "text"),
+    [
+        ("2024-01-16T11:05:00+00:00", "America/New_York", "Jan 16 06:05 EST"),
+        ("2024-07-04T03:05:59+00:00", "America/New_York", "Jul 3 23:05 EDT"),
+        ("2024-07-04T03:05:00+00:00", "UTC", "Jul 4 03:05 UTC"),
+    ],
+)
+def test_a_time_is_told_by_the_clock_on_the_wall(instant: str, zone: str, text: str) -> None:
+    assert clock(datetime.fromisoformat(instant), zone) == text
+
+
+@pytest.mark.parametrize(
+    ("instant", "before"),
+    [
+        ("2024-03-10T12:00:00+00:00", "2024-03-09T13:00:00+00:00"),
+        ("2024-11-03T13:00:00+00:00", "2024-11-02T12:00:00+00:00"),
+        ("2024-01-16T13:00:00+00:00", "2024-01-15T13:00:00+00:00"),
+    ],
+)
+def test_the_same_time_a_day_before_is_the_same_on_the_clock(instant: str, before: str) -> None:
+    assert day_before(datetime.fromisoformat(instant), "America/New_York") == datetime.fromisoformat(before)
