@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.adapters.notify import LogNotifier
-from shared.config.functions import NUDGE_TOPIC, FunctionSpec, pushed_topics, services_behind
+from shared.config.functions import NUDGE_TOPIC, FunctionSpec, function, pushed_topics, services_behind
 from shared.config.orchestration_config import PIPELINES, READ_BACKS
 from shared.config.settings import Cloud, Settings, Target, url_of
 from shared.core.batch import IN_FLIGHT_UNITS
@@ -36,7 +36,7 @@ from shared.ports import (
     Tracer,
     Warehouse,
 )
-from shared.preflight import Identity, Services
+from shared.preflight import Identity, Preflight, Services
 from shared.push import subscription_of
 from shared.readings import World, readers
 
@@ -420,6 +420,12 @@ def health_probe(settings: Settings) -> HealthProbe:
     return HttpHealthProbe(http(IdentityTokens(fetch=fetch_token)))
 
 
+def ailing(home: CloudHome) -> Callable[[str], str]:
+    """Why a function is not well, asked now; empty where it is, or where nobody has said where it answers."""
+    preflight = Preflight(home.services)
+    return lambda name: preflight.ailing(name, function(name).pipeline)
+
+
 def slack(settings: Settings) -> Chat | None:
     """Where people read together; None where no webhook is set. It keeps its connection: one for a process."""
     if not settings.slack_webhook:
@@ -434,6 +440,13 @@ def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterato
     from shared.adapters import scheduler
 
     return scheduler.firings(schedule, first, until)
+
+
+def last_due(schedule: ScheduleSpec, before: datetime) -> datetime | None:
+    """When a schedule was due the last time before that."""
+    from shared.adapters import scheduler
+
+    return scheduler.last_due(schedule, before)
 
 
 def nudge(schedule: ScheduleSpec, pipeline: str, scheduled_at: datetime) -> Message:
