@@ -14,6 +14,7 @@ from shared.endpoint import Endpoint
 from shared.gather import READINGS_S
 from shared.ports import Ports
 from shared.service import Refusal, Service
+from shared.watch import Watch
 
 
 def gate(name: str) -> Endpoint:
@@ -25,7 +26,9 @@ def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> 
     return handlers_of(spec, settings, home.ports)
 
 
-def handlers_of(spec: FunctionSpec, settings: Settings, ports: Ports) -> Mapping[str, edge.Handler]:
+def handlers_of(
+    spec: FunctionSpec, settings: Settings, ports: Ports, watch: Watch | None = None
+) -> Mapping[str, edge.Handler]:
     """What a gate does with the messages of each of its topics."""
     service = Service(
         ports,
@@ -34,6 +37,7 @@ def handlers_of(spec: FunctionSpec, settings: Settings, ports: Ports) -> Mapping
         starts_missing_runs=settings.starts_missing_runs,
         guard=edge.apart,
         attempt=edge.attempt,
+        watch=watch,
     )
 
     def nudged(body: bytes) -> Refusal | None:

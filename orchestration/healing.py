@@ -1,4 +1,5 @@
-"""What the deployed self_heal is beyond a gate: it looks for what was never reported, and says whether it lives."""
+"""What the deployed self_heal is beyond a gate: it looks for what was never reported, watches what is about no run, and
+says whether it lives."""
 
 from __future__ import annotations
 
@@ -8,13 +9,15 @@ from dataclasses import replace
 from orchestration import gates
 from orchestration.evidence import PipelineEvidence
 from shared import edge, wiring
-from shared.config.functions import FunctionSpec
+from shared.config.functions import FunctionSpec, services_watched
 from shared.config.orchestration_config import pipeline
 from shared.config.settings import Settings
 from shared.core.heartbeat import SELF_HEAL, dead_since
 from shared.deployed import endpoint
 from shared.endpoint import Endpoint
+from shared.gather import AtOnce
 from shared.ports import Ports
+from shared.watch import Watch
 
 EVIDENCE_RETRY_S = 5.0  # of each call of the warehouse: what cannot be read now is looked for again at the next look
 
@@ -30,7 +33,21 @@ def healer(name: str) -> Endpoint:
 
 def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Mapping[str, edge.Handler]:
     evidence = PipelineEvidence(home, pipeline(spec.pipeline))
-    return gates.handlers_of(spec, settings, replace(home.ports, evidence=evidence))
+    return gates.handlers_of(spec, settings, replace(home.ports, evidence=evidence), watch(spec, settings, home))
+
+
+def watch(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Watch:
+    """The jobs and services of its installation. Where no run begins by itself, the schedules that begin them rest."""
+    schedules = pipeline(spec.pipeline).schedules
+    return Watch(
+        home.ports,
+        spec.pipeline,
+        [schedule for schedule in schedules if settings.starts_missing_runs or not schedule.mode],
+        wiring.last_due,
+        services_watched(),
+        wiring.ailing(home),
+        AtOnce(edge.attempt),
+    )
 
 
 def checks(home: wiring.CloudHome) -> Mapping[str, Callable[[], object]]:

@@ -6,9 +6,10 @@ from datetime import date, datetime
 
 from shared.core.batch import BatchRecord, batch_id
 from shared.core.batch_status import BatchHead, BatchStatus, batch_head, batch_status
-from shared.core.fold import look
-from shared.core.model import RunKey
+from shared.core.fold import incidents_of, look
+from shared.core.model import Alert, RunKey
 from shared.core.status import RunStatus, summarise
+from shared.core.watch import record_of
 from shared.ports import BatchStore, StateStore
 from shared.wiring import ReadHome
 
@@ -19,6 +20,12 @@ def status_of(states: StateStore, run: RunKey, now: datetime) -> RunStatus:
     assert plan is not None, f"{run} has no plan"
     view = look(plan, record.facts, record.latches, record.control, now)
     return summarise(view, record.last_entry)
+
+
+def watched(states: StateStore, pipeline: str) -> tuple[Alert, ...]:
+    """Incidents that are open and about no run: jobs that are late, services that are not well. The oldest first."""
+    known = incidents_of(states.load(record_of(pipeline)).latches).values()
+    return tuple(sorted((alert for alert in known if not alert.resolved), key=lambda alert: alert.at))
 
 
 def newest(states: StateStore, pipeline: str, first: date, last: date) -> dict[tuple[date, str], RunKey]:

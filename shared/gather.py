@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
+from typing import Any, TypeVar
 
 from shared.core.model import Reading
+
+T = TypeVar("T")
 
 READINGS_S = 8.0
 """For all readings of a gate together: a query takes two or three, a probe three at most, and a message lives 60."""
@@ -27,11 +30,11 @@ Attempt = Callable[[Callable[[], Reading]], Reading | str]
 class AtOnce:
     """Readings side by side: the slowest sets the pace, not their sum. For any number of threads."""
 
-    def __init__(self, attempt: Attempt = lambda ask: ask()) -> None:
+    def __init__(self, attempt: Callable[[Callable[[], Any]], Any] = lambda ask: ask()) -> None:
         self._attempt = attempt
         self._pool: ThreadPoolExecutor | None = None
 
-    def __call__(self, asks: Asks, within_s: float) -> dict[str, Reading | str]:
+    def __call__(self, asks: Mapping[str, Callable[[], T]], within_s: float) -> dict[str, T | str]:
         """What answers within that time; raises what `attempt` raises.
 
         One that is late is not waited for: its thread ends by itself, and nobody hears it. The threads are kept for the

@@ -6,7 +6,7 @@ same call made again finishes it. Times are aware UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -16,6 +16,7 @@ from typing import Protocol
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.blocks import Card
 from shared.core.fold import View
+from shared.core.measures import Measure
 from shared.core.messages import Message, named
 from shared.core.model import Alert, Completion, Control, Fact, Latch, LedgerEntry, Reading, RunKey, Start
 from shared.core.plan import Plan
@@ -549,6 +550,32 @@ class NoTrace:
 NO_TRACE = NoTrace()
 
 
+class Meter(Protocol):
+    """Numbers of the work, for whoever watches from outside.
+
+    No verb raises, and none holds the work up for longer than its adapter says, whoever listens or does not.
+    """
+
+    def add(self, measures: Iterable[Measure]) -> None:
+        """Keep these numbers. Nothing is sent, and nothing waits."""
+
+    def send(self) -> None:
+        """Send what has been added, at the end of the work on one message: afterwards nothing may go on by itself."""
+
+
+class NoMeter:
+    """Nobody watches: what is added is not even made."""
+
+    __slots__ = ()
+
+    def add(self, measures: Iterable[Measure]) -> None: ...
+
+    def send(self) -> None: ...
+
+
+NO_METER = NoMeter()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """What a service said of itself; texts are cut and printable. Who it should be, the asker compares."""
@@ -618,5 +645,6 @@ class Ports:
     clock: Clock
     readers: Mapping[str, Reader] = field(default_factory=dict)
     trace: Tracer = NO_TRACE
+    meter: Meter = NO_METER
     notifiers: Mapping[str, Notifier] = field(default_factory=dict)  # by name: each sink gets what is told
     evidence: Evidence | None = None  # None: nothing is looked for, and no start is sent again on suspicion

@@ -64,6 +64,13 @@ class Preflight:
             found = together(one_by_one, f"{', '.join(names)} ready" if names else "nobody to ask")
         return settle(HEALTH, found, before, view.now, closed=closed)
 
+    def ailing(self, name: str, pipeline: str) -> str:
+        """Why a service is not well, whoever needs it now; empty where it is, or where nobody has said where it is."""
+        url = self.services.url_of(name) if self.services.url_of else ""
+        asking = self.services.identity(pipeline)
+        found = self._one(name, url, asking.config_hash, asking)
+        return found.note if found.answer is Answer.BAD else ""
+
     def _one(self, name: str, url: str, planned: str, asking: Identity) -> Finding:
         if not url:
             note = f"nobody has said where {name} answers; set TIPOFF_SERVICES"

@@ -30,9 +30,10 @@ from shared.core.gate import (
     says_the_same,
     start_latch,
 )
-from shared.core.heartbeat import SELF_HEAL, beats_again
-from shared.core.incident import alerts_due, next_alert_at
+from shared.core.heartbeat import SELF_HEAL, beat_of, beats_again
+from shared.core.incident import WATCH, alerts_due, next_alert_at
 from shared.core.letters import looks_at_letters
+from shared.core.measures import of_latches, of_repair, of_step, of_sweep
 from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import (
     Act,
@@ -43,6 +44,7 @@ from shared.core.model import (
     LedgerEntry,
     PipelineSpec,
     Reading,
+    RepairKind,
     RunKey,
     Start,
     Woke,
@@ -56,6 +58,7 @@ from shared.core.words import QUALITY, checked, phase_of, same, speak
 from shared.gather import READINGS_S, Answers, Asks, AtOnce, Attempt
 from shared.heal import LATCH_LEASE_S, Guard, Healer, claim
 from shared.ports import LOOK_WITHIN_S, Bus, Ports, RunRecord, Tracer
+from shared.watch import Watch
 
 LOOKS_MAX = 20
 """Looks at one run per message: its phases, and as many races lost; the rest is the sweep's."""
@@ -100,12 +103,14 @@ class Service:
         attempt: Attempt = lambda ask: ask(),
         gather: Callable[[Asks, float], Answers] | None = None,
         readings_s: float = READINGS_S,
+        watch: Watch | None = None,
     ) -> None:
         self._ports = ports
         self._pipelines = pipelines
         self._tell = tell  # hears every decision that changed, once it stands
         self._starts_missing_runs = starts_missing_runs  # no, where one run was asked for
         self._guard = guard  # does each part of a sweep; edge.apart keeps what one raises from the others
+        self._watch = watch  # of what is about no run; None: nobody watches here
         self._healer = Healer(ports, self._send, guard)
         self._ask_all = gather or AtOnce(attempt)  # what one reading raises is bad news of it, and of nothing else
         self._readings_s = readings_s
@@ -121,6 +126,8 @@ class Service:
         # Who asks for a run that is there need not read how long those before it took.
         known = self._ports.states.plan(run) is not None
         created = not known and self._ports.states.create_run(self._plan(run, labels))
+        if created and labels == BEGUN_BY:
+            self._ports.meter.add([of_repair(run, RepairKind.RUN)])
         self.advance(run, woke)
         return created
 
@@ -150,6 +157,8 @@ class Service:
             return Refusal(f"scheduled at {nudge.scheduled_at}, which is still to come: no run begins before its time")
         day = calendar.resolve(nudge.date, nudge.scheduled_at, spec.zone)
         self.start_run(RunKey(spec.name, day, nudge.mode), woke=Woke.NUDGE)
+        if beat := beat_of(nudge, spec.schedules, self._ports.clock.now()):
+            self._ports.states.beat(*beat)
         return None
 
     def sweep(self) -> None:
@@ -165,13 +174,18 @@ class Service:
                 self._guard(partial(self._healer.send_again, latch, now))
         if looks_at_letters(now) and self._ports.states.due_runs(now + OPEN_WITHIN, 1):
             self._guard(partial(self._healer.weigh_letters, now))
-        for run in self._ports.states.due_runs(now, SWEEP_MAX):
-            self._guard(partial(self.advance, run, Woke.SWEEP, alerts))
+        due = self._ports.states.due_runs(now, SWEEP_MAX)
+        for run in due:
+            if run.mode != WATCH:
+                self._guard(partial(self.advance, run, Woke.SWEEP, alerts))
         for spec in self._pipelines.values() if self._starts_missing_runs else ():
             for run in calendar.expected_runs(spec, now - BEGIN_GRACE, SWEEP_LOOK_BACK_DAYS):
                 if self._ports.states.plan(run) is None:
                     self._guard(partial(self.start_run, run, BEGUN_BY, Woke.SWEEP))
+        if watch := self._watch:
+            self._guard(lambda: alerts.extend(watch.look(now, is_open=watch.run in due)))
         self._healer.tell(alerts, now)
+        self._ports.meter.add(of_sweep(now, self._ports.clock.now(), self._beaten_at))
         if beats_again(self._beaten_at, now):
             self._ports.states.beat(SELF_HEAL, now)
             self._beaten_at = now
@@ -304,13 +318,14 @@ class Service:
         run = view.plan.run
         latches = [start_latch(start) for start in starts]
         claimed = claim(self._ports.states, view, latches, due_at=view.now)
+        self._ports.meter.add(of_latches(claimed or ()))
         self._send(claimed or ())
         self.advance(run)  # it writes when to look next
         return tuple(start for latch in claimed or () for start in latch.starts)
 
     def _view(self, run: RunKey) -> View | None:
         plan = self._ports.states.plan(run)
-        if plan is None:
+        if plan is None or run.mode == WATCH:
             return None
         record = self._ports.states.load(run)
         return look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
@@ -394,6 +409,7 @@ class Service:
             claimed = claim(self._ports.states, view, latches, due_at=due_at, entry=entry)
         if claimed is None:
             return True
+        self._ports.meter.add(of_step(view.plan, record.facts, record.latches, claimed, entry))
         if claimed:  # people are told by the sweep: whatever the sink does, it holds no message up
             self._send(latch for latch in claimed if latch.alert is None)
             alerts.extend(latch for latch in claimed if latch.alert)

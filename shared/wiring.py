@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.adapters.notify import LogNotifier
-from shared.config.functions import NUDGE_TOPIC, FunctionSpec, pushed_topics, services_behind
+from shared.config.functions import NUDGE_TOPIC, FunctionSpec, function, pushed_topics, services_behind
+from shared.config.metrics import METRICS
 from shared.config.orchestration_config import PIPELINES, READ_BACKS
 from shared.config.settings import Cloud, Settings, Target, url_of
 from shared.core.batch import IN_FLIGHT_UNITS
@@ -22,6 +23,7 @@ from shared.core.messages import Message
 from shared.core.model import RunKey, ScheduleSpec
 from shared.core.plan import config_hash
 from shared.ports import (
+    NO_METER,
     NO_TRACE,
     BatchStore,
     Bus,
@@ -29,6 +31,7 @@ from shared.ports import (
     Clock,
     Feed,
     HealthProbe,
+    Meter,
     Notifier,
     ObjectStore,
     Ports,
@@ -36,7 +39,7 @@ from shared.ports import (
     Tracer,
     Warehouse,
 )
-from shared.preflight import Identity, Services
+from shared.preflight import Identity, Preflight, Services
 from shared.push import subscription_of
 from shared.readings import World, readers
 
@@ -115,6 +118,7 @@ class CloudHome:
     services: Services  # that its gates ask how they are
     notifiers: Mapping[str, Notifier]  # that people hear of incidents from
     retry_s: float | None = None  # of each call of the warehouse; None: as long as a processor may wait
+    meter: Meter = NO_METER
 
     @cached_property
     def ports(self) -> Ports:
@@ -126,6 +130,7 @@ class CloudHome:
             clock=self.clock,
             readers=readers(states, world),
             trace=self.trace,
+            meter=self.meter,
             notifiers=self.notifiers,
         )
 
@@ -180,10 +185,13 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
 
     assert settings.cloud is not None, "the target local has no cloud"
     trace: Tracer = NO_TRACE
+    meter: Meter = NO_METER
     if settings.traces:
+        from shared.adapters.metering import open_meter
         from shared.adapters.tracing import open_tracer
 
         trace = open_tracer(settings.traces, service=service, commit=settings.commit)
+        meter = open_meter(settings.traces, METRICS, service=service, commit=settings.commit)
     services = Services(
         behind=services_behind,
         url_of=partial(url_of, settings.services),
@@ -201,6 +209,7 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
         services=services,
         notifiers=_notifiers(settings, clock),
         retry_s=retry_s,
+        meter=meter,
     )
 
 
@@ -420,6 +429,12 @@ def health_probe(settings: Settings) -> HealthProbe:
     return HttpHealthProbe(http(IdentityTokens(fetch=fetch_token)))
 
 
+def ailing(home: CloudHome) -> Callable[[str], str]:
+    """Why a function is not well, asked now; empty where it is, or where nobody has said where it answers."""
+    preflight = Preflight(home.services)
+    return lambda name: preflight.ailing(name, function(name).pipeline)
+
+
 def slack(settings: Settings) -> Chat | None:
     """Where people read together; None where no webhook is set. It keeps its connection: one for a process."""
     if not settings.slack_webhook:
@@ -429,11 +444,25 @@ def slack(settings: Settings) -> Chat | None:
     return SlackWebhook(http(), settings.slack_webhook)
 
 
+def health_probe_as(token_for: Callable[[str], str]) -> HealthProbe:
+    """One that says who asks by tokens that are given; for who is no service account. Whoever opens it keeps one."""
+    from shared.adapters.health import HttpHealthProbe
+
+    return HttpHealthProbe(http(token_for))
+
+
 def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterator[datetime]:
     """The instants in first..until at which a schedule is due."""
     from shared.adapters import scheduler
 
     return scheduler.firings(schedule, first, until)
+
+
+def last_due(schedule: ScheduleSpec, before: datetime) -> datetime | None:
+    """When a schedule was due the last time before that."""
+    from shared.adapters import scheduler
+
+    return scheduler.last_due(schedule, before)
 
 
 def nudge(schedule: ScheduleSpec, pipeline: str, scheduled_at: datetime) -> Message:

@@ -72,8 +72,7 @@ def _print_head(console: Console, story: Story, settings: Settings) -> None:
     status, now = story.status, show.utc_now()
     console.print(show.headline(status), soft_wrap=not console.is_terminal)
     for alert in story.incidents:
-        told = f"INCIDENT ({alert.severity}) since {show.moment(alert.at)}: {show.safe(alert.summary)}"
-        console.print(Text(told, style=show.ALARM), soft_wrap=not console.is_terminal)
+        console.print(show.incident_line(alert), soft_wrap=not console.is_terminal)
     console.print(show.next_line(status, now) or "It is through; nothing is under way.")
     if story.newest != status.run:
         told = f"{story.newest} stands over it: tipoff explain {story.newest}{home_option(settings)}"

@@ -71,7 +71,7 @@ from orchestration.wording import (
 )
 from shared.config.settings import Settings
 from shared.core.batch_status import BatchState, BatchStatus
-from shared.core.model import END, LedgerEntry
+from shared.core.model import END, Alert, LedgerEntry
 from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
 
 STYLE = {
@@ -102,6 +102,12 @@ BATCH_STYLE = {
 ALARM = "bold red"
 ROOM_MIN = 20  # columns that a text needs to be wrapped beside others rather than by the terminal
 PIPE_WIDTH = 160  # a pipe has no width of its own; long enough for a table, short enough to read
+
+
+def incident_line(alert: Alert) -> Text:
+    """One that is open, and who has it."""
+    by = f", acknowledged by {safe(alert.acknowledged.actor)}" if alert.acknowledged else ""
+    return Text(f"INCIDENT ({alert.severity}) since {moment(alert.at)}{by}: {safe(alert.summary)}", style=ALARM)
 
 
 def console(settings: Settings, *, stderr: bool = False) -> Console:

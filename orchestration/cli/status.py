@@ -10,11 +10,12 @@ from rich.markup import escape
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import goes_on_line, settings_of, spec_of, where
-from orchestration.records import heads_of
+from orchestration.records import heads_of, watched
 from orchestration.stack import running_stack
 from orchestration.summary import watchdog
 from shared import wiring
 from shared.config.settings import Settings
+from shared.core.codec import to_data
 from shared.core.fold import look
 from shared.core.model import RunKey
 from shared.core.plan import Plan
@@ -29,8 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
         runs = home.states.runs(spec.name, arguments.date, arguments.date) if home else ()
         statuses = [status_of(home.states, run) for run in runs if home]
         dead = watchdog(home.states, settings, show.utc_now()) if home else ""
+        incidents = watched(home.states, spec.name) if home else ()
         if arguments.json:
-            show.print_json({"runs": [status.to_json() for status in statuses]})
+            told = {"incidents": [to_data(alert) for alert in incidents]} if incidents else {}
+            show.print_json({"runs": [status.to_json() for status in statuses], **told})
         elif home and statuses:
             _print(home, settings, statuses)
         else:
@@ -38,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(f"No run of {spec.name} for {arguments.date}: {where(settings)}.", soft_wrap=True)
             if settings.cloud is None and running_stack(settings.home):
                 console.print("`tipoff up` runs in this home: --target emulators looks there.", soft_wrap=True)
+        for alert in () if arguments.json else incidents:
+            show.console(settings).print(show.incident_line(alert), soft_wrap=True)
         if dead:
             show.console(settings, stderr=arguments.json).print(f"[red]{escape(dead)}[/]", soft_wrap=True)
     latest = {status.run.mode: status for status in sorted(statuses, key=lambda status: status.run.generation)}

@@ -21,10 +21,12 @@ from shared.config.functions import (
 from shared.config.orchestration_config import pipeline
 from shared.config.settings import Settings
 from shared.core.batch import batch_id
+from shared.core.heartbeat import beat_of
 from shared.core.messages import read_nudge, read_ready, read_start
-from shared.core.model import PhaseSpec
+from shared.core.model import PhaseSpec, PipelineSpec
 from shared.deployed import endpoint
 from shared.endpoint import Endpoint, Responder
+from shared.ports import Ports
 from shared.service import Refusal, Service, publish
 
 log = logging.getLogger("tipoff.coordinator")
@@ -62,7 +64,7 @@ def handlers(spec: FunctionSpec, settings: Settings, home: wiring.Home) -> Mappi
     return {
         PREDICTION_START_TOPIC: lambda body: begin(batches, phase, body),
         PREDICTION_READY_TOPIC: lambda body: batches.on_ready(read_ready(body)),
-        NUDGE_TOPIC: lambda body: sweep(batches, body),
+        NUDGE_TOPIC: lambda body: nudged(batches, home.ports, declared, body),
     }
 
 
@@ -85,6 +87,14 @@ def begin(batches: Coordinator, phase: PhaseSpec, body: bytes) -> Refusal | None
         raise BatchUnfinished(raised.reason)
     publish(batches.bus, batches.trace, [message], batches.clock.now(), run=start.run)
     return None
+
+
+def nudged(batches: Coordinator, ports: Ports, declared: PipelineSpec, body: bytes) -> None:
+    """A schedule's word. The recovery of batches is its own job, with its own heartbeat; the sweep's is self_heal's."""
+    sweep(batches, body)
+    nudge = read_nudge(body)
+    if nudge.act == "recover" and (beat := beat_of(nudge, declared.schedules, batches.clock.now())):
+        ports.states.beat(*beat)
 
 
 def sweep(batches: Coordinator, body: bytes) -> None:

@@ -58,7 +58,8 @@ class HttpHealthProbe:
         if (
             not isinstance(said, dict)
             or said.get("status") != states[answer.status]
-            or not all(isinstance(said.get(name), str) and said[name] for name in IDENTITY)
+            or not all(isinstance(said.get(name), str) for name in IDENTITY)
+            or not (said["service"] and said["version"])  # what works for no pipeline of ours has no configuration
         ):
             raise HttpError(
                 f"{where}: answered {answer.status}, but not as a service of Tipoff does; look what answers there"

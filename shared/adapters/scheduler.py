@@ -12,6 +12,9 @@ from shared.core.codec import encode
 from shared.core.messages import Message, Nudge
 from shared.core.model import ScheduleSpec
 
+LOOK_BACK = (timedelta(hours=1), timedelta(days=1), timedelta(days=8), timedelta(days=366))
+"""How far back the last firing is looked for: a short way first, for most schedules fire each day."""
+
 
 def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterator[datetime]:
     """The instants in first..until (until not among them) at which a schedule is due, in UTC.
@@ -24,6 +27,17 @@ def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterato
         if instant >= until:
             return
         yield instant
+
+
+def last_due(schedule: ScheduleSpec, before: datetime) -> datetime | None:
+    """The last instant before this one at which a schedule was due, in UTC; None if it was not for a year."""
+    for reach in LOOK_BACK:
+        due = None
+        for due in firings(schedule, before - reach, before):  # noqa: B007 - the last of them
+            pass
+        if due is not None:
+            return due
+    return None
 
 
 def nudge_message(schedule: ScheduleSpec, pipeline: str, scheduled_at: datetime, topic: str) -> Message:

@@ -154,6 +154,12 @@ def pushed_topics(spec: FunctionSpec) -> tuple[str, ...]:
     return tuple(topic for topic in spec.listens if topic != NUDGE_TOPIC)
 
 
+def services_watched() -> tuple[str, ...]:
+    """Those that are asked each minute how they are, whether or not a gate needs them. What merely decides is missed by
+    itself, and the timer's own function is asked from outside."""
+    return tuple(spec.name for spec in FUNCTIONS if spec.kind in (FunctionKind.SERVICE, FunctionKind.REPORT))
+
+
 def services_behind(start_topic: str) -> tuple[str, ...]:
     """Those that work when a start is published there; where it is fanned out, those too who do the parts."""
     topics = {start_topic, *([PREDICTION_REQUEST_TOPIC] if start_topic == PREDICTION_START_TOPIC else [])}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
+
+from shared.core.messages import Nudge
+from shared.core.model import ScheduleSpec
 
 SELF_HEAL = "self-heal"
 """The job whose heartbeat everything hangs on: its schedule has the same name."""
@@ -18,6 +22,18 @@ NEVER = datetime.min.replace(tzinfo=timezone.utc)
 def beats_again(last: datetime | None, now: datetime) -> bool:
     """Whether a job that has come through leaves another heartbeat; also where the clock was put back."""
     return last is None or not last <= now < last + BEAT_EVERY
+
+
+def beat_of(nudge: Nudge, schedules: Iterable[ScheduleSpec], now: datetime) -> tuple[str, datetime] | None:
+    """The heartbeat that a schedule's job leaves once what it asked for is done: its name, and when.
+
+    None for a word of nobody who is declared: names are not taken from the outside. A clock that is behind must not
+    make it look as if the firing before had been the last.
+    """
+    for schedule in schedules:
+        if (schedule.name, schedule.act) == (nudge.schedule, nudge.act):
+            return schedule.name, max(now, nudge.scheduled_at)
+    return None
 
 
 def dead_since(name: str, last: datetime | None, now: datetime, born_at: datetime) -> str:

@@ -290,10 +290,8 @@ def _is_excused(view: View, verdict: Verdict, readings: Mapping[str, Reading]) -
     before = readings.get(RUNS_BEFORE)
     if before and before.verdict is ReadingVerdict.HOLD:
         return True
-    latest = [
-        view.facts[each.processor][-1].completion for each in verdict.decision.missing if each.processor in view.facts
-    ]
-    return bool(latest) and all(completion.status is Status.NOT_READY for completion in latest)
+    missing = [view.facts.get(each.processor, ()) for each in verdict.decision.missing]
+    return bool(missing) and all(facts and facts[-1].completion.status is Status.NOT_READY for facts in missing)
 
 
 def _clock(instant: datetime) -> str:

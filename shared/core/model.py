@@ -356,8 +356,8 @@ class Act:
 class Word:
     """One thing that an operator said of a run: kept, whatever is said later."""
 
-    verb: str  # hold, release, cancel, skip, force, override, retry, replay, look_again
-    about: str  # a processor, a gate, a reading, the first phase of a replay; empty for the run
+    verb: str  # hold, release, cancel, skip, force, override, retry, replay, look_again, recover, redrive, purge
+    about: str  # a processor, gate, reading, first phase of a replay, batch, dead letter; empty for the run
     act: Act
 
 

@@ -305,6 +305,12 @@ def test_a_line_without_end_is_not_read_for_ever() -> None:
     http.close()
 
 
+def test_a_service_that_works_for_no_declared_pipeline_is_well_without_a_configuration() -> None:
+    said = {**ME, "config_hash": ""}
+    found = probe(serves(answer(200, {**ALIVE, **said}), answer(200, {**READY, **said})))
+    assert found == Health(alive=True, ready=True, service=ME["service"], version=ME["version"])
+
+
 def test_hostile_texts_are_cut_and_printable() -> None:
     hostile = "\x1b[2J\r\n\0\u202e\ud800" + "A" * 1_000
     said = {"service": hostile, "version": hostile, "config_hash": hostile}

@@ -13,8 +13,9 @@ import pytest
 
 from predictions.coordinator.coordinator import Inputs
 from predictions.coordinator.routes import ROUTES
-from predictions.coordinator.service import BEGIN_WITHIN, BatchUnfinished, begin, handlers, responders, sweep
+from predictions.coordinator.service import BEGIN_WITHIN, BatchUnfinished, begin, handlers, nudged, responders, sweep
 from shared import wiring
+from shared.adapters.sqlite import Sqlite
 from shared.config.functions import function
 from shared.config.nba import NBA
 from shared.config.settings import read_settings
@@ -22,6 +23,7 @@ from shared.core.batch import STALLED_S, batch_id
 from shared.core.codec import encode
 from shared.core.messages import Nudge, read_completion
 from shared.core.model import Start, Status
+from shared.ports import Ports
 from tests.flow.batches import START, World, double
 
 [PHASE] = [phase for phase in NBA.phases if phase.name == "predictions"]
@@ -155,6 +157,16 @@ def test_a_schedule_that_begins_runs_is_not_the_coordinators(world: World) -> No
     stuck = Away(world.batches)
     sweep(replace(world.coordinator, batches=stuck), encode(word))
     assert stuck.asked == []
+
+
+def test_the_recovery_leaves_a_heartbeat_of_its_own_and_the_sweep_none(world: World) -> None:
+    store = Sqlite(":memory:")
+    clock = world.coordinator.clock
+    ports, at = Ports(states=store.states, bus=store.bus, clock=clock), clock.now()
+    for act, schedule in (("sweep", "self-heal"), ("recover", "stalled-batch-recovery"), ("recover", "")):
+        word = Nudge(pipeline="nba", mode="", date="", scheduled_at=at, act=act, schedule=schedule)
+        nudged(world.coordinator, ports, NBA, encode(word))
+    assert store.states.beats() == {"stalled-batch-recovery": at}
 
 
 def test_each_route_and_each_topic_of_the_deployed_coordinator_has_who_does_it(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from shared.core.model import (
     PipelineSpec,
     ProcessorSpec,
     RunKey,
+    ScheduleSpec,
     Start,
     Status,
 )
@@ -541,6 +542,17 @@ def test_a_nudge_means_the_day_it_was_scheduled_for_and_twice_is_once(world: Wor
     runs = world.store.states.runs("line", date(2024, 1, 1), date(2024, 2, 1))
     assert runs == (RUN,)
     assert len(world.starts()) == 4
+
+
+def test_a_schedule_that_has_come_through_leaves_a_heartbeat(world: World) -> None:
+    said = ScheduleSpec(name="nightly", cron="0 6 * * *", zone="UTC", act="start", mode=MODE, date="YESTERDAY")
+    service = Service(world.ports, {"line": replace(world.spec, schedules=(said,))}, starts_missing_runs=False)
+    nudge = Nudge(pipeline="line", mode=MODE, date="YESTERDAY", scheduled_at=START, act="start", schedule="nightly")
+    assert service.on_nudge(read_nudge(encode(nudge))) is None
+    assert world.store.states.beats() == {"nightly": world.clock.now()}
+    assert service.on_nudge(replace(nudge, mode="weekly")) is not None
+    assert service.on_nudge(replace(nudge, schedule="forged")) is None
+    assert list(world.store.states.beats()) == ["nightly"]
 
 
 def test_the_sweep_starts_a_run_that_nobody_announced() -> None:

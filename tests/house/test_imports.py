@@ -20,7 +20,10 @@ MAY_IMPORT = {
     "shared.history": ("shared.core", "shared.ports"),
     "shared.gather": ("shared.core",),
     "shared.heal": ("shared.core", "shared.ports"),
-    "shared.service": ("shared.core", "shared.ports", "shared.history", "shared.gather", "shared.heal"),
+    "shared.watch": ("shared.core", "shared.ports", "shared.gather", "shared.heal"),
+    "shared.service": (
+        *("shared.core", "shared.ports", "shared.history", "shared.gather", "shared.heal", "shared.watch"),
+    ),
     "shared.edge": ("shared.core", "shared.ports", "shared.service", "shared.logs"),
     "shared.adapters": ("shared.core", "shared.ports", "shared.adapters"),
     "shared.push": ("shared.core", "shared.ports"),
@@ -55,6 +58,7 @@ MAY_IMPORT = {
     "orchestration": (
         "shared.core",
         "shared.gather",
+        "shared.watch",
         "shared.ports",
         "shared.edge",
         "shared.service",
@@ -83,6 +87,7 @@ MAY_IMPORT = {
     "simulation": (
         "shared.core",
         "shared.gather",
+        "shared.watch",
         "shared.ports",
         "shared.readings",
         "shared.preflight",

@@ -35,7 +35,7 @@ from shared.core.gate import (
     start_latch,
 )
 from shared.core.gate import says_the_same as same
-from shared.core.incident import alerts_due
+from shared.core.incident import alerts_due, next_alert_at
 from shared.core.model import (
     Act,
     Completion,
@@ -272,10 +272,12 @@ class Day:
             fresh = [latch for latch in asked.latches if latch.key not in self.latches]
             assert len(fresh) == len(asked.latches), f"taken twice: {[latch.key for latch in asked.latches]}"
             outcome = next((latch.outcome for latch in asked.latches), None)
-            self.latches |= {latch.key: latch for latch in (*fresh, *alerts_due(view, verdict, outcome))}
+            alerts = alerts_due(view, verdict, outcome, readings)
+            self.latches |= {latch.key: latch for latch in (*fresh, *alerts)}
             if not same(self.ledger[-1] if self.ledger else None, asked.entry):
                 self.ledger.append(asked.entry)
-            self.due_at = asked.due_at
+            looks = (asked.due_at, next_alert_at(view, verdict, outcome))
+            self.due_at = min((at for at in looks if at), default=None)
             if not isinstance(verdict.decision, Open):
                 return verdict
         raise AssertionError(f"opens for ever: {say(verdict)}")
@@ -294,7 +296,9 @@ class Day:
         """What people were told of incidents, in order."""
         alerts = [latch.alert for latch in self.latches.values() if latch.alert]
         return [
-            f"{'resolve' if alert.resolved else 'raise'} {alert.cause}/{alert.number} at {minutes(alert.at)}"
+            f"escalate {alert.cause}/{alert.number} at {minutes(alert.escalated_at)}"
+            if alert.escalated_at and not alert.resolved
+            else f"{'resolve' if alert.resolved else 'raise'} {alert.cause}/{alert.number} at {minutes(alert.at)}"
             for alert in alerts
         ]
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
-from shared.core.heartbeat import NEVER, beats_again, dead_since
+from shared.core.heartbeat import NEVER, beat_of, beats_again, dead_since
+from shared.core.messages import Nudge
+from shared.core.model import ScheduleSpec
 from tests.unit.plans import T0, minute
+
+NOON = T0
 
 
 @pytest.mark.parametrize(
@@ -52,3 +57,24 @@ def test_for_whom_cannot_wait_one_that_has_never_beaten_is_dead() -> None:
 def test_a_job_that_has_come_through_beats(last_s: int | None, beats: bool) -> None:
     last = None if last_s is None else T0 - timedelta(seconds=last_s)
     assert beats_again(last, T0) is beats
+
+
+NIGHTLY = ScheduleSpec(name="nightly", cron="0 6 * * *", zone="UTC", act="start", mode="overnight", date="YESTERDAY")
+WORD = Nudge(pipeline="nba", mode="overnight", date="YESTERDAY", scheduled_at=NOON, act="start", schedule="nightly")
+
+
+@pytest.mark.parametrize(
+    ("word", "beat"),
+    [
+        pytest.param(WORD, ("nightly", NOON + timedelta(seconds=9)), id="a declared job leaves its own"),
+        pytest.param(replace(WORD, schedule="mine"), None, id="a name that nobody declared leaves none"),
+        pytest.param(replace(WORD, schedule=""), None, id="an older word, which names none, neither"),
+        pytest.param(replace(WORD, act="nudge"), None, id="nor one that asks for something else"),
+    ],
+)
+def test_a_job_that_has_come_through_leaves_a_heartbeat(word: Nudge, beat: tuple[str, datetime] | None) -> None:
+    assert beat_of(word, [NIGHTLY], NOON + timedelta(seconds=9)) == beat
+
+
+def test_a_clock_that_is_behind_does_not_make_a_job_late() -> None:
+    assert beat_of(WORD, [NIGHTLY], NOON - timedelta(seconds=20)) == ("nightly", NOON)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
+from shared.core.fold import incidents_of
 from shared.core.gate import consequences, decide, not_before
-from shared.core.incident import STALLED, Cause, alerts_due, open_incidents, raise_latch, resolve_latch
+from shared.core.incident import (
+    STALLED,
+    Cause,
+    acknowledged,
+    alerts_due,
+    escalations,
+    not_fired,
+    open_incidents,
+    raise_latch,
+    resolve_latch,
+)
 from shared.core.model import Act, Latch, Repair, RepairKind, Severity
 from shared.core.plan import Plan
 from shared.core.repairs import repair_latch
 from shared.core.status import RunState, summarise
-from tests.unit.plans import Day, critical, left_of_out, minute, optional, phase, plan
+from tests.unit.plans import RUN, Day, critical, left_of_out, minute, optional, phase, plan
 
 A, C = critical("a", attempts_max=1), optional("c", attempts_max=1)
 ONE = left_of_out(A)
@@ -21,6 +33,14 @@ THREE = left_of_out(A, critical("b"), C)
 READ = plan(phase("raw", A), phase("out", critical("z"), deadline=120, readings=("health",)))
 PART = left_of_out(critical("a", unit="games", look_again_s=9000))
 MUTE = left_of_out(A, optional("c", attempts_max=1, timeout_s=1200, grace_s=7200, weight=0.1))
+USUAL = left_of_out(A, usual_s=600)
+TWO_OF_USUAL = left_of_out(A, critical("b"), usual_s=600)
+AFTER = plan(phase("raw", A, usual_s=600), phase("out", critical("z"), deadline=120, readings=("runs_before",)))
+SLEEPY = critical("a", attempts_max=1, timeout_s=60_000)
+PATIENT = left_of_out(SLEEPY, deadline=600)
+LONG = left_of_out(SLEEPY, deadline=600, usual_s=5_400)
+LATER = plan(phase("raw", A, deadline=500), phase("out", critical("z"), deadline=600))
+POOR = left_of_out(A, C, quorum=0.5)
 
 
 def row(sentence: str, of: Plan, script: str, at: float, *told: str) -> object:
@@ -34,7 +54,109 @@ ROWS = [
     row("a critical one that has failed for good is told at once", ONE, "+5 a failed", 6, "raise stalled/1 at +5"),
     row("and once, however often it is looked at", ONE, "+5 a failed", 50, "raise stalled/1 at +5"),
     row("a deadline without a critical one is told", ONE, "+5 look", 61, "raise stalled/1 at +60"),
-    row("blocked, then failed, is the same incident", ONE, "+5 look", 500, "raise stalled/1 at +60"),
+    row(
+        "blocked, then failed, is the same incident, told to more people after two hours",
+        ONE,
+        "+5 look",
+        500,
+        "raise stalled/1 at +60",
+        "escalate stalled/1 at +180",
+    ),
+    row(
+        "what goes on within two hours is not escalated",
+        LATER,
+        "+5 a failed; +124 a done",
+        140,
+        "raise stalled/1 at +5",
+        "resolve stalled/1 at +124",
+    ),
+    row(
+        "one that was escalated ends as it would have",
+        LATER,
+        "+5 a failed; +126 a done",
+        140,
+        "raise stalled/1 at +5",
+        "escalate stalled/1 at +125",
+        "resolve stalled/1 at +126",
+    ),
+    row("a hold keeps it from being escalated", ONE, "+5 a failed; +10 hold", 500, "raise stalled/1 at +5"),
+    row(
+        "so it is when the hold ends",
+        ONE,
+        "+5 a failed; +10 hold until=+150",
+        151,
+        "raise stalled/1 at +5",
+        "escalate stalled/1 at +150",
+    ),
+    row("a phase that takes twice its usual time is told", USUAL, "+5 look", 25, "raise slow/1 at +20"),
+    row("one that takes less is not", USUAL, "+19 a done", 30),
+    row(
+        "it is over when the phase is",
+        USUAL,
+        "+5 look; +25 a done",
+        26,
+        "raise slow/1 at +20",
+        "resolve slow/1 at +25",
+    ),
+    row("a phase of which nobody knows what is usual is never slow", ONE, "+5 look", 59),
+    row(
+        "who is told that it stands still is not told that it is slow",
+        USUAL,
+        "+5 a failed",
+        50,
+        "raise stalled/1 at +5",
+    ),
+    row(
+        "nor when it goes on, in the same phase, and takes long",
+        TWO_OF_USUAL,
+        "+5 a failed; +30 a done",
+        40,
+        "raise stalled/1 at +5",
+        "resolve stalled/1 at +30",
+    ),
+    row("what its source says is not there yet is not slow", USUAL, "+5 a not_ready retry=+50", 45),
+    row(
+        "one that waits for another one is slow all the same",
+        TWO_OF_USUAL,
+        "+5 a not_ready retry=+50",
+        21,
+        "raise slow/1 at +20",
+    ),
+    row("waiting for the run before it is that run's", AFTER, "+1 read runs_before=hold; +5 a done", 55),
+    row("a slow hold is known", USUAL, "+5 hold", 59),
+    row(
+        "what waits in one phase for two hours stands still",
+        PATIENT,
+        "+5 look",
+        130,
+        "raise stalled/1 at +120",
+    ),
+    row("unless it usually takes longer", LONG, "+5 look", 175),
+    row("then after twice its usual time", LONG, "+5 look", 181, "raise stalled/1 at +180"),
+    row(
+        "going on with too little is told once",
+        POOR,
+        "+5 a done; +6 c failed; +7 z done",
+        7,
+        "raise incomplete/1 at +6",
+    ),
+    row(
+        "and over when the run is",
+        POOR,
+        "+5 a done; +6 c failed; +7 z done",
+        9,
+        "raise incomplete/1 at +6",
+        "resolve incomplete/1 at +7",
+    ),
+    row("what a person has skipped he knows", POOR, "+4 skip c; +5 a done; +7 z done", 9),
+    row(
+        "so he does what he has forced",
+        POOR,
+        "+4 a failed; +5 force out",
+        6,
+        "raise stalled/1 at +4",
+        "resolve stalled/1 at +5",
+    ),
     row(
         "what brings it on after all resolves it",
         ONE,
@@ -156,6 +278,51 @@ def test_raising_and_resolving_one_occurrence_have_one_name() -> None:
     ended = resolve_latch(again, STALLED, "goes on")
     assert raised.incident == ended.incident == "nba.2024-01-15.overnight.1/incident/stalled/1"
     assert raised.key != ended.key
+
+
+def test_what_is_told_of_one_occurrence_comes_together_in_any_order() -> None:
+    day = Day(ONE).play("+5 a failed", until=200)
+    view = day.view(minute(200))
+    act = Act(actor="ann", reason="on it", at=minute(130))
+    acked = acknowledged(RUN, view.incidents[STALLED], act)
+    alerts = [*(latch for latch in day.latches.values() if latch.alert), acked]
+    assert [latch.key.rpartition("/")[2] for latch in alerts] == ["raise", "escalate", "acknowledge"]
+    for order in permutations(alerts):
+        alert = incidents_of(order)[STALLED]
+        assert (alert.at, alert.escalated_at, alert.acknowledged) == (minute(5), minute(125), act)
+
+
+def test_an_escalation_says_since_when_and_who_has_it() -> None:
+    view = Day(ONE).play("+5 a failed", until=6).view(minute(6))
+    act = Act(actor="ann", reason="on it", at=minute(7))
+    known = acknowledged(RUN, view.incidents[STALLED], act).told
+    assert not escalations(RUN, [known], minute(124.9))
+    (latch,) = escalations(RUN, [known], minute(125))
+    assert latch.told.summary.startswith(
+        "unresolved for 2 hours, acknowledged by ann: nba.2024-01-15.overnight.1 is blocked"
+    )
+    assert latch.incident == "nba.2024-01-15.overnight.1/incident/stalled/1"
+    assert not escalations(RUN, [latch.told], minute(300)), "once"
+
+
+def test_what_can_wait_until_morning_is_not_escalated() -> None:
+    view = Day(USUAL).play("+5 look", until=25).view(minute(25))
+    assert view.incidents["slow"].severity is Severity.WARN
+    assert not escalations(RUN, view.incidents.values(), minute(6000))
+
+
+def test_what_is_told_of_it_says_how_little_there_is_and_of_what() -> None:
+    slow = Day(USUAL).play("+5 look", until=25).view(minute(25)).incidents["slow"]
+    assert "raw has taken 20 minutes, usually 10 at most" in slow.summary
+    poor = Day(POOR).play("+5 a done; +6 c failed", until=7).view(minute(7)).incidents["incomplete"]
+    assert "goes on with 75% of what it needs, below 95%; not whole: c" in poor.summary
+
+
+@pytest.mark.parametrize(("at", "told"), [(7.0, False), (7.1, True)])
+def test_what_was_claimed_and_cannot_be_sent_is_told_after_two_minutes(at: float, told: bool) -> None:
+    cause = not_fired(RUN, "out", minute(5), minute(at))
+    assert (cause is not None) == told
+    assert cause is None or (cause.name, cause.severity) == ("not-fired", Severity.PAGE)
 
 
 def test_the_order_in_which_alerts_are_read_makes_no_difference() -> None:

@@ -1,0 +1,103 @@
+"""What the timer watches beside its runs: whether each scheduled job comes through, and whether the services are well.
+
+Its own heartbeat it cannot watch: who is paused does nothing. That is asked from outside, by /ready of self_heal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from shared.core.fold import incidents_of
+from shared.core.heartbeat import SELF_HEAL
+from shared.core.incident import Cause
+from shared.core.model import Latch, RunKey, ScheduleSpec
+from shared.core.watch import BAD_FOR, BEAT_GRACE, HEALTH, WELL_FOR, ailing, late, record, record_of, watch_latches
+from shared.gather import AtOnce
+from shared.heal import LATCH_LEASE_S
+from shared.ports import Ports
+
+ASK_S = 8.0  # for all services together; each has three seconds
+
+LastDue = Callable[[ScheduleSpec, datetime], datetime | None]
+"""When a schedule was due the last time before an instant; None if it never was."""
+
+Ask = Callable[[str], str]
+"""Why a service of this name is not well; empty where it is, or where nobody has said where it answers."""
+
+AskAll = Callable[[Mapping[str, Callable[[], str]], float], Mapping[str, str]]
+
+
+class Watch:
+    """One for a process. What it has seen of services goes with it, which costs a minute; incidents do not."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        pipeline: str,
+        schedules: Sequence[ScheduleSpec],
+        last_due: LastDue,
+        services: Sequence[str] = (),
+        ask: Ask = lambda _: "",
+        ask_all: AskAll | None = None,
+    ) -> None:
+        self.run: RunKey = record_of(pipeline)
+        self._ports = ports
+        self._schedules = [schedule for schedule in schedules if schedule.name != SELF_HEAL]
+        self._last_due = last_due
+        self._services = services
+        self._ask = ask
+        self._ask_all: AskAll = ask_all or AtOnce()
+        self._bad_since: dict[str, datetime] = {}
+        self._well_since: dict[str, datetime] = {}
+
+    def look(self, now: datetime, *, is_open: bool) -> tuple[Latch, ...]:
+        """Raise what is wrong, resolve what is over; what this call claimed, for whoever tells it. `is_open`: whether
+        anything was: the store says so by having its record due."""
+        found = [*self._late(now), *self._ailing(now)]
+        if not found and not is_open:
+            return ()
+        self._ports.states.create_run(record(self.run.pipeline, now))
+        kept = self._ports.states.load(self.run)
+        unsure = [f"{HEALTH}-{name}" for name in self._services if not self._is_well(name, now)]
+        latches = watch_latches(self.run, kept.latches, found, unsure, now)
+        stays = any(not alert.resolved for alert in incidents_of((*kept.latches, *latches)).values())
+        claimed = self._ports.states.claim(
+            self.run,
+            control_version=kept.control.version,
+            latches=latches,
+            entry=None,
+            due_at=now if stays else None,
+            now=now,
+            lease_s=LATCH_LEASE_S,
+        )
+        return claimed or ()
+
+    def _late(self, now: datetime) -> Iterator[Cause]:
+        """A job that nobody has heard of yet has just been deployed: it gets its first heartbeat here."""
+        beats = self._ports.states.beats()
+        for schedule in self._schedules:
+            beat = beats.get(schedule.name)
+            if beat is None:
+                self._ports.states.beat(schedule.name, now)
+            elif cause := late(schedule.name, beat, self._last_due(schedule, now - BEAT_GRACE)):
+                yield cause
+
+    def _ailing(self, now: datetime) -> Iterator[Cause]:
+        """Those that were not well at two rounds in a row, a minute apart."""
+        asks = {name: (lambda name=name: self._ask(name)) for name in self._services}
+        answers = self._ask_all(asks, ASK_S) if asks else {}
+        for name in self._services:
+            why = answers.get(name, f"no answer within {ASK_S:g} s")
+            if not why:
+                self._bad_since.pop(name, None)
+                self._well_since.setdefault(name, now)
+                continue
+            self._well_since.pop(name, None)
+            since = self._bad_since.setdefault(name, now)
+            if now - since >= BAD_FOR:
+                yield ailing(name, why, since)
+
+    def _is_well(self, name: str, now: datetime) -> bool:
+        since = self._well_since.get(name)
+        return since is not None and now - since >= WELL_FOR

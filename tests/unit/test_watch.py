@@ -1,0 +1,245 @@
+"""What is watched and is about no run: which job is late, which service is not well, and what people are told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from shared.adapters.scheduler import last_due
+from shared.adapters.sqlite import Sqlite
+from shared.config.nba import NBA
+from shared.core.fold import incidents_of
+from shared.core.incident import looked_at_by
+from shared.core.model import Latch, RunKey, ScheduleSpec
+from shared.core.watch import ailing, late, record_of, watch_latches
+from shared.ports import Ports
+from shared.watch import Watch
+
+NOON = datetime(2024, 1, 16, 12, 0, tzinfo=timezone.utc)
+RUN = record_of("nba")
+DAILY = ScheduleSpec(name="same-day", cron="30 10 * * *", zone="UTC", act="start", mode="same_day", date="TODAY")
+HALF_HOURLY = ScheduleSpec(name="recovery", cron="*/30 * * * *", zone="UTC", act="recover")
+SELF = ScheduleSpec(name="self-heal", cron="* * * * *", zone="UTC", act="sweep")
+
+
+def minute(count: float) -> datetime:
+    return NOON + timedelta(minutes=count)
+
+
+@dataclass
+class HandClock:
+    at: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.at
+
+
+@dataclass
+class Rounds:
+    """A watch that goes its rounds each minute, and what it has claimed to tell."""
+
+    schedules: Sequence[ScheduleSpec] = ()
+    services: Sequence[str] = ("export_processor", "raw_processor")
+    why: dict[str, str] = field(default_factory=dict)  # by service that is not well
+    clock: HandClock = field(default_factory=HandClock)
+    store: Sqlite = field(default_factory=lambda: Sqlite(":memory:"))
+    told: list[str] = field(default_factory=list)
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        self.watch = self.new()
+
+    def new(self) -> Watch:
+        """As another instance has it: nothing is remembered."""
+        ports = Ports(states=self.store.states, bus=self.store.bus, clock=self.clock)
+        return Watch(ports, "nba", self.schedules, last_due, self.services, self.ask)
+
+    def ask(self, name: str) -> str:
+        self.asked += 1
+        return self.why.get(name, "")
+
+    def go(self, minutes: float, *, every_s: float = 60) -> Rounds:
+        until = self.clock.at + timedelta(minutes=minutes)
+        while self.clock.at < until:
+            self.look()
+            self.clock.at += timedelta(seconds=every_s)
+        return self
+
+    def look(self) -> tuple[Latch, ...]:
+        is_open = self.watch.run in self.store.states.due_runs(self.clock.at, 10)
+        claimed = self.watch.look(self.clock.at, is_open=is_open)
+        at = (self.clock.at - NOON).total_seconds() / 60
+        self.told += [f"{latch.key.removeprefix(f'{RUN}/incident/')} at +{at:g}" for latch in claimed]
+        return claimed
+
+
+# --- services ---------------------------------------------------------------------------------------------
+
+
+def test_a_service_that_fails_twice_a_minute_apart_is_told_once() -> None:
+    rounds = Rounds().go(3)
+    rounds.why["export_processor"] = "does not answer"
+    rounds.go(60)
+    assert rounds.told == ["health-export_processor/1/raise at +4"]
+
+
+def test_one_bad_answer_is_a_hiccup() -> None:
+    rounds = Rounds()
+    for _ in range(10):
+        rounds.why = {"export_processor": "503"}
+        rounds.go(1)
+        rounds.why = {}
+        rounds.go(1)
+    assert rounds.told == []
+    assert RUN not in rounds.store.states.due_runs(minute(600), 10)
+
+
+def test_rounds_that_come_some_seconds_early_count_as_a_minute_apart() -> None:
+    rounds = Rounds(why={"export_processor": "503"}).go(2, every_s=57)
+    assert rounds.told == ["health-export_processor/1/raise at +0.95"]
+
+
+def test_it_is_over_once_the_service_has_been_well_for_five_minutes() -> None:
+    rounds = Rounds(why={"export_processor": "503"}).go(10)
+    rounds.why = {}
+    rounds.go(20)
+    assert rounds.told == ["health-export_processor/1/raise at +1", "health-export_processor/1/resolve at +15"]
+    assert RUN not in rounds.store.states.due_runs(minute(600), 10), "nothing is looked at while nothing is open"
+
+
+def test_one_that_flaps_all_day_has_one_incident() -> None:
+    rounds = Rounds()
+    for _ in range(100):
+        rounds.why = {"export_processor": "503"}
+        rounds.go(3)
+        rounds.why = {}
+        rounds.go(3)
+    assert [told for told in rounds.told if "raise" in told or "resolve" in told] == [
+        "health-export_processor/1/raise at +1"
+    ]
+
+
+def test_each_service_has_an_incident_of_its_own() -> None:
+    rounds = Rounds(why={"export_processor": "503", "raw_processor": "is not ready"}).go(5)
+    assert rounds.told == ["health-export_processor/1/raise at +1", "health-raw_processor/1/raise at +1"]
+
+
+def test_one_that_stays_so_is_told_to_more_people() -> None:
+    rounds = Rounds(why={"export_processor": "503"}).go(150)
+    assert rounds.told == ["health-export_processor/1/raise at +1", "health-export_processor/1/escalate at +121"]
+
+
+def test_another_instance_raises_nothing_twice_and_ends_what_the_first_one_raised() -> None:
+    rounds = Rounds(why={"export_processor": "503"}).go(5)
+    rounds.watch = rounds.new()
+    rounds.go(5)
+    assert len(rounds.told) == 1
+    rounds.why = {}
+    rounds.watch = rounds.new()
+    rounds.go(10)
+    assert rounds.told[1:] == ["health-export_processor/1/resolve at +15"]
+
+
+def test_two_that_look_at_once_raise_one() -> None:
+    rounds = Rounds(why={"export_processor": "503"}).go(1)
+    other = rounds.new()
+    other.look(minute(0), is_open=False)
+    claimed = [*rounds.look(), *other.look(minute(1), is_open=False)]
+    assert [latch.key.rpartition("/")[2] for latch in claimed] == ["raise"]
+
+
+def test_the_next_time_is_a_new_occurrence() -> None:
+    rounds = Rounds(why={"export_processor": "503"}).go(5)
+    rounds.why = {}
+    rounds.go(10)
+    rounds.why = {"export_processor": "503"}
+    rounds.go(5)
+    assert rounds.told[-1] == "health-export_processor/2/raise at +16"
+
+
+def test_what_is_told_of_a_service_names_it_since_when_and_why() -> None:
+    cause = ailing("export_processor", "does not answer", NOON)
+    assert cause.summary == "export_processor is not well since 2024-01-16 12:00 UTC: does not answer"
+    assert looked_at_by(RUN) == "tipoff status nba"
+
+
+# --- heartbeats ---------------------------------------------------------------------------------------------
+
+
+LATE = [
+    pytest.param(-1.0, True, id="the firing was missed"),
+    pytest.param(0.0, False, id="it came through that very moment"),
+    pytest.param(5.0, False, id="it came through a little later"),
+]
+
+
+@pytest.mark.parametrize(("beat", "is_late"), LATE)
+def test_a_job_is_late_whose_last_firing_has_not_come_through(beat: float, is_late: bool) -> None:
+    assert (late("same-day", minute(beat), NOON) is not None) == is_late
+    assert late("same-day", minute(beat), None) is None
+
+
+def test_a_job_that_comes_through_is_never_told() -> None:
+    rounds = Rounds(schedules=(HALF_HOURLY, DAILY, SELF), services=())
+    for _ in range(48):
+        rounds.store.states.beat("recovery", rounds.clock.at + timedelta(seconds=3))
+        if rounds.clock.at.hour == 10:
+            rounds.store.states.beat("same-day", rounds.clock.at + timedelta(minutes=31))
+        rounds.go(30)
+    assert rounds.told == []
+
+
+def test_one_that_stopped_is_told_after_its_grace_and_over_when_it_comes_again() -> None:
+    rounds = Rounds(schedules=(HALF_HOURLY,), services=())
+    rounds.store.states.beat("recovery", minute(0))
+    rounds.go(60)
+    assert rounds.told == ["heartbeat-recovery/1/raise at +41"]
+    rounds.store.states.beat("recovery", minute(60.1))
+    rounds.go(5)
+    assert rounds.told[1:] == ["heartbeat-recovery/1/resolve at +60"]
+
+
+def test_a_job_that_was_just_deployed_has_until_its_next_firing() -> None:
+    rounds = Rounds(schedules=(DAILY,), services=()).go(60)
+    assert rounds.told == []
+    assert rounds.store.states.beats() == {"same-day": NOON}
+    rounds.clock.at = NOON + timedelta(days=1)  # 10:30 has gone by
+    rounds.go(2)
+    assert rounds.told == [f"heartbeat-same-day/1/raise at +{24 * 60}"]
+
+
+def test_the_timer_does_not_watch_itself() -> None:
+    rounds = Rounds(schedules=(SELF,), services=()).go(60)
+    assert rounds.told == []
+    assert rounds.store.states.beats() == {}
+
+
+def test_a_job_that_is_declared_no_more_is_over() -> None:
+    rounds = Rounds(schedules=(HALF_HOURLY,), services=())
+    rounds.store.states.beat("recovery", minute(0))
+    rounds.go(50)
+    rounds.schedules = ()
+    rounds.watch = rounds.new()
+    rounds.go(2)
+    assert [told.split(" ")[0] for told in rounds.told] == [
+        "heartbeat-recovery/1/raise",
+        "heartbeat-recovery/1/resolve",
+    ]
+
+
+@pytest.mark.parametrize("schedule", NBA.schedules, ids=lambda schedule: schedule.name)
+def test_every_declared_schedule_has_a_last_firing_that_is_found(schedule: ScheduleSpec) -> None:
+    due_at = last_due(schedule, NOON)
+    assert due_at is not None
+    assert due_at < NOON
+    assert last_due(schedule, due_at) != due_at
+
+
+def test_the_record_is_a_run_of_no_date_that_reads_back() -> None:
+    assert RunKey.parse(str(RUN)) == RUN
+    latches = watch_latches(RUN, (), [ailing("raw_processor", "503", NOON)], (), NOON)
+    assert list(incidents_of(latches)) == ["health-raw_processor"]
+    assert not watch_latches(RUN, latches, [], ["health-raw_processor"], minute(1)), "not over yet"
