@@ -35,8 +35,8 @@ from shared.config.settings import (
     process_environment,
     read_settings,
 )
+from shared.core.subscriptions import subscription_of
 from shared.ports import Health, HealthProbe
-from shared.push import subscription_of
 
 STACK_FILE = "stack.json"
 LOCK_FILE = "stack.lock"

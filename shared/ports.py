@@ -15,6 +15,7 @@ from typing import Protocol
 
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.blocks import Card
+from shared.core.drift import Kind, Resource
 from shared.core.fold import View
 from shared.core.measures import Measure
 from shared.core.messages import Message, named
@@ -586,6 +587,35 @@ class Health:
     version: str = ""  # its commit
     config_hash: str = ""
     why: str = ""  # it is not alive or not ready; empty where it is both
+
+
+class CloudError(OSError):
+    """Something could not be read or changed: names it, why, and what helps."""
+
+
+class CloudDenied(CloudError):
+    """The same, because whoever asks may not: names the role that helps."""
+
+
+class Cloud(Protocol):
+    """What is on Google Cloud for one environment, in the shape in which it is declared. Raises CloudError.
+
+    Every change may be made again: one that was cut in the middle is finished by the next.
+    """
+
+    def read(self, kind: Kind, declared: Sequence[Resource]) -> tuple[Resource, ...]:
+        """All of a kind that is there, whoever made it, and of nothing more than its settings. `declared` is everything
+        that should be there: it says where to look for what is only found on other things."""
+
+    def create(self, resources: Sequence[Resource]) -> None:
+        """Make them, all of one kind. What is there already stays as it is; what stands on something that is not there
+        is left out."""
+
+    def change(self, resource: Resource, fields: Sequence[str]) -> None:
+        """Give these fields of what is there the values that are declared."""
+
+    def remove(self, resource: Resource) -> None:
+        """What is not there any more is no error."""
 
 
 class HealthProbe(Protocol):
