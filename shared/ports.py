@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Protocol
 
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
@@ -55,6 +56,15 @@ class Quarantined:
 
 QUARANTINE_BODY_MAX = 4_096
 QUARANTINE_ATTRIBUTES_MAX = 1_024  # bytes of their JSON: run, phase, processor, attempt and chunk fit, and a trace's
+
+
+class Errand(StrEnum):
+    """Whose turn it is with what shall be done once."""
+
+    MINE = "mine"
+    OTHERS = "others"  # somebody is at it; if he dies it has to be asked for again
+    DONE = "done"
+
 
 LOOK_WITHIN_S = 15
 """A sweep a minute later at most a fact is weighed, whatever becomes of the message that brought it: within two
@@ -140,6 +150,14 @@ class StateStore(Protocol):
 
     def beats(self) -> Mapping[str, datetime]:
         """When each job that ever did came through the last time."""
+
+    def take_errand(self, name: str, now: datetime, lease_s: int) -> Errand:
+        """Take what is about no run and shall be done once, under a lease: of any number of callers exactly one gets
+        MINE. A lease that is over is taken up, by one again: whoever had it may have done it, and died before it was
+        said."""
+
+    def end_errand(self, name: str) -> None:
+        """It is done, for good. Idempotent."""
 
 
 class BatchStore(Protocol):

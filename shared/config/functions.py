@@ -116,6 +116,14 @@ FUNCTIONS = (
     _worker("mlb_prediction_worker", "mlb-prediction-request", pipeline="mlb"),
     _processor("grading_processor", "nba-grading-start"),
     _processor("export_processor", "nba-export-start"),
+    FunctionSpec(
+        "daily_health_check",
+        (NUDGE_TOPIC,),
+        FunctionKind.REPORT,
+        max_instances=2,  # the morning's message, and who asks for it
+        timeout_s=180,  # it reads a month of runs, and posts for a quarter of a minute at most
+        secrets=("SLACK_WEBHOOK_URL",),
+    ),
     FunctionSpec(  # it hears nothing: people come to it
         "nba_admin_dashboard",
         (),
