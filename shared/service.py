@@ -148,7 +148,7 @@ class Service:
         if nudge.act == "sweep":
             self.sweep()
             return None
-        if nudge.act == "recover":  # about batches, which their coordinator hears
+        if nudge.act in ("recover", "summary"):  # about batches, or what people are told: others hear that
             return None
         spec = self._pipelines.get(nudge.pipeline)
         if spec is None or nudge.mode not in [mode.name for mode in spec.modes]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.adapters.notify import LogNotifier
+from shared.config.deployment import ATTEMPTS_MAX, Environment
 from shared.config.functions import NUDGE_TOPIC, FunctionSpec, function, pushed_topics, services_behind
 from shared.config.metrics import METRICS
 from shared.config.orchestration_config import PIPELINES, READ_BACKS
@@ -22,6 +23,7 @@ from shared.core.batch import IN_FLIGHT_UNITS
 from shared.core.messages import Message
 from shared.core.model import RunKey, ScheduleSpec
 from shared.core.plan import config_hash
+from shared.core.subscriptions import subscription_of
 from shared.ports import (
     NO_METER,
     NO_TRACE,
@@ -40,10 +42,10 @@ from shared.ports import (
     Warehouse,
 )
 from shared.preflight import Identity, Preflight, Services
-from shared.push import subscription_of
 from shared.readings import World, readers
 
 if TYPE_CHECKING:
+    from shared.adapters.cloud import GoogleCloud
     from shared.adapters.duckdb import DuckDbWarehouse
     from shared.adapters.firestore import Firestore
     from shared.adapters.http import Http
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
 STATE_FILE = "state.sqlite"
 WAREHOUSE_FILE = "warehouse.duckdb"
 EXPORTS = "exports"
-ATTEMPTS_MAX = 30  # of a message on Pub/Sub: with pauses of up to a minute, an outage of 25 minutes buries nothing
 
 
 @dataclass(frozen=True)
@@ -397,6 +398,13 @@ def system_clock() -> Clock:
     return SystemClock()
 
 
+def google_cloud(settings: Settings, environment: Environment) -> GoogleCloud:
+    """What is there of an environment. Whoever opens it closes it. Raises CloudError where nobody says who asks."""
+    from shared.adapters.cloud import GoogleCloud
+
+    return GoogleCloud(environment.project, environment.region, endpoint=settings.cloud_endpoint)
+
+
 def open_feed(folder: Path) -> Feed:
     """Raises FeedError that says which file, what is wrong, and the remedy."""
     from shared.adapters.feed import FolderFeed
@@ -442,6 +450,13 @@ def slack(settings: Settings) -> Chat | None:
     from shared.adapters.slack import SlackWebhook
 
     return SlackWebhook(http(), settings.slack_webhook)
+
+
+def health_probe_as(token_for: Callable[[str], str]) -> HealthProbe:
+    """One that says who asks by tokens that are given; for who is no service account. Whoever opens it keeps one."""
+    from shared.adapters.health import HttpHealthProbe
+
+    return HttpHealthProbe(http(token_for))
 
 
 def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterator[datetime]:

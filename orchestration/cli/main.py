@@ -395,6 +395,16 @@ def _proving(command: Command) -> None:
     cost.add_argument("--days", type=number_to(30), default=30, metavar="N", help="of a month, on which it runs (30)")
     cost.add_argument("--no-free-tier", action="store_true", help="where something else uses the free tiers up")
 
+    doctor = command(
+        "doctor",
+        "doctor",
+        "compare everything declared with everything live on Google Cloud; each difference with what mends it",
+        "tipoff doctor --env prod",
+    )
+    doctor.add_argument(
+        "--env", default="dev", metavar="NAME", help="dev or prod, of shared/config/deployment.py (dev)"
+    )
+
     config = command("config", "config", "check the declared pipelines", "tipoff config check")
     config.add_argument("what", choices=["check"])
 
