@@ -16,8 +16,7 @@ from google.cloud.monitoring_dashboard_v1 import Dashboard
 from google.cloud.monitoring_v3 import AlertPolicy, Service, ServiceLevelObjective, UptimeCheckConfig
 from google.protobuf.json_format import ParseDict, ParseError
 
-from orchestration.monitoring import COLUMNS, DEAD, PREFIX, generated
-from shared.adapters import pubsub
+from orchestration.monitoring import COLUMNS, PREFIX, generated
 from shared.config.deployment import ENVIRONMENTS, Environment
 from shared.config.functions import FUNCTIONS
 from shared.config.metrics import METRICS
@@ -226,7 +225,3 @@ def test_a_policy_on_lines_says_how_often_it_tells_and_no_other_does() -> None:
     for each in generated(WATCHED)["alert_policies"]:
         lines = "conditionMatchedLog" in json.dumps(each["conditions"])
         assert ("notificationRateLimit" in each["alertStrategy"]) == lines  # type: ignore[operator]
-
-
-def test_dead_letters_are_kept_where_they_are_looked_for() -> None:
-    assert pubsub.DEAD == DEAD
