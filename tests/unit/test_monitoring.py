@@ -22,6 +22,7 @@ from shared.config.functions import FUNCTIONS
 from shared.config.metrics import METRICS
 from shared.config.orchestration_config import PIPELINES
 from shared.config.slos import SLOS
+from tests.house.tree import ROOT
 
 TYPES = {
     "metric_descriptors": MetricDescriptor,
@@ -225,3 +226,13 @@ def test_a_policy_on_lines_says_how_often_it_tells_and_no_other_does() -> None:
     for each in generated(WATCHED)["alert_policies"]:
         lines = "conditionMatchedLog" in json.dumps(each["conditions"])
         assert ("notificationRateLimit" in each["alertStrategy"]) == lines  # type: ignore[operator]
+
+
+def test_every_policy_is_told_in_the_docs() -> None:
+    folder = ROOT / "docs" / "08-projects" / "current" / "daily-orchestration-improvements"
+    doc = (folder / "PHASE-5-OBSERVABILITY.md").read_text(encoding="utf-8")
+    lines = [line.split("|")[1] for line in doc.splitlines() if line.startswith("| ") and line.count("|") == 4]
+    told = {id.strip() for cell in lines for id in cell.split(",")}
+    ids = {each["userLabels"]["id"] for each in generated(WATCHED)["alert_policies"]}  # type: ignore[index]
+    named = {re.sub(r"^burn-.*", "burn-PIPELINE-OBJECTIVE", id) for id in ids}
+    assert named <= told
