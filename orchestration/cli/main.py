@@ -29,7 +29,7 @@ BATCHES_MAX = 1_000  # that `batch list` shows; each is read by itself
 
 AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[dhm])")
 
-ALONE = ("chain", "chain_read", "chain_fsync", "core", "wide", "stalls", "reliability", "night", "season")
+ALONE = ("chain", "chain_read", "chain_fsync", "core", "wide", "stalls", "alarms", "reliability", "night", "season")
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
 """What `bench` measures only when asked: not every machine has emulators."""
 
