@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shared.config.deployment import Environment, service_of, url_at
 from shared.config.functions import FUNCTIONS
-from shared.config.metrics import METRICS, MetricKind, MetricSpec, metric
+from shared.config.metrics import METRICS, metric
 from shared.config.orchestration_config import PIPELINES
 from shared.config.slos import SLOS
 from shared.core.heartbeat import BEAT_MAX, SELF_HEAL
+from shared.core.measures import MetricKind, MetricSpec
 from shared.core.slo import Of, SloSpec
 
 Resource = Mapping[str, object]

@@ -40,7 +40,17 @@ def receive(deliveries: Sequence[Delivery], handler_of: Callable[[Delivery], Han
 
 
 def handle(delivery: Delivery, handler: Handler, ports: Ports) -> bool:
-    """True if this delivery is done with: handled, kept as hopeless, or buried. Otherwise it has been handed back."""
+    """True if this delivery is done with: handled, kept as hopeless, or buried. Otherwise it has been handed back.
+
+    What was counted of it is sent before it is answered, whatever became of it: afterwards a function stands still.
+    """
+    try:
+        return _handle(delivery, handler, ports)
+    finally:
+        ports.meter.send()
+
+
+def _handle(delivery: Delivery, handler: Handler, ports: Ports) -> bool:
     try:
         with ports.trace.receiving(delivery.attributes), logs.about(trace=logs.trace_of(ports.trace.carry({}))):
             refused = handler(delivery.data)

@@ -14,6 +14,7 @@ from functools import partial
 from shared.core.fold import View, is_open, look
 from shared.core.incident import NOT_FIRED, not_fired, raise_latch, resolve_latch
 from shared.core.letters import LETTERS_KEPT, judge_letter, letter_name
+from shared.core.measures import of_latches, of_letters, of_repair
 from shared.core.messages import run_of
 from shared.core.model import Fact, Latch, LedgerEntry, Repair, RepairKind, RunKey
 from shared.core.repairs import repair_latch, repairs_kept, resend_of
@@ -88,12 +89,14 @@ class Healer:
         for start in (doubts[first:] + doubts[:first])[:DOUBTS_MAX]:
             found = self._ports.evidence.find(start)
             if found is not None:
-                found_any |= self._ports.states.append(Fact(found, self._ports.clock.now()))
+                if self._ports.states.append(Fact(found, self._ports.clock.now())):
+                    self._ports.meter.add([of_repair(start.run, RepairKind.FOUND)])
+                    found_any = True
             elif latch := resend_of(view, start):
                 resends.append(latch)
         if not resends:
             return found_any
-        self._send(claim(self._ports.states, view, resends, due_at=view.now) or ())
+        self._send(self._claim(view, resends))
         return True
 
     def send_again(self, latch: Latch, now: datetime, alerts: list[Latch]) -> None:
@@ -121,7 +124,7 @@ class Healer:
         known = view.incidents.get(NOT_FIRED)
         if view.control.cancel or view.control.held_at(now) or not is_open(view) or (known and not known.resolved):
             return ()
-        return claim(self._ports.states, view, [raise_latch(view, cause)], due_at=now) or ()
+        return self._claim(view, [raise_latch(view, cause)])
 
     def _resolve_as_sent(self, latch: Latch, now: datetime) -> tuple[Latch, ...]:
         view, _ = self._look(latch.run, now)
@@ -129,7 +132,7 @@ class Healer:
         if known is None or known.resolved:
             return ()
         ended = f"{latch.run}: what {latch.starts[0].phase} shall start has been sent"
-        return claim(self._ports.states, view, [resolve_latch(view, NOT_FIRED, ended)], due_at=now) or ()
+        return self._claim(view, [resolve_latch(view, NOT_FIRED, ended)])
 
     def tell(self, latches: Iterable[Latch], now: datetime) -> None:
         """Tell people what these carry, incident by incident; what becomes of one keeps none of the others."""
@@ -191,7 +194,9 @@ class Healer:
     def weigh_letters(self, now: datetime) -> None:
         """Send dead letters of open runs again whose cause has passed, the oldest first, each within its budget."""
         letters: dict[RunKey, list[tuple[Delivery, str]]] = {}
-        for delivery, error in reversed(self._ports.bus.dead_letters(LETTERS_MAX)):
+        found = self._ports.bus.dead_letters(LETTERS_MAX)
+        self._ports.meter.add([of_letters(len(found))])
+        for delivery, error in reversed(found):
             run = run_of(delivery.attributes)
             if run and delivery.published_at > now - LETTERS_KEPT and self._ports.states.plan(run):
                 letters.setdefault(run, []).append((delivery, error))
@@ -213,10 +218,16 @@ class Healer:
         """Keep an act with its reason, and have the run looked at. False where another has been quicker."""
         run = view.plan.run
         latch = repair_latch(run, repair, latches)
-        claimed = claim(self._ports.states, view, [latch], due_at=view.now)
+        claimed = self._claim(view, [latch])
         if claimed:
             self._ports.states.close(run, [latch.key])
         return bool(claimed)
+
+    def _claim(self, view: View, latches: Sequence[Latch]) -> tuple[Latch, ...]:
+        """Those that this call has claimed, counted; the run is looked at once more."""
+        claimed = claim(self._ports.states, view, latches, due_at=view.now) or ()
+        self._ports.meter.add(of_latches(claimed))
+        return claimed
 
     def _look(self, run: RunKey, now: datetime) -> tuple[View, tuple[Latch, ...]]:
         plan, record = self._ports.states.plan(run), self._ports.states.load(run)

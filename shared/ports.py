@@ -6,15 +6,18 @@ same call made again finishes it. Times are aware UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Protocol
 
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.blocks import Card
+from shared.core.drift import Kind, Resource
 from shared.core.fold import View
+from shared.core.measures import Measure
 from shared.core.messages import Message, named
 from shared.core.model import Alert, Completion, Control, Fact, Latch, LedgerEntry, Reading, RunKey, Start
 from shared.core.plan import Plan
@@ -53,6 +56,15 @@ class Quarantined:
 
 QUARANTINE_BODY_MAX = 4_096
 QUARANTINE_ATTRIBUTES_MAX = 1_024  # bytes of their JSON: run, phase, processor, attempt and chunk fit, and a trace's
+
+
+class Errand(StrEnum):
+    """Whose turn it is with what shall be done once."""
+
+    MINE = "mine"
+    OTHERS = "others"  # somebody is at it; if he dies it has to be asked for again
+    DONE = "done"
+
 
 LOOK_WITHIN_S = 15
 """A sweep a minute later at most a fact is weighed, whatever becomes of the message that brought it: within two
@@ -138,6 +150,14 @@ class StateStore(Protocol):
 
     def beats(self) -> Mapping[str, datetime]:
         """When each job that ever did came through the last time."""
+
+    def take_errand(self, name: str, now: datetime, lease_s: int) -> Errand:
+        """Take what is about no run and shall be done once, under a lease: of any number of callers exactly one gets
+        MINE. A lease that is over is taken up, by one again: whoever had it may have done it, and died before it was
+        said."""
+
+    def end_errand(self, name: str) -> None:
+        """It is done, for good. Idempotent."""
 
 
 class BatchStore(Protocol):
@@ -531,6 +551,32 @@ class NoTrace:
 NO_TRACE = NoTrace()
 
 
+class Meter(Protocol):
+    """Numbers of the work, for whoever watches from outside.
+
+    No verb raises, and none holds the work up for longer than its adapter says, whoever listens or does not.
+    """
+
+    def add(self, measures: Iterable[Measure]) -> None:
+        """Keep these numbers. Nothing is sent, and nothing waits."""
+
+    def send(self) -> None:
+        """Send what has been added, at the end of the work on one message: afterwards nothing may go on by itself."""
+
+
+class NoMeter:
+    """Nobody watches: what is added is not even made."""
+
+    __slots__ = ()
+
+    def add(self, measures: Iterable[Measure]) -> None: ...
+
+    def send(self) -> None: ...
+
+
+NO_METER = NoMeter()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """What a service said of itself; texts are cut and printable. Who it should be, the asker compares."""
@@ -541,6 +587,35 @@ class Health:
     version: str = ""  # its commit
     config_hash: str = ""
     why: str = ""  # it is not alive or not ready; empty where it is both
+
+
+class CloudError(OSError):
+    """Something could not be read or changed: names it, why, and what helps."""
+
+
+class CloudDenied(CloudError):
+    """The same, because whoever asks may not: names the role that helps."""
+
+
+class Cloud(Protocol):
+    """What is on Google Cloud for one environment, in the shape in which it is declared. Raises CloudError.
+
+    Every change may be made again: one that was cut in the middle is finished by the next.
+    """
+
+    def read(self, kind: Kind, declared: Sequence[Resource]) -> tuple[Resource, ...]:
+        """All of a kind that is there, whoever made it, and of nothing more than its settings. `declared` is everything
+        that should be there: it says where to look for what is only found on other things."""
+
+    def create(self, resources: Sequence[Resource]) -> None:
+        """Make them, all of one kind. What is there already stays as it is; what stands on something that is not there
+        is left out."""
+
+    def change(self, resource: Resource, fields: Sequence[str]) -> None:
+        """Give these fields of what is there the values that are declared."""
+
+    def remove(self, resource: Resource) -> None:
+        """What is not there any more is no error."""
 
 
 class HealthProbe(Protocol):
@@ -600,5 +675,6 @@ class Ports:
     clock: Clock
     readers: Mapping[str, Reader] = field(default_factory=dict)
     trace: Tracer = NO_TRACE
+    meter: Meter = NO_METER
     notifiers: Mapping[str, Notifier] = field(default_factory=dict)  # by name: each sink gets what is told
     evidence: Evidence | None = None  # None: nothing is looked for, and no start is sent again on suspicion

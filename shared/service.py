@@ -33,6 +33,7 @@ from shared.core.gate import (
 from shared.core.heartbeat import SELF_HEAL, beat_of, beats_again
 from shared.core.incident import WATCH, alerts_due, next_alert_at
 from shared.core.letters import looks_at_letters
+from shared.core.measures import of_latches, of_repair, of_step, of_sweep
 from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import (
     Act,
@@ -43,6 +44,7 @@ from shared.core.model import (
     LedgerEntry,
     PipelineSpec,
     Reading,
+    RepairKind,
     RunKey,
     Start,
     Woke,
@@ -124,6 +126,8 @@ class Service:
         # Who asks for a run that is there need not read how long those before it took.
         known = self._ports.states.plan(run) is not None
         created = not known and self._ports.states.create_run(self._plan(run, labels))
+        if created and labels == BEGUN_BY:
+            self._ports.meter.add([of_repair(run, RepairKind.RUN)])
         self.advance(run, woke)
         return created
 
@@ -144,7 +148,7 @@ class Service:
         if nudge.act == "sweep":
             self.sweep()
             return None
-        if nudge.act == "recover":  # about batches, which their coordinator hears
+        if nudge.act in ("recover", "summary"):  # about batches, or what people are told: others hear that
             return None
         spec = self._pipelines.get(nudge.pipeline)
         if spec is None or nudge.mode not in [mode.name for mode in spec.modes]:
@@ -181,6 +185,7 @@ class Service:
         if watch := self._watch:
             self._guard(lambda: alerts.extend(watch.look(now, is_open=watch.run in due)))
         self._healer.tell(alerts, now)
+        self._ports.meter.add(of_sweep(now, self._ports.clock.now(), self._beaten_at))
         if beats_again(self._beaten_at, now):
             self._ports.states.beat(SELF_HEAL, now)
             self._beaten_at = now
@@ -313,6 +318,7 @@ class Service:
         run = view.plan.run
         latches = [start_latch(start) for start in starts]
         claimed = claim(self._ports.states, view, latches, due_at=view.now)
+        self._ports.meter.add(of_latches(claimed or ()))
         self._send(claimed or ())
         self.advance(run)  # it writes when to look next
         return tuple(start for latch in claimed or () for start in latch.starts)
@@ -407,6 +413,7 @@ class Service:
             claimed = claim(self._ports.states, view, latches, due_at=due_at, entry=entry, lease_s=lease_s)
         if claimed is None:
             return True
+        self._ports.meter.add(of_step(view.plan, record.facts, record.latches, claimed, entry))
         if claimed:  # people are told by the sweep: whatever the sink does, it holds no message up
             self._send(latch for latch in claimed if latch.alert is None)
             if alerts is not None:

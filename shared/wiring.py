@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.adapters.notify import LogNotifier
+from shared.config.deployment import ATTEMPTS_MAX, Environment
 from shared.config.functions import NUDGE_TOPIC, FunctionSpec, function, pushed_topics, services_behind
+from shared.config.metrics import METRICS
 from shared.config.orchestration_config import PIPELINES, READ_BACKS
 from shared.config.settings import Cloud, Settings, Target, url_of
 from shared.core.batch import IN_FLIGHT_UNITS
 from shared.core.messages import Message
 from shared.core.model import RunKey, ScheduleSpec
 from shared.core.plan import config_hash
+from shared.core.subscriptions import subscription_of
 from shared.ports import (
+    NO_METER,
     NO_TRACE,
     BatchStore,
     Bus,
@@ -29,6 +33,7 @@ from shared.ports import (
     Clock,
     Feed,
     HealthProbe,
+    Meter,
     Notifier,
     ObjectStore,
     Ports,
@@ -37,10 +42,10 @@ from shared.ports import (
     Warehouse,
 )
 from shared.preflight import Identity, Preflight, Services
-from shared.push import subscription_of
 from shared.readings import World, readers
 
 if TYPE_CHECKING:
+    from shared.adapters.cloud import GoogleCloud
     from shared.adapters.duckdb import DuckDbWarehouse
     from shared.adapters.firestore import Firestore
     from shared.adapters.http import Http
@@ -50,7 +55,6 @@ if TYPE_CHECKING:
 STATE_FILE = "state.sqlite"
 WAREHOUSE_FILE = "warehouse.duckdb"
 EXPORTS = "exports"
-ATTEMPTS_MAX = 30  # of a message on Pub/Sub: with pauses of up to a minute, an outage of 25 minutes buries nothing
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class CloudHome:
     services: Services  # that its gates ask how they are
     notifiers: Mapping[str, Notifier]  # that people hear of incidents from
     retry_s: float | None = None  # of each call of the warehouse; None: as long as a processor may wait
+    meter: Meter = NO_METER
 
     @cached_property
     def ports(self) -> Ports:
@@ -126,6 +131,7 @@ class CloudHome:
             clock=self.clock,
             readers=readers(states, world),
             trace=self.trace,
+            meter=self.meter,
             notifiers=self.notifiers,
         )
 
@@ -180,10 +186,13 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
 
     assert settings.cloud is not None, "the target local has no cloud"
     trace: Tracer = NO_TRACE
+    meter: Meter = NO_METER
     if settings.traces:
+        from shared.adapters.metering import open_meter
         from shared.adapters.tracing import open_tracer
 
         trace = open_tracer(settings.traces, service=service, commit=settings.commit)
+        meter = open_meter(settings.traces, METRICS, service=service, commit=settings.commit)
     services = Services(
         behind=services_behind,
         url_of=partial(url_of, settings.services),
@@ -201,6 +210,7 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
         services=services,
         notifiers=_notifiers(settings, clock),
         retry_s=retry_s,
+        meter=meter,
     )
 
 
@@ -388,6 +398,13 @@ def system_clock() -> Clock:
     return SystemClock()
 
 
+def google_cloud(settings: Settings, environment: Environment) -> GoogleCloud:
+    """What is there of an environment. Whoever opens it closes it. Raises CloudError where nobody says who asks."""
+    from shared.adapters.cloud import GoogleCloud
+
+    return GoogleCloud(environment.project, environment.region, endpoint=settings.cloud_endpoint)
+
+
 def open_feed(folder: Path) -> Feed:
     """Raises FeedError that says which file, what is wrong, and the remedy."""
     from shared.adapters.feed import FolderFeed
@@ -433,6 +450,13 @@ def slack(settings: Settings) -> Chat | None:
     from shared.adapters.slack import SlackWebhook
 
     return SlackWebhook(http(), settings.slack_webhook)
+
+
+def health_probe_as(token_for: Callable[[str], str]) -> HealthProbe:
+    """One that says who asks by tokens that are given; for who is no service account. Whoever opens it keeps one."""
+    from shared.adapters.health import HttpHealthProbe
+
+    return HttpHealthProbe(http(token_for))
 
 
 def firings(schedule: ScheduleSpec, first: datetime, until: datetime) -> Iterator[datetime]:

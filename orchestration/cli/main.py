@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 import io
 import logging
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
@@ -26,8 +25,6 @@ PARALLEL_MAX = 16  # they share one warehouse: more only wait for each other
 LETTERS_MAX = 2_000  # dead and quarantined; that `dlq list` shows: all that it looks at
 SLO_DAYS_MAX = 366  # each run of them is folded
 BATCHES_MAX = 1_000  # that `batch list` shows; each is read by itself
-
-AHEAD = re.compile(r"\+(?P<count>[0-9]{1,4})(?P<unit>[dhm])")
 
 ALONE = ("chain", "chain_read", "chain_fsync", "core", "wide", "stalls", "alarms", "reliability", "night", "season")
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
@@ -398,6 +395,16 @@ def _proving(command: Command) -> None:
     cost.add_argument("--days", type=number_to(30), default=30, metavar="N", help="of a month, on which it runs (30)")
     cost.add_argument("--no-free-tier", action="store_true", help="where something else uses the free tiers up")
 
+    doctor = command(
+        "doctor",
+        "doctor",
+        "compare everything declared with everything live on Google Cloud; each difference with what mends it",
+        "tipoff doctor --env prod",
+    )
+    doctor.add_argument(
+        "--env", default="dev", metavar="NAME", help="dev or prod, of shared/config/deployment.py (dev)"
+    )
+
     config = command("config", "config", "check the declared pipelines", "tipoff config check")
     config.add_argument("what", choices=["check"])
 
@@ -569,20 +576,11 @@ def said_line(text: str) -> str:
 
 
 def time_ahead(text: str) -> datetime | timedelta:
-    """Reads an instant of ISO 8601 with its offset, or +1d, +2h, +30m: so long from now."""
-    if ahead := AHEAD.fullmatch(text):
-        return timedelta(**{{"d": "days", "h": "hours", "m": "minutes"}[ahead["unit"]]: int(ahead["count"])})
+    """Reads until when."""
     try:
-        instant = datetime.fromisoformat(text)
-        local = instant.tzinfo is None
-        instant = instant.astimezone(timezone.utc)
-    except (ValueError, OverflowError):  # no time at all, or none that all zones can tell
-        local = True
-    if local:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a time like 2024-01-15T18:00:00+00:00, with its offset, and not +1d, +2h or +30m"
-        )
-    return instant
+        return line.time_ahead(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def seconds(text: str) -> float:

@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
                     commit=settings.commit,
                     calendar=begins,
                     traces=settings.traces,
+                    secrets={"SLACK_WEBHOOK_URL": settings.slack_webhook} if settings.slack_webhook else {},
                     is_shared=True,
                     prepare=prepare,
                 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 from shared import wiring
@@ -47,12 +48,20 @@ class LocalDoors:
         )
 
 
+class WordBusy(OSError):
+    """Another word is being spoken, and takes long; nothing was done, say it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class CloudDoors:
-    """Google's services or their emulators, connected once; whoever opened them closes them."""
+    """Google's services or their emulators, connected once; whoever opened them closes them.
+
+    One word at a time: of two presses of a button the second finds what the first has done.
+    """
 
     settings: Settings
     home: CloudHome
+    _lock: Lock = field(default_factory=Lock)
 
     @property
     def clock(self) -> Clock:
@@ -65,7 +74,12 @@ class CloudDoors:
 
     @contextmanager
     def acting(self) -> Iterator[Home]:
-        yield self.home
+        if not self._lock.acquire(timeout=WRITER_WAIT_S):
+            raise WordBusy("another word is being spoken, and takes long; nothing was done, say it again")
+        try:
+            yield self.home
+        finally:
+            self._lock.release()
 
 
 def where(settings: Settings) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from orchestration import wording
 from orchestration.dashboard.sights import gate_name
@@ -97,7 +97,7 @@ def _environment() -> Environment:
         finalize=_shown,
     )
     made.filters.update(
-        tone=tone, said=said, share=share, path=path, moment=moment, stamp=stamp, attribute=attribute, span=wording.span
+        tone=tone, said=said, share=share, path=path, moment=moment, stamp=stamp, attribute=attribute, ticks=ticks
     )
     made.globals.update(
         bars=bars,
@@ -144,6 +144,15 @@ def share(completeness: float) -> str:
 def path(text: str) -> str:
     """A text as a part of an address."""
     return quote(text, safe="")
+
+
+def ticks(text: str) -> Markup:
+    """A sentence with `commands` in it, each as code."""
+    parts = wording.safe(text).split("`")
+    if len(parts) % 2 == 0:  # one that nobody closed is a tick
+        return escape("`".join(parts))
+    forms = (Markup("{}"), Markup("<code>{}</code>"))
+    return Markup("").join(forms[number % 2].format(part) for number, part in enumerate(parts))
 
 
 def attribute(instant: datetime) -> str:

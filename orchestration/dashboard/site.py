@@ -8,19 +8,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import islice
 
 from werkzeug.wrappers import Request
 
-from orchestration.dashboard import pages, sights
+from orchestration.dashboard import notices, pages, sights
+from orchestration.dashboard.asked import batch_asked, day_asked, run_asked
+from orchestration.dashboard.desk import Desk, Stranger, TooLarge
 from orchestration.dashboard.doors import Doors, where
+from orchestration.dashboard.forms import offered
 from orchestration.dashboard.pages import Frame
+from orchestration.dashboard.verbs import BATCH_VERBS, RUN_VERBS
 from orchestration.letters import body_lines
 from shared import edge
 from shared.config.settings import Target
 from shared.core.codec import Malformed
-from shared.core.model import NAME, PipelineSpec, RunKey
+from shared.core.model import PipelineSpec
 from shared.endpoint import Answer
 from shared.wiring import ReadHome
 
@@ -29,7 +33,6 @@ log = logging.getLogger("tipoff.dashboard")
 QUERY_MAX = 2_000  # characters; a few chosen ids fit
 ATTRIBUTES_SHOWN, ATTRIBUTE_SHOWN = 20, 200  # how many, and characters of each
 DAY = timedelta(days=1)
-YEARS = (2000, 2100)  # of a day that is asked for: its neighbours are dates too
 HOSTS_HERE = ("127.0.0.1", "localhost", "[::1]")
 """By which a page of this machine is asked for. Another name means that a stranger's page has led here."""
 
@@ -94,6 +97,11 @@ class Site:
             return self._sorry(400, "That cannot be read", _text(error), "")
         except Elsewhere as error:
             return self._sorry(421, "Wrong address", _text(error), "Ask for 127.0.0.1.")
+        except Stranger as error:
+            return self._sorry(403, "This did not come from here", _text(error), "Open the page and say it there.")
+        except TooLarge as error:
+            page, status, headers = self._sorry(413, "That is too much", _text(error), "")
+            return iter((str(page),)), status, headers  # of any other answer's request the framework reads the rest
         except Nobody as error:
             return self._sorry(403, "Nobody has said who you are", _text(error), "")
 
@@ -108,11 +116,16 @@ class Site:
         segments = request.path.strip("/").split("/")
         if len(segments) == 1 and segments[0] in pages.FILES:
             return pages.asset(segments[0]), 200, {"Content-Type": pages.FILES[segments[0]]}
+        frame, desk = self._frame(request), Desk(doors=self.doors, pipelines=self.pipelines)
+        if request.method == "POST" and (taken := desk.take(request, segments, frame)):
+            return taken
         if request.method not in ("GET", "HEAD"):
-            page = self._sorry(405, "Nothing is done here", "This address is only looked at.", "")
-            return page[0], page[1], {"Allow": "GET, HEAD"}
-        frame = self._frame(request)
+            page, status, _ = self._sorry(405, "Nothing is done here", "This address is only looked at.", "")
+            return page, status, {"Allow": "GET, HEAD"}
         with self.doors.reading() as home:
+            matter = desk.matter(segments, request.args.getlist("id"), home) if home else None
+            if matter:
+                return desk.ask(request, matter, frame, {"about": request.args.get("about", "")[:80]})
             return self._page(request, segments, home, frame), 200, {}
 
     def _frame(self, request: Request) -> Frame:
@@ -140,24 +153,30 @@ class Site:
                 return pages.render("incidents.html", frame, incidents=found, days=sights.INCIDENT_DAYS)
             case ["letters"]:
                 letters = sights.letters(home) if home else ()
-                return pages.render("letters.html", frame, letters=letters, notice="")
+                return pages.render("letters.html", frame, letters=letters, notice=notices.of_letters(request.args))
             case ["letter", id]:
                 return self._letter(_there(home), id, frame)
             case ["run", run]:
-                sight = sights.run_sight(_there(home), self.doors.settings, self._run(run), frame.now)
-                return pages.render("run.html", frame, sight=sight, notice="")
+                key = run_asked(run, self.pipelines)
+                sight = sights.run_sight(_there(home), self.doors.settings, key, frame.now)
+                notice = notices.of_run(sight.story.view, request.args.get("said", ""))
+                acts = offered(RUN_VERBS, sight.story.view, sight.story.status)
+                return pages.render("run.html", frame, sight=sight, notice=notice, acts=acts)
             case ["ledger", run]:
-                key = self._run(run)
+                key = run_asked(run, self.pipelines)
                 return pages.render("ledger.html", frame, run=key, entries=sights.ledger(_there(home).states, key))
             case ["batch", run, phase, attempt]:
-                batch = sights.batch(_there(home), self._batch(run, phase, attempt), frame.now)
-                return pages.render("batch.html", frame, batch=batch, run=self._run(run), notice="")
+                batch = sights.batch(_there(home), batch_asked(run, phase, attempt, self.pipelines), frame.now)
+                notice = notices.of_batch(batch, request.args.get("said", ""))
+                acts = () if batch.head.sealed_at else tuple(BATCH_VERBS.values())
+                key = run_asked(run, self.pipelines)
+                return pages.render("batch.html", frame, batch=batch, run=key, notice=notice, acts=acts)
         raise NotPage(f"{request.path[:80]!r} is the address of no page.")
 
     # --- pages ----------------------------------------------------------------------------------------
 
     def _today(self, request: Request, home: ReadHome | None, frame: Frame) -> str:
-        asked = _day(request.args["date"]) if "date" in request.args else None
+        asked = day_asked(request.args["date"]) if "date" in request.args else None
         watched = self.doors.settings.cloud is not None  # in a home the commands themselves sweep
         days = [sights.today(home, spec, asked, frame.now, watched=watched) for spec in self.pipelines.values()]
         day = days[0].day
@@ -171,30 +190,9 @@ class Site:
         body = list(body_lines(letter.body))
         return pages.render("letter.html", frame, letter=letter, attributes=attributes, body=body)
 
-    # --- what is asked for ------------------------------------------------------------------------------
-
-    def _run(self, text: str) -> RunKey:
-        try:
-            run = RunKey.parse(text)
-        except ValueError as error:
-            raise Malformed(str(error)) from None
-        if run.pipeline not in self.pipelines:
-            raise sights.NotThere(f"Pipeline {run.pipeline!r} is not declared; there is {', '.join(self.pipelines)}.")
-        return run
-
-    def _batch(self, run: str, phase: str, attempt: str) -> str:
-        if not NAME.fullmatch(phase) or not (attempt.isascii() and attempt.isdecimal() and len(attempt) <= 4):
-            raise Malformed(f"batch {phase[:40]!r}/{attempt[:10]!r}: a batch is written RUN/PHASE/ATTEMPT")
-        return f"{self._run(run)}/{phase}/{attempt}"
-
     def _sorry(self, status: int, title: str, why: str, remedy: str) -> Answer:
-        frame = Frame(
-            now=self.doors.clock.now(),
-            who="",
-            where=where(self.doors.settings),
-            poll_s=0,
-            zone=next(iter(self.pipelines.values())).zone,
-        )
+        zone = next(iter(self.pipelines.values())).zone
+        frame = Frame(now=self.doors.clock.now(), who="", where="", poll_s=0, zone=zone)  # it may be a stranger's
         return pages.render("sorry.html", frame, title=title, why=why, remedy=remedy), status, {}
 
 
@@ -202,16 +200,6 @@ def _there(home: ReadHome | None) -> ReadHome:
     if home is None:
         raise sights.NotThere("Nothing has run here yet.")
     return home
-
-
-def _day(text: str) -> date:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is None or text != str(day) or not YEARS[0] <= day.year < YEARS[1]:
-        raise Malformed(f"date: {text[:40]!r} is not a date YYYY-MM-DD from {YEARS[0]} on")
-    return day
 
 
 def _text(error: Exception) -> str:

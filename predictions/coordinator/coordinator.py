@@ -45,12 +45,13 @@ from shared.core.batch import (
     stalled,
     under_way,
 )
+from shared.core.measures import of_units
 from shared.core.messages import UNITS_MAX, Message, completion_message, order_message
 from shared.core.model import Act, Completion, RunKey, Start, Status
 from shared.core.quality import too_poor
 from shared.core.tally import Wrote, conclude, incident_of, so_far, tally, writes
 from shared.core.timeouts import BATCH_HISTORY, batch_window
-from shared.ports import NO_TRACE, BatchStore, Bus, Clock, Tracer, Written
+from shared.ports import NO_METER, NO_TRACE, BatchStore, Bus, Clock, Meter, Tracer, Written
 from shared.service import Refusal, publish
 
 log = logging.getLogger("tipoff.coordinator")
@@ -113,6 +114,7 @@ class Coordinator:
     request_topic: str
     completion_topic: str
     trace: Tracer = NO_TRACE
+    meter: Meter = NO_METER
     check: Callable[[], object] = lambda: None  # raises where what units give could not be written
     heal: Heal | None = None
     override: Callable[[RunKey], Act | None] = lambda _: None  # by whose word poor units are worked on, now
@@ -383,6 +385,7 @@ class Coordinator:
                 raise NothingWritten(f"{len(ended.of(UnitState.DONE))} units gave no rows")
             wrote = Wrote(rows=written.rows, digest=written.digest, superseded=written.superseded)
         completion = conclude(batch, seal, ended, wrote)
+        self.meter.add(of_units(batch.start.run, (result.state for result in ended.results.values())))
         return replace(seal, completion=completion, incident=incident_of(seal, completion))
 
     def _given_up(self, batch: Batch, seal: Seal, why: str) -> Seal:

@@ -114,6 +114,7 @@ def points_coordinator(home: Home, spec: PipelineSpec) -> Coordinator:
         request_topic=PREDICTION_REQUEST_TOPIC,
         completion_topic=phase.completion_topic,
         trace=ports.trace,
+        meter=ports.meter,
         check=points.check,
         heal=points.heal,
         override=override,

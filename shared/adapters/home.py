@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -47,12 +47,23 @@ def only_writer(home: Path, command: str, wait_s: float, waiting: Callable[[str]
         raise HomeError(f"{home / 'lock'}: {error.strerror}; name another --home, or mend its permissions") from None
     try:
         _acquire(handle, home, wait_s, waiting)
-        since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps({"pid": os.getpid(), "command": command, "since": since}).encode(), 0)
-        yield
+        who = {"pid": os.getpid(), "command": command, "since": _now()}
+        _tell(handle, who)
+        try:
+            yield
+        finally:
+            _tell(handle, {**who, "until": _now()})  # the process may live on, and writes no more
     finally:
         os.close(handle)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _tell(handle: int, who: Mapping[str, object]) -> None:
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps(who).encode(), 0)
 
 
 def is_written(home: Path) -> bool:
@@ -61,7 +72,10 @@ def is_written(home: Path) -> bool:
     A number that the system has given to another process since looks like the writer's.
     """
     try:
-        os.kill(int(json.loads((home / "lock").read_bytes())["pid"]), 0)
+        who = json.loads((home / "lock").read_bytes())
+        if "until" in who:
+            return False
+        os.kill(int(who["pid"]), 0)
     except (FileNotFoundError, ProcessLookupError):
         return False
     except (OSError, ValueError, KeyError, TypeError):  # another user's, or one that is just starting

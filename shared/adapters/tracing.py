@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from threading import Lock, Thread
+from threading import Lock
 from time import monotonic
 
 from opentelemetry.context import Context
@@ -32,16 +32,11 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace import Span as OpenTelemetrySpan
 
+from shared.adapters.outlet import LIMIT_S, Outlet
 from shared.core.traceparent import TRACEPARENT, read_traceparent, write_traceparent
 from shared.ports import Span
 
 log = logging.getLogger("tipoff.tracing")
-
-LIMIT_S = 0.5
-"""What a message waits for the collector at most; less than the exporter's first pause, so it never tries again."""
-
-QUIET_S = 60.0
-"""How long a collector is left alone that failed: it costs LIMIT_S a minute, not LIMIT_S a message."""
 
 SPANS_MAX = 2_000  # kept until the outermost one ends; a sweep of many runs loses what is beyond
 VALUE_MAX = 256  # characters of an attribute
@@ -64,7 +59,7 @@ def open_tracer(
         resource=Resource({"service.name": service, "service.version": commit}),
         shutdown_on_exit=False,  # nothing waits to be sent
     )
-    provider.add_span_processor(Sender(exporter, endpoint, limit_s, clock))
+    provider.add_span_processor(Sender(exporter, Outlet(endpoint, log, limit_s, clock)))
     return Spans(provider)
 
 
@@ -128,14 +123,11 @@ class OpenSpan:
 class Sender(SpanProcessor):
     """Keeps what has ended, and sends it when the outermost span does."""
 
-    def __init__(self, exporter: SpanExporter, endpoint: str, limit_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, exporter: SpanExporter, outlet: Outlet) -> None:
         self._exporter = exporter
-        self._endpoint = endpoint
-        self._limit_s = limit_s
-        self._clock = clock
+        self._outlet = outlet
         self._lock = Lock()
         self._ended: list[ReadableSpan] = []
-        self._quiet_until: float | None = None  # None: the collector took what it was sent last
 
     def on_end(self, span: ReadableSpan) -> None:
         with self._lock:
@@ -144,37 +136,10 @@ class Sender(SpanProcessor):
             if span.parent is not None:
                 return
             ended, self._ended = self._ended, []
-            if self._quiet_until is not None:
-                if self._clock() < self._quiet_until:
-                    return
-                self._quiet_until = self._clock() + QUIET_S  # one tries, the others go on
-        taken = self._send(ended)
-        with self._lock:
-            told = self._quiet_until is not None
-            self._quiet_until = None if taken else self._clock() + QUIET_S
-        if not taken:
-            log.log(
-                logging.INFO if told else logging.WARNING,
-                "%d spans lost: %s did not take them within %g s; none are sent for %g s",
-                len(ended),
-                self._endpoint,
-                self._limit_s,
-                QUIET_S,
-            )
+        self._outlet.send(lambda: self._exporter.export(ended) is SpanExportResult.SUCCESS, f"{len(ended)} spans lost")
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
-
-    def _send(self, spans: Sequence[ReadableSpan]) -> bool:
-        """Whether they were taken in time. The exporter's own limit is for each read, and knows no name server."""
-        results: list[SpanExportResult] = []
-        worker = Thread(target=lambda: results.append(self._exporter.export(spans)), name="spans", daemon=True)
-        try:
-            worker.start()
-        except RuntimeError:  # no more threads: a span is the last thing to need one
-            return False
-        worker.join(self._limit_s)
-        return results == [SpanExportResult.SUCCESS]
 
 
 def links(attributes: Mapping[str, str]) -> list[Link]:

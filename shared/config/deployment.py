@@ -13,6 +13,12 @@ RUNTIME = "python311"
 ACK_DEADLINE_S = 600
 """How long Pub/Sub waits for a push to be answered, its longest; then the message comes again."""
 
+ATTEMPTS_MAX = 30
+"""Of a message on Pub/Sub: with pauses of up to a minute, an outage of 25 minutes buries nothing."""
+
+PAUSE_S, PAUSE_MAX_S = 1, 60
+"""Before a message comes again, at first and at most."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
@@ -27,6 +33,8 @@ class Environment:
     data: str  # the URL of the league's data
     dataset_prefix: str = ""  # separates installations in one project
     log_level: str = "INFO"
+    operators: tuple[str, ...] = ()  # members of IAM who may ask what people may, such as group:oncall@example.com
+    others: tuple[str, ...] = ()  # what else is in the project, for doctor to leave alone, such as account/ci-*
     collector: str = ""  # where functions send spans and metrics, by OTLP over HTTP; empty: nowhere
     page_channel: str = ""  # id of the channel of Cloud Monitoring that gets a person up; it holds a key, so it is
     warn_channel: str = ""  # made by hand, once; this one is read in the morning. Empty: nobody is told from outside

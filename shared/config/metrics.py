@@ -5,32 +5,7 @@ Labels are words of which there are few: a pipeline, a mode, a phase, a kind. Ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-
-class MetricKind(StrEnum):
-    COUNTER = "counter"  # only rises
-    HISTOGRAM = "histogram"  # how values are spread
-    GAUGE = "gauge"  # how it is now
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricSpec:
-    """One metric; its name is what is sent, and, behind a prefix, what Cloud Monitoring calls it."""
-
-    name: str
-    kind: MetricKind
-    unit: str  # as UCUM has it: s, 1, {run}
-    does: str  # what it says, in a sentence
-    labels: tuple[str, ...] = ()
-    bounds: tuple[float, ...] = ()  # of a histogram: upper ends of its buckets
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether its values are whole numbers: of one metric, Cloud Monitoring takes one type of value."""
-        return self.kind is not MetricKind.HISTOGRAM and self.unit != "s"
-
+from shared.core.measures import MetricKind, MetricSpec
 
 TRANSITION = ("pipeline", "mode", "phase")
 

@@ -26,6 +26,7 @@ WEBHOOK = re.compile(
     r"https://hooks\.slack\.com/[A-Za-z0-9/_-]{1,200}"
     r"|http://(127\.0\.0\.1|localhost|\[::1\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9/_-]{0,200})?"
 )
+ENDPOINT = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\]):\d{1,5}(/\S*)?")
 LOCATION = re.compile(r"[A-Za-z]+[A-Za-z0-9-]*")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -80,6 +81,7 @@ class Settings:
     traces: str = ""  # where spans go by OTLP over HTTP; empty: nowhere
     in_flight: int = IN_FLIGHT_UNITS  # units of a batch that are ordered and not reported
     services: str = ""  # where functions answer, for url_of; empty: nobody has said
+    cloud_endpoint: str = ""  # asked by doctor and bin/deploy in place of Google; empty: Google is
     routing_key: str = field(default="", repr=False)  # a secret: whoever has it may page; empty: nobody is on call
     pagerduty_url: str = PAGERDUTY_URL  # where events go
     dashboard: str = ""  # where people look at runs, for links; empty: nowhere
@@ -131,6 +133,9 @@ def read_settings(
         # the value is not said: it may hold a password
         how = "a URL with {name} or {service} in it, or name=URL,name=URL"
         problems.append(f"TIPOFF_SERVICES does not say where functions answer; set {how}")
+    endpoint = environ.get("TIPOFF_CLOUD_ENDPOINT", "")
+    if endpoint and not ENDPOINT.fullmatch(endpoint):
+        problems.append("TIPOFF_CLOUD_ENDPOINT: set an address of this machine, http://127.0.0.1:port, or unset it")
     routing_key, slack_webhook = _secrets(environ, problems)
     pagerduty_url, dashboard = _places(environ, problems)
     in_flight = _in_flight(environ, problems)
@@ -155,6 +160,7 @@ def read_settings(
         pagerduty_url=pagerduty_url,
         dashboard=dashboard,
         slack_webhook=slack_webhook,
+        cloud_endpoint=endpoint,
     )
 
 

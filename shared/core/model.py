@@ -144,7 +144,7 @@ class ScheduleSpec:
     name: str
     cron: str
     zone: str
-    act: str  # start, nudge, sweep, recover
+    act: str  # start, nudge, sweep, recover, summary
     mode: str = ""
     date: str = ""  # YESTERDAY, TODAY or TOMORROW, resolved against scheduled_at
     wakes: tuple[str, ...] = ("self_heal",)  # functions; deployed, each has a Cloud Scheduler job of its own
@@ -356,8 +356,8 @@ class Act:
 class Word:
     """One thing that an operator said of a run: kept, whatever is said later."""
 
-    verb: str  # hold, release, cancel, skip, force, override, retry, replay, look_again
-    about: str  # a processor, a gate, a reading, the first phase of a replay; empty for the run
+    verb: str  # hold, release, cancel, skip, force, override, retry, replay, look_again, recover, redrive, purge
+    about: str  # a processor, gate, reading, first phase of a replay, batch, dead letter; empty for the run
     act: Act
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from shared.core.model import RunKey, Severity
 
+Day = date  # a field is called date, too
 SLOW = 2.0  # times its usual time: SYSTEMS, section 1
 
 
@@ -81,7 +82,7 @@ class RunDay:
     missing: tuple[str, ...]  # processors that it was published without
     deadline_at: datetime
     published_at: datetime | None  # for the first time
-    last_published: date | None  # of its mode before it, where it is not there itself; None also: not for long
+    last_published: Day | None  # of its mode before it, where it is not there itself; None also: not for long
     batches: tuple[BatchDay, ...]
     slowest: Transition | None  # against what is usual
     healed: Mapping[str, int]  # by kind: what the backup did because the messages had not
@@ -112,7 +113,7 @@ class ModeDay:
 class Grading:
     """How far off the ensemble's predictions of a date were: mean |predicted - actual| points of a player."""
 
-    date: date
+    date: Day
     graded: int  # predictions; 0: none, and why says so
     error: float | None
     usual: float | None  # the mean of `days` graded days before it
@@ -138,7 +139,7 @@ class PipelineDay:
     """One pipeline. `date` is the day that the summary is of, in its zone."""
 
     pipeline: str
-    date: date
+    date: Day
     zone: str
     synthetic: bool  # whether a run of it was made from data that are not real
     signal: Signal

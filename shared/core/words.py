@@ -179,5 +179,8 @@ VERBS: Mapping[str, Callable[[View, str, Act], Control | str]] = {
     "retry": _retry,
     "replay": _note,
     "look_again": _note,
+    "recover": _note,
+    "redrive": _note,
+    "purge": _note,
 }
 """Every word, and what becomes of control by it."""

@@ -96,35 +96,14 @@ class Fault:
     after: int = 0  # requests that match and are let through before
 
 
-class FakeCloud:
-    """Serves within `with`. What its parts know stays readable afterwards."""
+class Cloud:
+    """What its parts know and what they were asked, without a network: `respond` carries a request out."""
 
     def __init__(self, *parts: Part) -> None:
         self.parts = parts
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
         self.lock = RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._respond))
-        self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-
-    def __enter__(self) -> FakeCloud:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    def url_of(self, service: str) -> str:
-        """Where a service answers to who needs no proxy; without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}/-/{service}"
 
     def made(self, pattern: str = "") -> list[Request]:
         """The requests so far in whose text the pattern is found."""
@@ -135,7 +114,8 @@ class FakeCloud:
         """The requests so far that were no mere questions."""
         return [str(request) for request in self.made() if request.method != "GET"]
 
-    def _respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Answer:
+        """May raise Refused or Dropped."""
         with self.lock:
             self.requests.append(request)
             fault = self._fault(request)
@@ -165,6 +145,34 @@ class FakeCloud:
         raise Refused(404, f"the fake does not know {request}")
 
 
+class FakeCloud(Cloud):
+    """The same on a loopback port, within `with`. What its parts know stays readable afterwards."""
+
+    def __init__(self, *parts: Part) -> None:
+        super().__init__(*parts)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.respond))
+        self._server.daemon_threads = True
+        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def __enter__(self) -> FakeCloud:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def url_of(self, service: str) -> str:
+        """Where a service answers to who needs no proxy; without a slash at its end."""
+        return f"http://127.0.0.1:{self.port}/-/{service}"
+
+
 Respond = Callable[[Request], Answer]
 
 
@@ -183,6 +191,7 @@ def read_request(method: str, target: str, host: str, headers: dict[str, str], b
 def _handler(respond: Respond) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for an answer
 
         def _do(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))

@@ -18,8 +18,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SentSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as SentStatus
 
+from shared.adapters.outlet import QUIET_S
 from shared.adapters.sqlite import Sqlite
-from shared.adapters.tracing import ATTRIBUTES_MAX, QUIET_S, SPANS_MAX, VALUE_MAX, Spans, open_tracer
+from shared.adapters.tracing import ATTRIBUTES_MAX, SPANS_MAX, VALUE_MAX, Spans, open_tracer
 from shared.core.fold import View
 from shared.core.messages import Message, completion_message, read_completion, read_start
 from shared.core.model import PipelineSpec, Reading, ReadingVerdict

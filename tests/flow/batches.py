@@ -27,7 +27,18 @@ from shared.core.batch import (
 )
 from shared.core.messages import read_completion, read_order
 from shared.core.model import Act, Completion, Start
-from shared.ports import BatchStore, Bus, Partition, Stamp, Warehouse, WarehouseError, WarehouseUnavailable, Written
+from shared.ports import (
+    NO_METER,
+    BatchStore,
+    Bus,
+    Meter,
+    Partition,
+    Stamp,
+    Warehouse,
+    WarehouseError,
+    WarehouseUnavailable,
+    Written,
+)
 from shared.service import Refusal
 from tests.unit.batches import START, T0
 
@@ -126,6 +137,7 @@ class World:
     chunk_units: int = CHUNK_UNITS
     parts: Parts = field(default_factory=embedded_parts)
     table: str = TABLE
+    meter: Meter = NO_METER
 
     def __post_init__(self) -> None:
         self.parts.warehouse.create(self.table)
@@ -179,6 +191,7 @@ class World:
             quality_min=0.5,
             in_flight=self.in_flight,
             chunk_units=self.chunk_units,
+            meter=self.meter,
         )
 
     def check(self) -> None:

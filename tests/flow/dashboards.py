@@ -8,9 +8,11 @@ know; the night before failed; two messages wait for a person. Names and content
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Thread
@@ -34,6 +36,7 @@ NIGHT = RunKey("nba", DAY - timedelta(days=1), "overnight")
 FAILED = RunKey("nba", DAY - timedelta(days=2), "overnight")
 BLOCKED = RunKey("nba", DAY + timedelta(days=1), "tomorrow")
 SAME_DAY = RunKey("nba", DAY, "same_day")
+BATCH = f"{SAME_DAY}/predictions/1"
 DEAD_TOPIC = "nba-phase3-analytics-complete"
 SUBSCRIPTION = f"phase3_to_phase4--{DEAD_TOPIC}"
 HOSTILE = "<script>alert('x')</script>\"'&\u202eevil"
@@ -45,7 +48,8 @@ class HandDoors:
     """The doors of a home whose time is moved by hand."""
 
     path: Path
-    clock: HandClock
+    clock: HandClock = field(default_factory=lambda: HandClock(TEN_PAST_FIVE))
+    busy: list[str] = field(default_factory=list)  # who else writes just now
 
     @property
     def settings(self) -> Settings:
@@ -64,6 +68,8 @@ class HandDoors:
 
     @contextmanager
     def acting(self) -> Iterator[LocalHome]:
+        if self.busy:
+            raise OSError(self.busy.pop())
         home = LocalHome(self.path, Sqlite(self.path / STATE_FILE), self.clock)
         try:
             yield home
@@ -91,7 +97,7 @@ def interesting_day(path: Path) -> HandDoors:
         days.service.sweep()
     finally:
         store.close()
-    return HandDoors(path, clock)
+    return HandDoors(path)
 
 
 def _at(day: date, hour: int, minute: int = 0) -> datetime:
@@ -181,11 +187,16 @@ def _order(chunk: Chunk, at: datetime) -> Ordered:
 
 
 def _report(days: Days, batch: Batch, chunk: Chunk) -> None:
-    results = [UnitResult(unit=unit.id, state=UnitState.DONE, output="{}") for unit in chunk.units]
+    results = [UnitResult(unit=unit.id, state=UnitState.DONE, output=_prediction(unit.id)) for unit in chunk.units]
     results[7] = UnitResult(unit=chunk.units[7].id, state=UnitState.FAILED, reason=f"position {HOSTILE} is unknown")
     report = ChunkReport(start=batch.start, chunk=chunk.number, number=1, results=tuple(results))
     days.clock.time += timedelta(minutes=3)
     days.store.batches.record(report, rest=(), ended=True, at=days.clock.time)
+
+
+def _prediction(player: str) -> str:
+    row = {"game_id": "g1", "player_id": player, "system": "ensemble", "value": 12.5, "low": 4.0, "high": 21.0}
+    return json.dumps([{**row, "completeness": 1.0}])
 
 
 def _letters(store: Sqlite, now: datetime) -> None:
@@ -203,6 +214,14 @@ def _letters(store: Sqlite, now: datetime) -> None:
             id="sub:7", topic=DEAD_TOPIC, reason=f"malformed: {HOSTILE}", at=now, body=HOSTILE.encode(), size=None
         )
     )
+
+
+def kept_in(home: Path) -> list[str]:
+    """All that the state of a home says."""
+    if not (home / STATE_FILE).exists():
+        return []
+    with closing(sqlite3.connect(f"file:{home / STATE_FILE}?mode=ro", uri=True)) as state:
+        return list(state.iterdump())
 
 
 @contextmanager

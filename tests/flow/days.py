@@ -20,7 +20,7 @@ from shared.core.fold import View, look
 from shared.core.messages import read_start
 from shared.core.model import Act, Completion, LedgerEntry, PipelineSpec, RunKey, Start, Status
 from shared.core.status import RunStatus, summarise
-from shared.ports import Feed, Ports
+from shared.ports import NO_METER, Feed, Meter, Ports
 from shared.readings import World, readers
 from shared.service import Service
 from shared.wiring import STATE_FILE, LocalHome, local_world, open_feed
@@ -69,10 +69,12 @@ class Days:
     done: list[Completion] = field(default_factory=list)
     told: list[LedgerEntry] = field(default_factory=list)
     world: World | None = None  # that gates ask; without one, they find everything well
+    meter: Meter = NO_METER
 
     def __post_init__(self) -> None:
         states = self.store.states
-        ports = Ports(states=states, bus=self.store.bus, clock=self.clock, readers=readers(states, self.world))
+        asked = readers(states, self.world)
+        ports = Ports(states=states, bus=self.store.bus, clock=self.clock, readers=asked, meter=self.meter)
         self.service = Service(ports, {"nba": self.spec}, self.told.append, starts_missing_runs=False)
         for phase in NBA.phases:
             self.store.bus.subscribe(phase.start_topic, phase.start_topic)

@@ -29,6 +29,8 @@ MAY_WAIT = {
         "main",
         "loop",
     ): "the next tick is another call; what was not sent before, the sweep makes up",
+    ("orchestration.deploying.tools", "look", "sleep"): "looks until a new revision has started and is ready",
+    ("orchestration.deploying.command", "_tools", "sleep"): "looks until another's deployment has ended",
     ("orchestration.watch", "run_until", "sleep"): "looks until what is watched has ended",
     ("shared.adapters.firestore", "claim", "loop"): "asks for less each time: what others have taken is left out",
     (

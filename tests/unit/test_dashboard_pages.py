@@ -110,6 +110,19 @@ def test_a_time_says_how_far_off_it_is() -> None:
     assert str(pages.stamp(None, FRAME)) == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("`tipoff run <x>` goes on", "<code>tipoff run &lt;x&gt;</code> goes on"),
+        ("no command & none", "no command &amp; none"),
+        ("one ` alone", "one ` alone"),
+        ("`a`\u202e`b`", "<code>a</code>\\u202e<code>b</code>"),
+    ],
+)
+def test_a_command_in_a_sentence_is_code(text: str, shown: str) -> None:
+    assert str(pages.ticks(text)) == shown
+
+
 RUN = "nba.2025-12-01.overnight.1"
 
 

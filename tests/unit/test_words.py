@@ -54,6 +54,9 @@ def test_a_time_without_its_zone_is_refused_with_its_remedy() -> None:
         pytest.param(word("retry", "a"), {}, id="retry"),
         pytest.param(word("replay", "raw"), {}, id="replay"),
         pytest.param(word("look_again"), {}, id="look again"),
+        pytest.param(word("recover", "nba.2024-01-15.same_day.1/predictions/1"), {}, id="recover a batch"),
+        pytest.param(word("redrive", "3f9a2c1b"), {}, id="redrive a dead letter"),
+        pytest.param(word("purge", "3f9a2c1b"), {}, id="purge a dead letter"),
     ],
 )
 def test_a_word_changes_control_and_is_kept(what: Word, changed: dict[str, object]) -> None:
@@ -199,5 +202,6 @@ def test_there_is_room_for_a_hundred_words_and_a_release() -> None:
 def test_every_verb_has_a_row_here() -> None:
     assert set(VERBS) == {
         *("hold", "release", "cancel", "skip", "force", "override", "retry", "replay", "look_again"),
+        *("recover", "redrive", "purge"),
     }
     assert timedelta(days=7) == UNTIL_MAX

@@ -1,0 +1,69 @@
+"""Whether a staged folder would serve: imported as functions-framework imports it there, and asked who it is.
+
+Builds take minutes, and an import that fails is seen only when the first instance starts: here it takes a second.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+
+from shared.config.settings import process_environment
+from shared.core.revisions import Wanted
+
+WITHIN_S = 60.0  # two seconds on a quiet machine
+OPTIONAL = ("mypy_extensions",)  # sqlglot uses it where it is there, and does without
+TOLD_LINES = 3  # the end of a traceback says what is missing
+
+PROBE = """\
+import json, re, sys
+from importlib.metadata import packages_distributions
+folder, target = sys.argv[1:3]
+sys.path[:0] = [folder, sys.argv[3]]
+import functions_framework
+app = functions_framework.create_app(target, folder + "/main.py", "http")
+answer = app.test_client().get("/health")
+plain = lambda name: re.sub("[-_.]+", "-", name).lower()
+listed = {plain(name) for name in re.findall(r"(?m)^([A-Za-z0-9._-]+)", open(folder + "/requirements.txt").read())}
+ours = {name.partition(".")[0] for name, module in sys.modules.items()
+        if (getattr(module, "__file__", None) or "").startswith(folder)}
+found, loaded = packages_distributions(), {name.partition(".")[0] for name in sys.modules} - ours - set(sys.argv[4:])
+strange = sorted({package for package in loaded if package in found
+                  and not listed & {plain(name) for name in found[package]}})
+print(json.dumps({"status": answer.status_code, "said": answer.get_json(silent=True), "strange": strange}))
+"""
+"""Sees the folder and the installed packages alone: -I and -S keep this repository out of sight."""
+
+
+def self_test(wanted: Wanted, *, within_s: float = WITHIN_S) -> str:
+    """Why it would not serve as what it is to be; empty where it would. Nothing outside this process is asked."""
+    packages = sysconfig.get_path("purelib")
+    command = [sys.executable, "-I", "-S", "-c", PROBE, wanted.source, wanted.function, packages, *OPTIONAL]
+    environment = {**process_environment(), **wanted.variables, **dict.fromkeys(wanted.secrets, "not-the-secret")}
+    try:
+        ran = subprocess.run(  # noqa: S603 - a list of our own making, no shell
+            command, env=environment, capture_output=True, text=True, timeout=within_s, check=False, cwd=wanted.source
+        )
+    except subprocess.TimeoutExpired:
+        return f"its import took more than {within_s:g} s; look what main.py does before it is asked anything"
+    if ran.returncode:
+        told = " / ".join(line.strip() for line in ran.stderr.strip().splitlines()[-TOLD_LINES:])
+        return f"it cannot be imported: {told}; its folder: {wanted.source}"
+    return _judge(json.loads(ran.stdout.splitlines()[-1]), wanted)
+
+
+def _judge(told: Mapping[str, object], wanted: Wanted) -> str:
+    if told["strange"]:
+        return f"it imports {told['strange']}, which requirements/functions.txt does not name; add it to functions.in"
+    if told["status"] != 200 or not isinstance(told["said"], dict):
+        return f"/health answered {told['status']}"
+    should = {"service": wanted.function, "version": wanted.commit, "config_hash": wanted.config_hash}
+    other = [
+        f"{name} {told['said'].get(name)!r}, not {value!r}"
+        for name, value in should.items()
+        if told["said"].get(name) != value
+    ]
+    return f"/health says {'; '.join(other)}" if other else ""
