@@ -7,13 +7,21 @@ from contextlib import closing
 from datetime import date, datetime, timedelta
 
 from orchestration.report import Row, load_transitions, sql
+from orchestration.wording import span
 from shared import wiring
 from shared.config.slos import slos_of
-from shared.core.slo import Attained, Event, Measured, attained
+from shared.core.slo import Attained, Event, Measured, Offence, attained
 from shared.ports import StateStore
 
 QUERIES = {measured: f"slo.{measured}.sql" for measured in Measured}
 """What the events of each objective are asked with, over tipoff_ops."""
+
+
+SAID = {
+    Measured.PUBLISHED: "{took} after its deadline",
+    Measured.READY: "the gate {phase} was ready for {took}",
+    Measured.DURATION: "{phase} took {took}, {times:.1f} times the usual",
+}
 
 
 def keeps(
@@ -51,3 +59,10 @@ def _event(row: Row) -> Event:
     return Event(
         run=str(row["run_id"]), date=day, at=at, measured_s=float(took), phase=str(row["phase"]), usual_s=usual
     )
+
+
+def said_of(measured: Measured, offence: Offence) -> str:
+    """What was late of an event, and by how much."""
+    event = offence.event
+    times = event.measured_s / event.usual_s if event.usual_s else 0.0
+    return SAID[measured].format(took=span(event.measured_s), times=times, phase=event.phase)

@@ -25,11 +25,6 @@ LEGEND = (
     "last, in the last quarter of the days and now"
 )
 COLORS = {Verdict.OK: "green", Verdict.BURNING: "yellow", Verdict.EXHAUSTED: "red", Verdict.NO_DATA: "dim"}
-SAID = {
-    Measured.PUBLISHED: "{took} after its deadline",
-    Measured.READY: "the gate {phase} was ready for {took}",
-    Measured.DURATION: "{phase} took {took}, {times:.1f} times the usual",
-}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -115,14 +110,8 @@ def _print_offenders(console: Console, kept: Sequence[Attained], suffix: str) ->
         console.print("\n[bold]What was late, the worst first[/]")
     for (measured, run, phase), offence in worst:
         console.print(
-            f"{escape(run)}: {said_of(measured, offence)}; [cyan]{explain(run, phase, suffix)}[/]", soft_wrap=True
+            f"{escape(run)}: {slo.said_of(measured, offence)}; [cyan]{explain(run, phase, suffix)}[/]", soft_wrap=True
         )
-
-
-def said_of(measured: Measured, offence: Offence) -> str:
-    event = offence.event
-    times = event.measured_s / event.usual_s if event.usual_s else 0.0
-    return SAID[measured].format(took=show.span(event.measured_s), times=times, phase=event.phase)
 
 
 def explain(run: str, phase: str, suffix: str) -> str:

@@ -9,16 +9,17 @@ from datetime import date, datetime, timedelta
 from orchestration import wording
 from orchestration.letters import Letter, letters_of
 from orchestration.records import newest, records_of, status_of_batch
+from orchestration.slo import said_of
 from orchestration.stories import Story, read_story, reasons
 from shared import wiring
 from shared.config.settings import Settings
 from shared.core.batch_status import BatchHead, BatchStatus, batch_head
 from shared.core.calendar import deadline, game_day, usual_start
 from shared.core.fold import View, look
-from shared.core.heartbeat import NEVER, SELF_HEAL, dead_since
 from shared.core.incident import open_incidents
 from shared.core.model import END, Alert, LedgerEntry, PipelineSpec, RepairKind, RunKey, ScheduleSpec, Word
 from shared.core.plan import Plan
+from shared.core.slo import Attained, Offence
 from shared.core.status import RunStatus, summarise
 from shared.core.story import Recomputed, recomputed
 from shared.ports import StateStore
@@ -31,6 +32,7 @@ NEAR_DAYS = 2
 INCIDENT_DAYS = 7
 """How far back incidents are listed: a week tells whether one comes again. Each of its runs is read whole."""
 
+OFFENDERS_MAX = 10
 BATCHES_MAX = 50  # the newest: two weeks of them
 FIRINGS_AHEAD = timedelta(days=8)  # a weekly schedule fires in it
 
@@ -84,7 +86,6 @@ class Today:
     rows: tuple[Row, ...]
     others: tuple[Seen, ...]
     incidents: tuple[Opened, ...]
-    watchdog: str  # why nothing heals by itself; empty while it does
     latest: date | None  # the last day before this one that has runs, where this one has none
 
 
@@ -130,8 +131,8 @@ def see(states: StateStore, run: RunKey, now: datetime) -> Seen | None:
     return Seen(plan=plan, view=view, status=summarise(view, record.last_entry), incidents=open_incidents(view))
 
 
-def today(home: ReadHome | None, spec: PipelineSpec, day: date | None, now: datetime, *, watched: bool) -> Today:
-    """The runs of a local day. `watched`: whether a timer's function should be at work."""
+def today(home: ReadHome | None, spec: PipelineSpec, day: date | None, now: datetime) -> Today:
+    """The runs of a local day."""
     this = game_day(now, spec.zone)
     day = day or this
     there = newest(home.states, spec.name, day - NEAR_DAYS * DAY, day + DAY) if home else {}
@@ -167,7 +168,6 @@ def today(home: ReadHome | None, spec: PipelineSpec, day: date | None, now: date
             Opened(run=run, alert=alert, ended_at=None)
             for run, alert in sorted(alerts, key=lambda each: each[1].at, reverse=True)
         ),
-        watchdog=dead_since(SELF_HEAL, home.states.beats().get(SELF_HEAL), now, NEVER) if home and watched else "",
         latest=earlier[-1].date if earlier else None,
     )
 
@@ -301,3 +301,10 @@ def schedules(home: ReadHome | None, pipelines: Mapping[str, PipelineSpec], now:
         for spec in pipelines.values()
         for schedule in spec.schedules
     )
+
+
+def late(kept: Sequence[Attained]) -> tuple[tuple[str, Offence], ...]:
+    """What broke an objective, in words, the worst first: each event once, though it is one of several objectives."""
+    found = {said_of(each.spec.measured, one) + one.event.run: (each, one) for each in kept for one in each.offenders}
+    worst = sorted(found.values(), key=lambda pair: -pair[1].late_s)[:OFFENDERS_MAX]
+    return tuple((said_of(each.spec.measured, one), one) for each, one in worst)

@@ -64,6 +64,8 @@ PAGES = (
     "/incidents",
     "/letters",
     "/schedules",
+    "/slos",
+    "/summary",
     *(f"/run/{SAME_DAY}/{verb}" for verb in RUN_VERBS),
     *(f"/batch/{BATCH}/{verb}" for verb in BATCH_VERBS),
 )
@@ -216,6 +218,18 @@ def test_a_run_tells_its_whole_story(browser: Browser) -> None:
 def test_the_ledger_makes_every_decision_again(browser: Browser) -> None:
     text = words_of(browser.get(f"/ledger/{NIGHT}").text)
     assert "all 7 come out the same" in text
+
+
+def test_what_is_promised_is_told_with_what_broke_it(browser: Browser) -> None:
+    text = words_of(browser.get("/slos").text)
+    assert "published exhausted" in text
+    assert f"{FAILED} 32.2 h after its deadline" in text
+
+
+def test_the_last_day_is_told_at_a_glance(browser: Browser) -> None:
+    text = words_of(browser.get("/summary").text)
+    assert "nba, Tue Dec 2" in text
+    assert f"{NIGHT} degraded" in text
 
 
 def test_what_a_stranger_wrote_into_a_message_is_text(browser: Browser) -> None:
