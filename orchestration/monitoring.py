@@ -56,11 +56,6 @@ def generated(environment: Environment) -> Mapping[str, tuple[Resource, ...]]:
     }
 
 
-def uptime_agent(environment: Environment) -> str:
-    """As whom Cloud Monitoring asks a private function: it needs to be let invoke the one that is watched."""
-    return f"service-{environment.project_number}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
-
-
 # --- metrics and objectives --------------------------------------------------------------------------------
 
 
@@ -100,7 +95,7 @@ def _slo(environment: Environment, spec: SloSpec) -> Resource:
                 }
             }
         },
-        "userLabels": _labels(spec.name),
+        "userLabels": _labels(f"{spec.pipeline}-{spec.name}"),
     }
 
 

@@ -13,10 +13,11 @@ from contextlib import closing
 from orchestration.cli import show
 from orchestration.cli.doctor import difference_json, print_differences, said
 from orchestration.provision import Applied, NotOrphaned, apply, outlook, remove, wanted
-from shared import wiring
-from shared.config.deployment import ENVIRONMENTS, Environment, UnknownEnvironment, environment
+from shared.config.deployment import ENVIRONMENTS, Environment, UnknownEnvironment, environment, secret_of
+from shared.config.secrets import SECRETS
 from shared.config.settings import Settings, SettingsError, read_settings
-from shared.core.drift import SCRIPTS, Change, Difference, Kind
+from shared.core.drift import HAS_VALUE, SCRIPTS, Change, Difference, Kind
+from shared.live import google_cloud
 from shared.ports import CloudError
 
 OK, LEFT, UNDONE = 0, 1, 2
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings, place: Environment) -> int:
-    with closing(wiring.google_cloud(settings, place)) as cloud:
+    with closing(google_cloud(settings, place)) as cloud:
         resources = wanted(place, settings.commit)
         if arguments.remove:
             kind, name = arguments.remove
@@ -100,10 +101,17 @@ def _report(arguments: argparse.Namespace, settings: Settings, done: Applied) ->
     else:
         _tell(arguments, settings, [_line(each, dry=arguments.dry_run) for each in done.changed] or [NOTHING])
         print_differences(show.console(settings), done.left)
+        _tell(arguments, settings, [_source(each) for each in done.left if each.field == HAS_VALUE])
     return LEFT if undone and not arguments.dry_run else OK
 
 
 NOTHING = "nothing to change"
+
+
+def _source(each: Difference) -> str:
+    """Where a person gets the value of a secret that has none."""
+    found = [f"{spec.holds}. {spec.made}" for spec in SECRETS if secret_of(spec.variable) == each.name]
+    return f"{each.name}: {'; '.join(found)}"
 
 
 def _tell(arguments: argparse.Namespace, settings: Settings, lines: Sequence[str]) -> None:

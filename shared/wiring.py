@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.adapters.notify import LogNotifier
-from shared.config.deployment import ATTEMPTS_MAX, Environment
+from shared.config.deployment import ATTEMPTS_MAX
 from shared.config.functions import NUDGE_TOPIC, FunctionSpec, function, pushed_topics, services_behind
 from shared.config.metrics import METRICS
 from shared.config.orchestration_config import PIPELINES, READ_BACKS
@@ -45,7 +45,6 @@ from shared.preflight import Identity, Preflight, Services
 from shared.readings import World, readers
 
 if TYPE_CHECKING:
-    from shared.adapters.cloud import GoogleCloud
     from shared.adapters.duckdb import DuckDbWarehouse
     from shared.adapters.firestore import Firestore
     from shared.adapters.http import Http
@@ -396,13 +395,6 @@ def system_clock() -> Clock:
     from shared.adapters.clock import SystemClock
 
     return SystemClock()
-
-
-def google_cloud(settings: Settings, environment: Environment) -> GoogleCloud:
-    """What is there of an environment. Whoever opens it closes it. Raises CloudError where nobody says who asks."""
-    from shared.adapters.cloud import GoogleCloud
-
-    return GoogleCloud(environment.project, environment.region, endpoint=settings.cloud_endpoint)
 
 
 def open_feed(folder: Path) -> Feed:

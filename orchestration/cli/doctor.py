@@ -19,6 +19,7 @@ from orchestration.provision import Survey, examine, wanted
 from shared import wiring
 from shared.config.deployment import UnknownEnvironment, environment
 from shared.core.drift import Change, Difference
+from shared.live import google_cloud
 from shared.ports import CloudError
 
 
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = show.console(settings, stderr=arguments.json)
     try:
         place = environment(arguments.env)
-        with closing(wiring.google_cloud(settings, place)) as cloud:
+        with closing(google_cloud(settings, place)) as cloud:
             resources = wanted(place, settings.commit)
             with show.spinner(console):
                 found = examine(cloud, resources, place, wiring.system_clock().now())

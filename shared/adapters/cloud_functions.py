@@ -24,12 +24,13 @@ class Functions:
         self._calls = calls
 
     def read(self, _declared: Sequence[Resource]) -> list[Resource]:
-        at, project = f"/v2/projects/{self._calls.project}/locations/{self._calls.region}", self._calls.project
+        """Of every region, for one that nobody declares would go on working elsewhere."""
+        at, project = f"/v2/projects/{self._calls.project}/locations/-", self._calls.project
         listed = self._calls.get("run", f"/apis/serving.knative.dev/v1/namespaces/{project}/services") or {}
         services = {each["metadata"]["name"]: each for each in listed.get("items", ())}
         found = []
         for each in self._calls.pages("cloudfunctions", f"{at}/functions", "functions"):
-            name, config = last(each["name"]), each.get("serviceConfig") or {}
+            name, config = _named(each["name"], self._calls.region), each.get("serviceConfig") or {}
             commit = (config.get("environmentVariables") or {}).get(COMMIT)
             fields = {**_function(each), **_service(services.get(name), commit)}
             found.append(Resource(kind=Kind.FUNCTION, name=name, fields=fields))
@@ -43,6 +44,12 @@ class Functions:
 
     def remove(self, _resource: Resource) -> None:
         raise NotImplementedError("functions are deleted by gcloud functions delete")
+
+
+def _named(full: str, region: str) -> str:
+    """The function's name; with its region before it, where that is another than ours."""
+    at, _, name = full.partition("/locations/")[2].partition("/functions/")
+    return name if at == region else f"{at}/{name}"
 
 
 def _function(live: Mapping[str, Any]) -> dict[str, Value]:

@@ -203,7 +203,8 @@ def _script(kind: Kind, name: str, place: Place) -> str:
 
 def _removal(kind: Kind, name: str, place: Place) -> str:
     if kind is Kind.FUNCTION:
-        return f"gcloud functions delete {name} --gen2 --region {place.region} --project {place.project}"
+        region, _, short = name.rpartition("/")
+        return f"gcloud functions delete {short} --gen2 --region {region or place.region} --project {place.project}"
     if kind is Kind.DATASET:
         return f"bq rm -r -d {place.project}:{name}"  # whoever deletes tables does it himself
     return f"{_script(kind, name, place)} --remove {kind} {shlex.quote(name)}"

@@ -101,6 +101,8 @@ class PubSub:
             raise Refused(400, "Invalid ack deadline given.")
         if buried and not 5 <= buried["maxDeliveryAttempts"] <= 100:
             raise Refused(400, "max_delivery_attempts must be between 5 and 100.")
+        if not 600 <= float(made.get("messageRetentionDuration", "600s")[:-1]) <= 31 * 86_400:
+            raise Refused(400, "message_retention_duration out of bounds")
         made.setdefault("ackDeadlineSeconds", 10)
         made.setdefault("messageRetentionDuration", "604800s")
         made.setdefault("expirationPolicy", {"ttl": "2678400s"})

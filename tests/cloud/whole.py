@@ -22,6 +22,7 @@ from shared.config.orchestration_config import PIPELINES
 from shared.config.settings import read_settings
 from shared.core.drift import Difference
 from shared.core.plan import config_hash
+from shared.live import google_cloud
 from tests.cloud.access import Accounts, Secrets, Storage
 from tests.cloud.fake import FakeCloud, Request
 from tests.cloud.firestore import Firestore
@@ -120,7 +121,7 @@ class Whole:
     def look(self, now: Any = None) -> Survey:
         """What doctor finds."""
         settings = read_settings(first={"TIPOFF_TARGET": "local"})
-        with closing(wiring.google_cloud(settings, self.place)) as cloud:
+        with closing(google_cloud(settings, self.place)) as cloud:
             return examine(cloud, wanted(self.place, settings.commit), self.place, now or wiring.system_clock().now())
 
     def doctor(self, *arguments: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from shared.config.deployment import secret_of
 from shared.config.functions import function
+from shared.config.secrets import SECRETS
 from shared.core.drift import Difference, Kind
 from tests.cloud.fake import Dropped, Fault, Refused, denied
 from tests.cloud.whole import COMMIT, SCRIPTS, Whole, whole
@@ -97,6 +100,7 @@ def test_a_secret_is_made_empty_and_its_value_asked_for(ready: Whole, capsys: py
     short = name.rpartition("/")[2]
     assert f"created secret {short}" in out
     assert f"gcloud secrets versions add {short} --data-file=- --project tipoff-dev" in out
+    assert next(spec.made for spec in SECRETS if secret_of(spec.variable) == short) in out
 
 
 # --- found, and mended ----------------------------------------------------------------------------------
@@ -344,6 +348,17 @@ def test_a_disabled_secret_is_found_whatever_older_versions_it_has(ready: Whole)
     assert (found.kind, found.name, found.live) == (Kind.SECRET, name, False)
     ready.mend(found)
     assert ready.look().differences == ()
+
+
+def test_a_function_in_another_region_is_an_orphan(ready: Whole) -> None:
+    twin = copy.deepcopy(ready.google.functions.functions["self-heal"])
+    twin["name"] = twin["name"].replace("us-central1", "europe-west1")
+    ready.google.functions.functions["twin"] = twin
+    (found,) = ready.look().differences
+    assert (found.name, found.mend) == (
+        "europe-west1/self-heal",
+        "gcloud functions delete self-heal --gen2 --region europe-west1 --project tipoff-dev",
+    )
 
 
 def test_a_function_that_nothing_invokes_is_named(ready: Whole) -> None:

@@ -121,6 +121,13 @@ def test_what_is_as_declared_is_no_difference() -> None:
             "gcloud functions delete old-gate --gen2 --region us-central1 --project tipoff-prod",
             id="a function that nobody declares",
         ),
+        pytest.param(
+            None,
+            thing(Kind.FUNCTION, "europe-west1/self-heal"),
+            ("orphan", "", None, None),
+            "gcloud functions delete self-heal --gen2 --region europe-west1 --project tipoff-prod",
+            id="a function in another region",
+        ),
     ],
 )
 def test_a_difference_says_what_it_is_and_what_mends_it(
