@@ -27,6 +27,7 @@ WEBHOOK = re.compile(
     r"|http://(127\.0\.0\.1|localhost|\[::1\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9/_-]{0,200})?"
 )
 ENDPOINT = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\]):\d{1,5}(/\S*)?")
+AUDIENCE = re.compile(r"/projects/[0-9]+/(global|locations/[a-z0-9-]+)/(backendServices/[0-9]+|services/[a-z0-9-]+)")
 LOCATION = re.compile(r"[A-Za-z]+[A-Za-z0-9-]*")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -85,6 +86,7 @@ class Settings:
     routing_key: str = field(default="", repr=False)  # a secret: whoever has it may page; empty: nobody is on call
     pagerduty_url: str = PAGERDUTY_URL  # where events go
     dashboard: str = ""  # where people look at runs, for links; empty: nowhere
+    iap_audience: str = ""  # that Identity-Aware Proxy signs for; empty: it does not stand before the dashboard
     slack_webhook: str = field(default="", repr=False)  # a secret: whoever has it may post; empty: nobody reads there
 
 
@@ -138,6 +140,10 @@ def read_settings(
         problems.append("TIPOFF_CLOUD_ENDPOINT: set an address of this machine, http://127.0.0.1:port, or unset it")
     routing_key, slack_webhook = _secrets(environ, problems)
     pagerduty_url, dashboard = _places(environ, problems)
+    iap_audience = environ.get("TIPOFF_IAP_AUDIENCE", "")
+    if iap_audience and not AUDIENCE.fullmatch(iap_audience):
+        how = "set the Signed Header JWT Audience that the page of Identity-Aware Proxy shows, /projects/NUMBER/..."
+        problems.append(f"TIPOFF_IAP_AUDIENCE={iap_audience[:120]!r} is none; {how}")
     in_flight = _in_flight(environ, problems)
     cloud = _cloud(environ, named, problems) if named in (Target.EMULATORS, Target.GCP) else None
     problems += [f"{name} is not set; this function needs it" for name in needs if not environ.get(name)]
@@ -159,6 +165,7 @@ def read_settings(
         routing_key=routing_key,
         pagerduty_url=pagerduty_url,
         dashboard=dashboard,
+        iap_audience=iap_audience,
         slack_webhook=slack_webhook,
         cloud_endpoint=endpoint,
     )
