@@ -140,13 +140,11 @@ def read_settings(
         problems.append("TIPOFF_CLOUD_ENDPOINT: set an address of this machine, http://127.0.0.1:port, or unset it")
     routing_key, slack_webhook = _secrets(environ, problems)
     pagerduty_url, dashboard = _places(environ, problems)
-    iap_audience = environ.get("TIPOFF_IAP_AUDIENCE", "")
-    if iap_audience and not AUDIENCE.fullmatch(iap_audience):
-        how = "set the Signed Header JWT Audience that the page of Identity-Aware Proxy shows, /projects/NUMBER/..."
-        problems.append(f"TIPOFF_IAP_AUDIENCE={iap_audience[:120]!r} is none; {how}")
     in_flight = _in_flight(environ, problems)
     cloud = _cloud(environ, named, problems) if named in (Target.EMULATORS, Target.GCP) else None
     problems += [f"{name} is not set; this function needs it" for name in needs if not environ.get(name)]
+
+    iap_audience = _audience(environ, problems)
 
     if problems:
         raise SettingsError(problems)
@@ -200,6 +198,14 @@ def _places(environ: Mapping[str, str], problems: list[str]) -> tuple[str, str]:
     if dashboard and not PAGE_OF.fullmatch(dashboard):
         problems.append("TIPOFF_DASHBOARD_URL is not a URL without user and password; set http(s)://host/path")
     return pagerduty, dashboard
+
+
+def _audience(environ: Mapping[str, str], problems: list[str]) -> str:
+    audience = environ.get("TIPOFF_IAP_AUDIENCE", "")
+    if audience and not AUDIENCE.fullmatch(audience):
+        how = "set the Signed Header JWT Audience that the page of Identity-Aware Proxy shows, /projects/NUMBER/..."
+        problems.append(f"TIPOFF_IAP_AUDIENCE={audience[:120]!r} is none; {how}")
+    return audience
 
 
 def _in_flight(environ: Mapping[str, str], problems: list[str]) -> int:
