@@ -19,6 +19,7 @@ from shared.config.orchestration_config import PIPELINES
 from shared.config.settings import Settings
 from shared.core import calendar
 from shared.core.codec import write_instant
+from shared.core.heartbeat import beat_of
 from shared.core.messages import Nudge, read_nudge
 from shared.core.model import PipelineSpec
 from shared.core.morning import MORNING
@@ -112,14 +113,16 @@ class Daily:
         summary = self.summary(due_at, now)
         errand, states = f"summary/{write_instant(due_at)}", self.home.ports.states
         match states.take_errand(errand, self.clock.now(), LEASE_S):
-            case Errand.DONE:
-                return None
             case Errand.OTHERS:
                 raise NotPosted(f"{errand}: another is posting it, or has died; asked again in {LEASE_S} s at most")
             case Errand.MINE:
                 self._post(summary)
-        states.end_errand(errand)
-        states.beat(nudge.schedule or nudge.act, self.clock.now())
+                states.end_errand(errand)
+            case Errand.DONE:  # its heartbeat may have got lost
+                pass
+        schedules = [schedule for spec in PIPELINES.values() for schedule in spec.schedules]
+        if beat := beat_of(nudge, schedules, self.clock.now()):
+            states.beat(*beat)
         return None
 
     def _post(self, summary: Summary) -> None:

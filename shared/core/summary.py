@@ -124,7 +124,7 @@ class Grading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentDay:
-    """An incident that is open."""
+    """An incident that is open; of a record of its own where it is about no run."""
 
     run: RunKey
     cause: str
@@ -144,7 +144,7 @@ class PipelineDay:
     synthetic: bool  # whether a run of it was made from data that are not real
     signal: Signal
     modes: tuple[ModeDay, ...]
-    incidents: tuple[IncidentDay, ...]  # of all runs looked back at, the oldest first
+    incidents: tuple[IncidentDay, ...]  # of all runs looked back at and of what is about none, the oldest first
     grading: Grading | None  # None: nothing was to be graded
     cost_usd: float  # of the day at list prices, estimated from what ran
 

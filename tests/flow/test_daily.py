@@ -172,7 +172,16 @@ def test_a_dead_watchdog_is_what_stands_first(world: World) -> None:
     world.ship(EVENING, AHEAD, NIGHT)
     world.home.ports.states.beat(SELF_HEAL, DUE - timedelta(minutes=20))
     world.call()
-    assert world.read[0][0].startswith(":rotating_light: *Nothing heals by itself:* self-heal left its last heartbeat")
+    (first, *_) = world.read[0]
+    assert first.startswith(":rotating_light: *Nothing heals by itself:* self-heal left its last heartbeat")
+
+
+def test_while_the_watchdog_is_dead_nobody_begins_what_is_missing(world: World) -> None:
+    world.ship(EVENING, NIGHT)
+    world.home.ports.states.beat(SELF_HEAL, DUE - timedelta(minutes=20))
+    world.call()
+    command = "tipoff run nba --date 2024-01-16 --mode tomorrow --data DIR --target emulators"
+    assert f"→ nothing more happens by itself · `{command}`" in world.read[0]
 
 
 def test_a_morning_after_no_games_is_one_line(world: World) -> None:
@@ -264,6 +273,14 @@ def test_it_leaves_a_heartbeat_once_it_has_come_through(world: World) -> None:
     world.clock.time += timedelta(seconds=LEASE_S)
     world.call()
     assert world.home.ports.states.beats()["daily-health-check"] == world.clock.time
+
+
+def test_whoever_died_before_his_heartbeat_is_made_good_by_the_next_word(world: World) -> None:
+    world.ship(NIGHT)
+    world.home.ports.states.end_errand("summary/2024-01-16T13:00:00.000000Z")
+    assert world.call().status_code == 204
+    assert world.channel.posts == []
+    assert world.home.ports.states.beats()["daily-health-check"] == DUE
 
 
 def test_without_a_webhook_nobody_reads_and_the_log_has_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
