@@ -10,7 +10,7 @@ TIPOFF := $(BIN)/tipoff
 NPROC ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check format bench soak emulators bqemulator test-emulators lock clean
+.PHONY: help setup demo test quick check format bench soak emulators bqemulator browser test-emulators lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,13 @@ EMULATED := $(addprefix tests/flow/test_,emulators.py staging.py stack.py stormy
 # Two test processes at most: each starts its own emulators, 650 MB together.
 test-emulators: setup bqemulator ## the tests that need emulators; without one they fail
 	@REQUIRE_EMULATORS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/contract $(EMULATED)
+
+# Playwright's own browsers are never downloaded: it drives one that is there.
+browser: ## a Chromium for the tests of the dashboard, where there is none (as root)
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  else echo "install a Chromium, as root: apt-get install chromium"; exit 1; fi
 
 bqemulator: build/bqemulator/ready ## the BigQuery emulator in a .venv of its own (520 MB)
 

@@ -32,8 +32,8 @@ from shared.config.settings import LOCAL_PROJECT, process_environment
 from shared.core.messages import Message, completion_message, read_completion, start_message
 from shared.core.model import Completion, ModeSpec, RunKey, Start, Status
 from shared.core.plan import fence
+from shared.core.subscriptions import subscription_of
 from shared.ports import Partition, Stamp
-from shared.push import subscription_of
 
 ROUNDS = 10  # cold processes
 RUNS, WARM_RUNS = 90, 5  # transitions

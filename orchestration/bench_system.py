@@ -23,8 +23,9 @@ from shared.config.functions import function
 from shared.config.nba import NBA
 from shared.config.settings import LOCAL_PROJECT, read_settings
 from shared.core.messages import Message
+from shared.core.subscriptions import subscription_of
 from shared.ports import Delivery
-from shared.push import read_push, subscription_of
+from shared.push import read_push
 from shared.service import Service
 
 HOP, RELAY = "bench-hop", "bench-relay"

@@ -25,8 +25,8 @@ from shared.config.functions import (
 from shared.core.model import Act, Completion, LedgerEntry, PipelineSpec, RunKey, Start
 from shared.core.plan import planned
 from shared.core.status import RunStatus
+from shared.core.subscriptions import subscription_of
 from shared.ports import Feed
-from shared.push import subscription_of
 from shared.service import Refusal, Service
 from shared.wiring import Home, LocalHome
 

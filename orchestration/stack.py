@@ -35,14 +35,14 @@ from shared.config.settings import (
     process_environment,
     read_settings,
 )
+from shared.core.subscriptions import subscription_of
 from shared.ports import Health, HealthProbe
-from shared.push import subscription_of
 
 STACK_FILE = "stack.json"
 LOCK_FILE = "stack.lock"
 TIMER = "scheduler"
 STARTED = functions_of(NBA.name)
-READY_S = 90.0  # fourteen functions start on two cores in twelve
+READY_S = 90.0  # sixteen functions start on two cores in twelve
 LOOK_S = 0.2
 PROBE_S = 6.0  # a little more than a function itself waits for what it depends on
 STOP_S = 5.0
@@ -74,7 +74,7 @@ class Process:
 
     name: str
     command: list[str]
-    environment: Mapping[str, str]  # its own, beside what every process needs of its starter's
+    environment: Mapping[str, str] = field(repr=False)  # its own, beside what every process needs of its starter's
     log: Path
     url: str = ""  # where it answers; empty for one that nobody calls
     starts: int = 0
@@ -133,6 +133,8 @@ class Wanted:
     is_shared: bool = False  # whether other commands may use it
     prepare: Callable[[Stack], None] = field(default=lambda _: None)
     """Done once all functions are ready, and before anything may begin."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By their variables; each function is given its own, and no file or log holds any."""
     through: Callable[[str, str], str] = field(default=lambda _name, url: url)
     """From a function and its address to where messages for it are pushed: what stands in between may disturb them."""
 
@@ -221,19 +223,23 @@ class Stack:
         ports = dict(zip(folders, emulators.free_ports(len(folders)), strict=True))
         urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         self.environment["TIPOFF_SERVICES"] = ",".join(f"{name}={url}" for name, url in urls.items())
+        secrets = {spec.name: set(spec.secrets) for spec in STARTED}
         for name, folder in folders.items():
             self._say(f"starting {name}")
-            self._run(name, serve_command(name, folder, ports[name]), urls[name])
+            own = {variable: self.wanted.secrets[variable] for variable in secrets[name] & self.wanted.secrets.keys()}
+            self._run(name, serve_command(name, folder, ports[name]), urls[name], own)
 
     def start_timer(self) -> None:
         """Last: from now on runs may begin."""
         self._run(TIMER, [sys.executable, "-P", "-m", "orchestration.timer"])
 
-    def _run(self, name: str, command: list[str], url: str = "") -> None:
+    def _run(self, name: str, command: list[str], url: str = "", secrets: Mapping[str, str] | None = None) -> None:
         log = self.folder / "logs" / f"{name}.log"
         if log.exists():
             log.replace(log.with_suffix(".log.1"))  # of the last stack: who starts anew at night still wants to read it
-        process = Process(name=name, command=command, environment=self.environment, log=log, url=url)
+        process = Process(
+            name=name, command=command, environment={**self.environment, **(secrets or {})}, log=log, url=url
+        )
         self._opened.callback(process.end, signal.SIGTERM)
         process.start()
         self.processes[name] = process

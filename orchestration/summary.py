@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
 from orchestration.commands import home_option, run_command
 from orchestration.helps import helps
-from orchestration.records import heads_of, newest
+from orchestration.records import heads_of, newest, watched
 from orchestration.report import sql
 from shared import edge
 from shared.config.functions import FAN_OUTS, functions_of
@@ -48,8 +49,11 @@ def summarise_day(
     now: datetime,
 ) -> Summary:
     """The summary of the day until then, as it stands now. What the warehouse cannot say is told as unknown."""
+    dead = watchdog(home.states, settings, now)
     days = [gather(home, settings, tables, spec, until, now) for spec in specs]
-    return summary_of(days, until=until, now=now, watchdog=watchdog(home.states, settings, now))
+    if dead:  # a missing run is begun by nobody
+        days = [replace(day, begins="") for day in days]
+    return summary_of(days, until=until, now=now, watchdog=dead)
 
 
 def watchdog(states: StateStore, settings: Settings, now: datetime) -> str:
@@ -72,6 +76,7 @@ def gather(
         spec=spec,
         modes=modes,
         seen=seen,
+        watched=watched(home.states, spec.name),
         graded=graded(tables, {run.date for run in due if run in seen}),
         cost_usd=_cost_usd(spec, [seen[run] for run in due if run in seen]),
         goes_on=lambda run, labels: run_command(run, labels, home.states, settings),

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Protocol
 
 from shared.core.batch import Batch, BatchRecord, Chunk, ChunkReport, Ordered, Seal
 from shared.core.blocks import Card
+from shared.core.drift import Kind, Resource
 from shared.core.fold import View
 from shared.core.measures import Measure
 from shared.core.messages import Message, named
@@ -54,6 +56,15 @@ class Quarantined:
 
 QUARANTINE_BODY_MAX = 4_096
 QUARANTINE_ATTRIBUTES_MAX = 1_024  # bytes of their JSON: run, phase, processor, attempt and chunk fit, and a trace's
+
+
+class Errand(StrEnum):
+    """Whose turn it is with what shall be done once."""
+
+    MINE = "mine"
+    OTHERS = "others"  # somebody is at it; if he dies it has to be asked for again
+    DONE = "done"
+
 
 LOOK_WITHIN_S = 15
 """A sweep a minute later at most a fact is weighed, whatever becomes of the message that brought it: within two
@@ -139,6 +150,14 @@ class StateStore(Protocol):
 
     def beats(self) -> Mapping[str, datetime]:
         """When each job that ever did came through the last time."""
+
+    def take_errand(self, name: str, now: datetime, lease_s: int) -> Errand:
+        """Take what is about no run and shall be done once, under a lease: of any number of callers exactly one gets
+        MINE. A lease that is over is taken up, by one again: whoever had it may have done it, and died before it was
+        said."""
+
+    def end_errand(self, name: str) -> None:
+        """It is done, for good. Idempotent."""
 
 
 class BatchStore(Protocol):
@@ -568,6 +587,35 @@ class Health:
     version: str = ""  # its commit
     config_hash: str = ""
     why: str = ""  # it is not alive or not ready; empty where it is both
+
+
+class CloudError(OSError):
+    """Something could not be read or changed: names it, why, and what helps."""
+
+
+class CloudDenied(CloudError):
+    """The same, because whoever asks may not: names the role that helps."""
+
+
+class Cloud(Protocol):
+    """What is on Google Cloud for one environment, in the shape in which it is declared. Raises CloudError.
+
+    Every change may be made again: one that was cut in the middle is finished by the next.
+    """
+
+    def read(self, kind: Kind, declared: Sequence[Resource]) -> tuple[Resource, ...]:
+        """All of a kind that is there, whoever made it, and of nothing more than its settings. `declared` is everything
+        that should be there: it says where to look for what is only found on other things."""
+
+    def create(self, resources: Sequence[Resource]) -> None:
+        """Make them, all of one kind. What is there already stays as it is; what stands on something that is not there
+        is left out."""
+
+    def change(self, resource: Resource, fields: Sequence[str]) -> None:
+        """Give these fields of what is there the values that are declared."""
+
+    def remove(self, resource: Resource) -> None:
+        """What is not there any more is no error."""
 
 
 class HealthProbe(Protocol):

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from shared.core.codec import Malformed
+from shared.core.subscriptions import AT_THE_TOPIC
 from shared.ports import Delivery
 
 REQUEST_BYTES_MAX = 16_000_000
@@ -24,13 +25,6 @@ ATTRIBUTES_MAX = 100  # Pub/Sub: also what the service adds to a dead letter
 NAME_MAX = 300
 LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 ATTEMPT_MAX = 9_999  # far above what any subscription allows
-AT_THE_TOPIC = "--"
-"""Stands in a subscription's name between the function that hears it and the topic."""
-
-
-def subscription_of(function: str, topic: str) -> str:
-    """The name of a function's subscription to a topic: who hears what can be read from it."""
-    return f"{function}{AT_THE_TOPIC}{topic}"
 
 
 def read_push(headers: Mapping[str, str], body: bytes) -> Delivery:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.adapters.notify import LogNotifier
+from shared.config.deployment import ATTEMPTS_MAX
 from shared.config.functions import NUDGE_TOPIC, FunctionSpec, function, pushed_topics, services_behind
 from shared.config.metrics import METRICS
 from shared.config.orchestration_config import PIPELINES, READ_BACKS
@@ -22,6 +23,7 @@ from shared.core.batch import IN_FLIGHT_UNITS
 from shared.core.messages import Message
 from shared.core.model import RunKey, ScheduleSpec
 from shared.core.plan import config_hash
+from shared.core.subscriptions import subscription_of
 from shared.ports import (
     NO_METER,
     NO_TRACE,
@@ -40,7 +42,6 @@ from shared.ports import (
     Warehouse,
 )
 from shared.preflight import Identity, Preflight, Services
-from shared.push import subscription_of
 from shared.readings import World, readers
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 STATE_FILE = "state.sqlite"
 WAREHOUSE_FILE = "warehouse.duckdb"
 EXPORTS = "exports"
-ATTEMPTS_MAX = 30  # of a message on Pub/Sub: with pauses of up to a minute, an outage of 25 minutes buries nothing
 
 
 @dataclass(frozen=True)
@@ -416,6 +416,14 @@ def http(token_for: Callable[[str], str] | None = None) -> Http:
     from shared.adapters.http import Http
 
     return Http(token_for=token_for)
+
+
+def iap(audience: str) -> Callable[[str], str]:
+    """From what Identity-Aware Proxy signs for this audience to the email in it; raises ValueError that says why not,
+    or OSError. It keeps the proxy's keys: one for a process."""
+    from shared.adapters.iap import Assertions, fetch_keys
+
+    return Assertions(audience, fetch=partial(fetch_keys, http()))
 
 
 def health_probe(settings: Settings) -> HealthProbe:

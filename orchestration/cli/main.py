@@ -26,7 +26,7 @@ LETTERS_MAX = 2_000  # dead and quarantined; that `dlq list` shows: all that it 
 SLO_DAYS_MAX = 366  # each run of them is folded
 BATCHES_MAX = 1_000  # that `batch list` shows; each is read by itself
 
-ALONE = ("chain", "chain_read", "chain_fsync", "core", "wide", "stalls", "reliability", "night", "season")
+ALONE = ("chain", "chain_read", "chain_fsync", "core", "wide", "stalls", "alarms", "reliability", "night", "season")
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
 """What `bench` measures only when asked: not every machine has emulators."""
 
@@ -394,6 +394,16 @@ def _proving(command: Command) -> None:
     cost.add_argument("pipeline", nargs="?", help="the only one to show (every declared one)")
     cost.add_argument("--days", type=number_to(30), default=30, metavar="N", help="of a month, on which it runs (30)")
     cost.add_argument("--no-free-tier", action="store_true", help="where something else uses the free tiers up")
+
+    doctor = command(
+        "doctor",
+        "doctor",
+        "compare everything declared with everything live on Google Cloud; each difference with what mends it",
+        "tipoff doctor --env prod",
+    )
+    doctor.add_argument(
+        "--env", default="dev", metavar="NAME", help="dev or prod, of shared/config/deployment.py (dev)"
+    )
 
     config = command("config", "config", "check the declared pipelines", "tipoff config check")
     config.add_argument("what", choices=["check"])

@@ -42,7 +42,7 @@ RUNS_MAX = 8
 SILENT_LOOKS = 4  # unanswered ones, of up to six seconds each, after which a function hangs and is killed
 WIDE = 130  # columns of a terminal on which the longest line of the table has room
 DAY = timedelta(days=1)
-COORDINATOR = "prediction_coordinator"
+COORDINATOR, DASHBOARD = "prediction_coordinator", "nba_admin_dashboard"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
                     commit=settings.commit,
                     calendar=begins,
                     traces=settings.traces,
+                    secrets={"SLACK_WEBHOOK_URL": settings.slack_webhook} if settings.slack_webhook else {},
                     is_shared=True,
                     prepare=prepare,
                 )
@@ -132,6 +133,8 @@ def told(console: Console, stack: Stack, feed: Feed, spec: PipelineSpec, *, begi
     console.print(f"Logs: {escape(str(stack.folder / 'logs'))}.", soft_wrap=True)
     if coordinator := stack.processes.get(COORDINATOR):
         console.print(f"Coordinator: {coordinator.url} (docs/http.md).", soft_wrap=True)
+    if dashboard := stack.processes.get(DASHBOARD):
+        console.print(f"Dashboard: {dashboard.url} (docs/dashboard.md).", soft_wrap=True)
     console.print(f"Ctrl-C or kill {os.getpid()} stops everything.", soft_wrap=True)
 
 

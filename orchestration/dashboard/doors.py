@@ -10,7 +10,7 @@ from typing import Protocol
 
 from shared import wiring
 from shared.config.settings import Settings, Target
-from shared.ports import Clock
+from shared.ports import Clock, Warehouse
 from shared.wiring import CloudHome, Home, ReadHome
 
 WRITER_WAIT_S = 5.0  # for a command that writes; whoever pressed a button waits no longer
@@ -28,6 +28,9 @@ class Doors(Protocol):
     def reading(self) -> AbstractContextManager[ReadHome | None]:
         """What can be read whoever writes; None if nothing has run there yet."""
 
+    def tables(self) -> AbstractContextManager[Warehouse | None]:
+        """What was graded; None where nothing has been loaded yet. May raise what the world raises."""
+
     def acting(self) -> AbstractContextManager[Home]:
         """Where a word is spoken. Raises OSError where somebody else writes, and says who."""
 
@@ -41,6 +44,9 @@ class LocalDoors:
 
     def reading(self) -> AbstractContextManager[ReadHome | None]:
         return wiring.read_home(self.settings)
+
+    def tables(self) -> AbstractContextManager[Warehouse | None]:
+        return wiring.read_warehouse(self.settings)
 
     def acting(self) -> AbstractContextManager[Home]:
         return wiring.write_home(
@@ -71,6 +77,10 @@ class CloudDoors:
     def reading(self) -> Iterator[ReadHome | None]:
         home = self.home
         yield ReadHome(states=home.ports.states, batches=home.batches, bus=home.bus, is_written=True)
+
+    @contextmanager
+    def tables(self) -> Iterator[Warehouse | None]:
+        yield self.home.warehouse
 
     @contextmanager
     def acting(self) -> Iterator[Home]:

@@ -20,6 +20,7 @@ from markupsafe import Markup, escape
 
 from orchestration import wording
 from orchestration.dashboard.sights import gate_name
+from shared.core import summary_card
 from shared.core.batch_status import BatchState
 from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
 
@@ -113,6 +114,13 @@ def _environment() -> Environment:
         age=wording.age,
         batch_notes=wording.batch_notes,
         word_link=word_link,
+        verdicts={"ok": "good", "burning": "poor", "exhausted": "bad", "no data": "calm"},
+        signals={"green": "good", "yellow": "poor", "red": "bad"},
+        day_headline=summary_card.headline,
+        day_facts=summary_card.facts,
+        day_took=summary_card.took,
+        day_story=summary_card.story,
+        day_incident=summary_card.incident,
     )
     return made
 

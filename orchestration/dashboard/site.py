@@ -13,6 +13,7 @@ from itertools import islice
 
 from werkzeug.wrappers import Request
 
+from orchestration import slo
 from orchestration.dashboard import notices, pages, sights
 from orchestration.dashboard.asked import batch_asked, day_asked, run_asked
 from orchestration.dashboard.desk import Desk, Stranger, TooLarge
@@ -21,6 +22,7 @@ from orchestration.dashboard.forms import offered
 from orchestration.dashboard.pages import Frame
 from orchestration.dashboard.verbs import BATCH_VERBS, RUN_VERBS
 from orchestration.letters import body_lines
+from orchestration.summary import summarise_day, watchdog
 from shared import edge
 from shared.config.settings import Target
 from shared.core.codec import Malformed
@@ -151,6 +153,18 @@ class Site:
                 specs = self.pipelines.values()
                 found = [each for spec in specs if home for each in sights.incidents(home.states, spec, frame.now)]
                 return pages.render("incidents.html", frame, incidents=found, days=sights.INCIDENT_DAYS)
+            case ["slos"]:
+                settings = self.doors.settings
+                begins = settings.cloud is not None and settings.starts_missing_runs
+                kept = [
+                    each
+                    for name in self.pipelines
+                    if home
+                    for each in slo.keeps(home.states, name, frame.now, begins=begins)
+                ]
+                return pages.render("slos.html", frame, kept=kept, late=sights.late(kept))
+            case ["summary"]:
+                return self._summary(_there(home), frame)
             case ["letters"]:
                 letters = sights.letters(home) if home else ()
                 return pages.render("letters.html", frame, letters=letters, notice=notices.of_letters(request.args))
@@ -177,10 +191,15 @@ class Site:
 
     def _today(self, request: Request, home: ReadHome | None, frame: Frame) -> str:
         asked = day_asked(request.args["date"]) if "date" in request.args else None
-        watched = self.doors.settings.cloud is not None  # in a home the commands themselves sweep
-        days = [sights.today(home, spec, asked, frame.now, watched=watched) for spec in self.pipelines.values()]
+        dead = watchdog(home.states, self.doors.settings, frame.now) if home else ""
+        days = [sights.today(home, spec, asked, frame.now) for spec in self.pipelines.values()]
         day = days[0].day
-        return pages.render("today.html", frame, days=days, day=asked, before=day - DAY, after=day + DAY)
+        return pages.render("today.html", frame, days=days, day=asked, watchdog=dead, before=day - DAY, after=day + DAY)
+
+    def _summary(self, home: ReadHome, frame: Frame) -> str:
+        specs, doors = list(self.pipelines.values()), self.doors
+        found = summarise_day(home, doors.settings, doors.tables, specs, until=frame.now, now=frame.now)
+        return pages.render("summary.html", frame, summary=found)
 
     def _letter(self, home: ReadHome, id: str, frame: Frame) -> str:
         letter = sights.letter(home, id)

@@ -51,7 +51,7 @@ from shared.adapters.stored import (
 )
 from shared.core.model import Control, Fact, Latch, LedgerEntry, RunKey
 from shared.core.plan import Plan
-from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, BatchStore, Quarantined, RunRecord, StateStore
+from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, BatchStore, Errand, Quarantined, RunRecord, StateStore
 
 VIEWS_MAX = 64  # runs whose facts and latches stay in memory, about 100 KB each
 PLANS_MAX = 64
@@ -260,10 +260,10 @@ class FirestoreStates:
                 break
         return tuple(value_of(Latch, each) for each in sorted(taken, key=in_place))
 
-    def _renew(self, latch: Found, leased_until: int) -> bool:
+    def _renew(self, leased: Found, leased_until: int) -> bool:
         """False if another has renewed or closed it since it was read."""
         batch = self._client.batch()
-        batch.update(latch.reference, {"leased_until": leased_until}, option=LastUpdateOption(latch.update_time))
+        batch.update(leased.reference, {"leased_until": leased_until}, option=LastUpdateOption(leased.update_time))
         return self.database.commit(batch)
 
     @explained
@@ -344,6 +344,28 @@ class FirestoreStates:
     def beats(self) -> Mapping[str, datetime]:
         found = self._client.collection("beats").stream()
         return {text_of(each.id): from_micros(each.get("at")) for each in found}
+
+    @explained
+    def take_errand(self, name: str, now: datetime, lease_s: int) -> Errand:
+        reference, until = self._errand(name), to_micros(now) + lease_s * SECOND
+        batch = self._client.batch()
+        batch.create(reference, {"leased_until": until})
+        if self.database.commit(batch):
+            return Errand.MINE
+        found = reference.get()
+        leased_until = micros_of(found, "leased_until")
+        if leased_until is None:  # no document is ever taken away
+            return Errand.DONE
+        if leased_until > to_micros(now):
+            return Errand.OTHERS
+        return Errand.MINE if self._renew(found, until) else Errand.OTHERS
+
+    @explained
+    def end_errand(self, name: str) -> None:
+        self._errand(name).set({"ended": True})
+
+    def _errand(self, name: str) -> DocumentReference:
+        return self._client.collection("errands").document(id_of(name))
 
     # --- where it stands --------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from shared.adapters.retry import FullJitter, is_one_of
 from shared.core.messages import Message
+from shared.core.subscriptions import DEAD, DEAD_LABELS
 from shared.ports import Delivery
 
 T = TypeVar("T")
@@ -44,9 +45,6 @@ CHANNEL = (
     ("grpc.keepalive_time_ms", 30_000),  # an idle instance's connection is cut without a word
 )
 
-DEAD = "-dead"
-"""Ends the names of the topic that takes a subscription's dead letters, and of the one subscription that keeps them."""
-DEAD_LABELS = {"holds": "dead-letters"}
 EMPTY_S = 2.0  # for so long an empty answer about dead letters is not believed; the emulator's is
 PEEKERS = 16  # subscriptions that are looked at beside each other
 PEEK_MAX = 1_000  # dead letters of one subscription that are looked at

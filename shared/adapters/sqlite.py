@@ -29,7 +29,7 @@ from shared.core.codec import decode, encode
 from shared.core.messages import Message
 from shared.core.model import Control, Fact, Latch, LedgerEntry, RunKey
 from shared.core.plan import Plan
-from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, Delivery, Quarantined, RunRecord
+from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, Delivery, Errand, Quarantined, RunRecord
 
 VIEWS_MAX = 256  # runs whose decoded facts stay in memory, about 100 KB each
 PLANS_MAX = 256
@@ -58,13 +58,14 @@ class Sqlite:
         self.bus = SqliteBus(self._file, attempts_max=attempts_max, backoff_s=backoff_s, backoff_max_s=backoff_max_s)
 
     def release_leases(self, now: datetime) -> None:
-        """End every lease on messages, latches and seals: for a writer that knows that nobody else can hold one."""
+        """End every lease: for a writer that knows that nobody else can hold one."""
         with self._file.writing() as connection:
             at = to_micros(now)
             connection.execute(
                 "UPDATE deliveries SET available_at = ? WHERE available_at > ? AND error IS NULL", (at, at)
             )
             connection.execute("UPDATE latches SET leased_until = ? WHERE leased_until > ?", (at, at))
+            connection.execute("UPDATE errands SET leased_until = ? WHERE leased_until > ?", (at, at))
             connection.execute("UPDATE batches SET leased_until = ?1, due_at = ?1 WHERE leased_until > ?1", (at,))
 
     def close(self) -> None:
@@ -317,6 +318,22 @@ class SqliteStates:
                 return {}
             rows = connection.execute("SELECT name, at FROM beats ORDER BY name").fetchall()
         return {name: from_micros(at) for name, at in rows}
+
+    def take_errand(self, name: str, now: datetime, lease_s: int) -> Errand:
+        at = to_micros(now)
+        with self._file.writing() as connection:
+            row = connection.execute("SELECT leased_until FROM errands WHERE name = ?", (name,)).fetchone()
+            if row and row[0] is None:
+                return Errand.DONE
+            if row and row[0] > at:
+                return Errand.OTHERS
+            taken = (name, at + lease_s * SECOND)
+            connection.execute("INSERT OR REPLACE INTO errands (name, leased_until) VALUES (?, ?)", taken)
+        return Errand.MINE
+
+    def end_errand(self, name: str) -> None:
+        with self._file.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO errands (name, leased_until) VALUES (?, NULL)", (name,))
 
 
 def version_of(connection: sqlite3.Connection, run: str) -> int:

@@ -89,6 +89,9 @@ BATCH_TABLES_OF_2 = ("batches", "batch_bodies", "batch_seals", "batch_chunks", "
 BEATS = "CREATE TABLE IF NOT EXISTS beats (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID"
 """Came later, under the same format number, as the columns below."""
 
+ERRANDS = "CREATE TABLE IF NOT EXISTS errands (name TEXT PRIMARY KEY, leased_until INTEGER) WITHOUT ROWID"
+"""The same. Without a lease it is done."""
+
 QUARANTINE_COLUMNS = ("size INTEGER", "attributes TEXT NOT NULL DEFAULT '{}'")
 """Came later, under the same format number: a Tipoff that does not know them neither misses nor breaks them."""
 
@@ -180,6 +183,7 @@ class SqliteFile:
                 self._bring_up_from_2()
             self._check_format()
             execute(BEATS)
+            execute(ERRANDS)
             if not self._number("SELECT count(*) FROM pragma_table_info('quarantine') WHERE name = 'size'"):
                 for column in QUARANTINE_COLUMNS:
                     execute(f"ALTER TABLE quarantine ADD COLUMN {column}")

@@ -22,7 +22,7 @@ from shared.core.timeouts import WORK_S_MAX
 
 FUNCTIONS_FILE = "shared/config/functions.py"
 READINGS = (HEALTH, FRESHNESS, COMPLETENESS, SANITY)  # those that a phase may name; nobody reads another
-ACTS = ("start", "nudge", "sweep", "recover")
+ACTS = ("start", "nudge", "sweep", "recover", "summary")
 
 JOB_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")  # a schedule's: people know them with dashes
 CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -363,7 +363,7 @@ def _schedules(spec: PipelineSpec, functions: Sequence[FunctionSpec]) -> Iterato
         if reason := _cron_fault(schedule.cron):
             yield f"{key}.cron", schedule.cron, f"is not a cron line: {reason}", "use five fields, like 30 10 * * *"
         yield from _unknown(f"{key}.act", schedule.act, "an act", ACTS)
-        sweeps = schedule.act in ("sweep", "recover")  # they walk every run or batch, and name none
+        sweeps = schedule.act in ("sweep", "recover", "summary")  # they walk every run or batch, and name none
         if schedule.mode or not sweeps:
             yield from _unknown(f"{key}.mode", schedule.mode, "a mode", modes)
         if schedule.date or not sweeps:

@@ -35,6 +35,7 @@ class FunctionSpec:
     timeout_s: int = 120  # readings take ten seconds at most, and what did not end the sweep takes up
     ingress: Ingress = Ingress.ALL  # gates ask each other's services how they are, and deploy asks a new revision
     secrets: tuple[str, ...] = ()  # variables whose values lie in Secret Manager
+    asked_by_people: bool = False  # whether operators may invoke it: it shows them something, or does what they say
 
 
 NUDGE_TOPIC = "nba-nudge"
@@ -108,12 +109,22 @@ FUNCTIONS = (
         FunctionKind.SERVICE,
         memory_mb=2048,  # a batch's inputs and results, all at once
         timeout_s=540,  # it makes the table again and again under a rate limit
+        asked_by_people=True,  # its routes start, recover, seal and cancel batches
     ),
     _worker("prediction_worker", PREDICTION_REQUEST_TOPIC),
     # The same worker under a second pipeline's name; its coordinator stands elsewhere.
     _worker("mlb_prediction_worker", "mlb-prediction-request", pipeline="mlb"),
     _processor("grading_processor", "nba-grading-start"),
     _processor("export_processor", "nba-export-start"),
+    FunctionSpec(
+        "daily_health_check",
+        (NUDGE_TOPIC,),
+        FunctionKind.REPORT,
+        max_instances=2,  # the morning's message, and who asks for it
+        timeout_s=180,  # it reads a month of runs, and posts for a quarter of a minute at most
+        secrets=("SLACK_WEBHOOK_URL",),
+        asked_by_people=True,
+    ),
     FunctionSpec(  # it hears nothing: people come to it
         "nba_admin_dashboard",
         (),
@@ -121,6 +132,7 @@ FUNCTIONS = (
         memory_mb=1024,  # what ends a batch at a person's word holds its results
         max_instances=1,  # of two presses of one button the second must find what the first has done
         timeout_s=300,  # the end of a batch is one MERGE, made again under a rate limit
+        asked_by_people=True,
     ),
 )
 

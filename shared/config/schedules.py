@@ -18,6 +18,9 @@ NBA_SCHEDULES = (
         mode="overnight",
         date="YESTERDAY",
     ),
+    ScheduleSpec(  # the night is due by 09:00: who reads it has an hour left
+        name="daily-health-check", cron="0 8 * * *", zone=EASTERN, act="summary", wakes=("daily_health_check",)
+    ),
     ScheduleSpec(name="same-day", cron="30 10 * * *", zone=EASTERN, act="start", mode="same_day", date="TODAY"),
     ScheduleSpec(name="tomorrow", cron="0 17 * * *", zone=EASTERN, act="start", mode="tomorrow", date="TOMORROW"),
     ScheduleSpec(  # batches alone: runs are swept each minute

@@ -15,6 +15,7 @@ from enum import StrEnum
 from shared.core.batch import CHUNK_UNITS
 from shared.core.letters import LETTERS_EVERY_MIN
 from shared.core.model import ModeSpec, PipelineSpec, ProcessorSpec, ScheduleSpec
+from shared.core.morning import LOOK_BACK_DAYS
 from shared.core.plan import planned
 from shared.core.timeouts import BATCH_HISTORY, HISTORY_DAYS, HISTORY_RUNS
 
@@ -93,10 +94,12 @@ MESSAGE_BYTES = 700  # of a start or completion beside its units; measured: 250 
 UNIT_ID_BYTES = 12  # measured: 11 for each player in the starts of `tomorrow`
 ORDER_UNIT_BYTES = 450  # measured: 431, the model included
 
-NUDGE_LISTENERS = 2  # what sweeps the runs, and what sweeps the batches
+SUMMARY_S = 20.0  # a month of runs read one after the other, a query, a post
+SUMMARY_RUN_READS = 60  # of each run that it looks back at: its plan, facts and latches
+SUMMARY_WRITES = 3  # taken, done, and a heartbeat
 SWEEP_READS = 3  # lapsed latches, due runs, due batches: a query that finds nothing is paid as one
 STARTS_A_DAY = 24  # new instances for the sweep; each asks once for the plans that the calendar expects
-LOOK_BACK_DAYS = 3  # of which runs are expected then
+EXPECTED_DAYS = 3  # of which runs are expected then
 NUDGE_READS = 3  # the run and what is new in it
 SWEEP_LOOK_READS, SWEEP_LOOK_WRITES = 5, 2  # once for each completion: a fact asks the sweep to look soon after
 BEAT_WRITES = 1  # of each sweep of the runs: its heartbeat, the only thing that a day at rest writes
@@ -297,15 +300,18 @@ def _message_bytes(shape: Shape) -> float:
 
 def rest_of(spec: PipelineSpec) -> Amounts:
     """What a day uses on which no run has anything to do: the schedules speak, the sweep finds nothing."""
-    sweeps = sum(firings(schedule) for schedule in spec.schedules if not schedule.mode)
     nudges = sum(firings(schedule) for schedule in spec.schedules if schedule.mode)
+    summaries = sum(firings(schedule) for schedule in spec.schedules if schedule.act == "summary")
+    sweeps = sum(firings(schedule) for schedule in spec.schedules) - nudges - summaries
     beats = sum(firings(schedule) for schedule in spec.schedules if schedule.act == "sweep")
-    plans = STARTS_A_DAY * LOOK_BACK_DAYS * len(spec.modes)
-    words = sweeps + nudges
-    return _functions(sweeps * SWEEP_S + nudges * (GATE_S + COLD_S), words * NUDGE_LISTENERS) | {
-        Meter.MESSAGES: float((1 + NUDGE_LISTENERS) * words * MESSAGE_BYTES_MIN),
-        Meter.READS: float(sweeps * SWEEP_READS + nudges * NUDGE_READS + plans + beats / LETTERS_EVERY_MIN),
-        Meter.WRITES: float(beats * BEAT_WRITES),
+    plans = STARTS_A_DAY * EXPECTED_DAYS * len(spec.modes)
+    calls = sum(firings(schedule) * len(schedule.wakes) for schedule in spec.schedules)  # by HTTP, no messages
+    looks = summaries * LOOK_BACK_DAYS * len(spec.modes) * SUMMARY_RUN_READS
+    seconds = sweeps * SWEEP_S + nudges * (GATE_S + COLD_S) + summaries * (SUMMARY_S + COLD_S)
+    return _functions(seconds, calls) | {
+        Meter.READS: float(sweeps * SWEEP_READS + nudges * NUDGE_READS + plans + beats / LETTERS_EVERY_MIN + looks),
+        Meter.WRITES: float(beats * BEAT_WRITES + summaries * SUMMARY_WRITES),
+        Meter.SCANNED: float(summaries * CHARGED_BYTES_MIN),
         Meter.SECRET_READS: float(STARTS_A_DAY),
     }
 
@@ -349,7 +355,7 @@ def levels_of(spec: PipelineSpec, units: int, fan_outs: Collection[str], functio
     documents = sum(2 + shape.processors + shape.latches + shape.gates for shape in shapes)
     fanned = sum(units for shape in shapes for _ in shape.chunks)
     return {
-        Meter.JOBS: len(spec.schedules),
+        Meter.JOBS: sum(len(schedule.wakes) for schedule in spec.schedules),
         Meter.SECRETS: SECRETS,
         Meter.DOCUMENTS: KEPT_DAYS * (documents * DOCUMENT_BYTES + fanned * UNIT_BYTES),
         Meter.TABLES: KEPT_DAYS * len(shapes) * TABLE_BYTES,

@@ -160,7 +160,7 @@ def read_nudge(body: bytes) -> Nudge:
     nudge = decode(Nudge, body)
     _names(pipeline=nudge.pipeline)
     _between(scheduled_at=(nudge.scheduled_at.year, 2000, 9000))  # years whose neighbours every time zone can tell
-    _one_of("act", nudge.act, ("start", "nudge", "sweep", "recover"))
+    _one_of("act", nudge.act, ("start", "nudge", "sweep", "recover", "summary"))
     if nudge.schedule and not SCHEDULE.fullmatch(nudge.schedule):
         raise Malformed(f"schedule: expected a name like 'yesterday-analytics', got {nudge.schedule[:40]!r}")
     if nudge.act in ("start", "nudge"):  # the others walk every run or batch, and name none

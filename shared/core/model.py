@@ -144,7 +144,7 @@ class ScheduleSpec:
     name: str
     cron: str
     zone: str
-    act: str  # start, nudge, sweep, recover
+    act: str  # start, nudge, sweep, recover, summary
     mode: str = ""
     date: str = ""  # YESTERDAY, TODAY or TOMORROW, resolved against scheduled_at
     wakes: tuple[str, ...] = ("self_heal",)  # functions; deployed, each has a Cloud Scheduler job of its own

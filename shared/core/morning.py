@@ -18,6 +18,7 @@ from shared.core.fold import View, look
 from shared.core.gate import DEGRADED, NOTHING_EXPECTED
 from shared.core.incident import open_incidents
 from shared.core.model import (
+    Alert,
     Control,
     Fact,
     Latch,
@@ -45,6 +46,7 @@ from shared.core.summary import (
     Summary,
     Transition,
 )
+from shared.core.watch import record_of
 
 LOOK_BACK_DAYS = 30  # how far back an open incident, and the last run that published, are looked for
 MORNING = "08:00"
@@ -90,6 +92,7 @@ class Gathered:
     spec: PipelineSpec
     modes: frozenset[str]  # whose runs the calendar expects, whether or not somebody begins them
     seen: Mapping[RunKey, Seen]  # the newest generation of each date and mode of the last LOOK_BACK_DAYS
+    watched: tuple[Alert, ...]  # open incidents that are about no run
     graded: Mapping[date, Graded]
     cost_usd: float
     goes_on: Callable[[RunKey, Mapping[str, str]], str]  # the command that runs one with these labels
@@ -344,15 +347,19 @@ def _command(gathered: Gathered, seen: Seen, view: View, status: RunStatus, fate
 
 def _incidents(gathered: Gathered, now: datetime) -> Iterator[IncidentDay]:
     for run, seen in gathered.seen.items():
-        for alert in open_incidents(seen.view(now)):
-            yield IncidentDay(
-                run=run,
-                cause=alert.cause,
-                severity=alert.severity,
-                since=alert.at,
-                taken_by=alert.acknowledged.actor if alert.acknowledged else "",
-                summary=alert.summary,
-            )
+        yield from (_incident(run, alert) for alert in open_incidents(seen.view(now)))
+    yield from (_incident(record_of(gathered.spec.name), alert) for alert in gathered.watched)
+
+
+def _incident(run: RunKey, alert: Alert) -> IncidentDay:
+    return IncidentDay(
+        run=run,
+        cause=alert.cause,
+        severity=alert.severity,
+        since=alert.at,
+        taken_by=alert.acknowledged.actor if alert.acknowledged else "",
+        summary=alert.summary,
+    )
 
 
 def _grading(gathered: Gathered, runs: Iterable[RunDay]) -> Grading | None:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from shared.core.model import RunKey, Severity
 
+Day = date  # a field is called date, too
 SLOW = 2.0  # times its usual time: SYSTEMS, section 1
 
 
@@ -81,7 +82,7 @@ class RunDay:
     missing: tuple[str, ...]  # processors that it was published without
     deadline_at: datetime
     published_at: datetime | None  # for the first time
-    last_published: date | None  # of its mode before it, where it is not there itself; None also: not for long
+    last_published: Day | None  # of its mode before it, where it is not there itself; None also: not for long
     batches: tuple[BatchDay, ...]
     slowest: Transition | None  # against what is usual
     healed: Mapping[str, int]  # by kind: what the backup did because the messages had not
@@ -112,7 +113,7 @@ class ModeDay:
 class Grading:
     """How far off the ensemble's predictions of a date were: mean |predicted - actual| points of a player."""
 
-    date: date
+    date: Day
     graded: int  # predictions; 0: none, and why says so
     error: float | None
     usual: float | None  # the mean of `days` graded days before it
@@ -123,7 +124,7 @@ class Grading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentDay:
-    """An incident that is open."""
+    """An incident that is open; of a record of its own where it is about no run."""
 
     run: RunKey
     cause: str
@@ -138,12 +139,12 @@ class PipelineDay:
     """One pipeline. `date` is the day that the summary is of, in its zone."""
 
     pipeline: str
-    date: date
+    date: Day
     zone: str
     synthetic: bool  # whether a run of it was made from data that are not real
     signal: Signal
     modes: tuple[ModeDay, ...]
-    incidents: tuple[IncidentDay, ...]  # of all runs looked back at, the oldest first
+    incidents: tuple[IncidentDay, ...]  # of all runs looked back at and of what is about none, the oldest first
     grading: Grading | None  # None: nothing was to be graded
     cost_usd: float  # of the day at list prices, estimated from what ran
 

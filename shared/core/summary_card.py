@@ -58,7 +58,10 @@ def headline(day: PipelineDay) -> str:
 def facts(day: PipelineDay) -> list[str]:
     """The figures of a day, each a few words; what there is none of is not told, but for what should be known."""
     runs = [run for run in day.runs if run.fate is not Fate.NOTHING_EXPECTED]
-    told = [*_completeness(runs), *_predicted(runs)]
+    told = [
+        f"{run.run.mode} due by {calendar.clock(run.deadline_at, day.zone)}" for run in runs if run.fate is Fate.RUNNING
+    ]
+    told += [*_completeness(runs), *_predicted(runs)]
     if day.grading and runs:
         told.append(graded(day.grading))
     if slowest := max((run for run in runs if run.slowest), key=_times, default=None):

@@ -191,6 +191,7 @@ def read_request(method: str, target: str, host: str, headers: dict[str, str], b
 def _handler(respond: Respond) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for an answer
 
         def _do(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))

@@ -42,11 +42,11 @@ from shared.core.messages import read_ready, read_start, ready_message
 from shared.core.model import Act, Completion, Control, RunKey, Start
 from shared.core.model import Status as Ended
 from shared.core.openapi import document, read_body
+from shared.core.subscriptions import subscription_of
 from shared.core.words import UNTIL_MAX
 from shared.deployed import once
 from shared.endpoint import EVERYONES, NOBODY, ROUTE_BYTES_MAX, Endpoint, Identity, Parts, who_asks
 from shared.ports import BatchStore, Bus, Ports, StateStore
-from shared.push import subscription_of
 from shared.readings import readers
 from shared.service import Service
 from tests.flow.batches import DAY, NOW, UNITS, World, double, failed

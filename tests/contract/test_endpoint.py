@@ -23,10 +23,11 @@ from shared.adapters.sqlite import Sqlite
 from shared.core.messages import Message, read_completion
 from shared.core.model import Completion, RunKey, Start, Status
 from shared.core.openapi import Answer, Refused, Route
+from shared.core.subscriptions import subscription_of
 from shared.deployed import once
 from shared.endpoint import Endpoint, Identity, Parts, Reply, Responder
 from shared.ports import QUARANTINE_BODY_MAX, Delivery, Ports
-from shared.push import REQUEST_BYTES_MAX, subscription_of
+from shared.push import REQUEST_BYTES_MAX
 from shared.service import Refusal
 
 ATTEMPTS_MAX = 5

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
+from opentelemetry.sdk.trace import TracerProvider
 
 from shared import edge
 from shared.adapters.metering import SERIES_MAX, VALUE_MAX, Numbers, open_meter
@@ -172,7 +173,8 @@ def test_who_counts_is_named_and_each_process_is_a_series_of_its_own(collector: 
 
 
 def test_no_trace_is_named_and_no_text_is_longer_than_a_word(collector: Collector, meter: Numbers) -> None:
-    meter.add([Measure("tipoff.starts", 1, {"pipeline": "p" * 1_000, "mode": "m", "phase": "p", "run": "nba.x"})])
+    with TracerProvider(shutdown_on_exit=False).get_tracer("tests").start_as_current_span("ingest"):
+        meter.add([Measure("tipoff.starts", 1, {"pipeline": "p" * 1_000, "mode": "m", "phase": "p", "run": "nba.x"})])
     meter.send()
     [point] = collector.last["tipoff.starts"].sum.data_points
     assert told(point) == {"pipeline": "p" * VALUE_MAX, "mode": "m", "phase": "p"}

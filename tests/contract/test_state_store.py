@@ -35,6 +35,7 @@ from shared.ports import (
     LOOK_WITHIN_S,
     QUARANTINE_ATTRIBUTES_MAX,
     QUARANTINE_BODY_MAX,
+    Errand,
     Quarantined,
     StateStore,
 )
@@ -570,6 +571,50 @@ def test_the_last_beat_of_each_job_stands_whatever_time_it_names(states: StateSt
 def test_another_process_hears_a_beat(connect: Callable[[], StateStore]) -> None:
     connect().beat("self-heal", NOW)
     assert connect().beats() == {"self-heal": NOW}
+
+
+# --- errands --------------------------------------------------------------------------------------------
+
+ERRAND = "summary/2024-01-16T13:00:00.000000Z"
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def test_an_errand_is_taken_once_and_is_done_for_good_once_it_has_ended(states: StateStore) -> None:
+    assert states.take_errand(ERRAND, NOW, LEASE_S) is Errand.MINE
+    assert states.take_errand(ERRAND, later(LEASE_S - 0.001), LEASE_S) is Errand.OTHERS
+    assert states.take_errand("another", NOW, LEASE_S) is Errand.MINE
+    states.end_errand(ERRAND)
+    states.end_errand(ERRAND)
+    assert states.take_errand(ERRAND, later(LEASE_S * 100), LEASE_S) is Errand.DONE
+    assert states.take_errand("another", later(1), LEASE_S) is Errand.OTHERS
+
+
+def test_an_errand_whose_lease_is_over_is_taken_up(states: StateStore) -> None:
+    states.take_errand(ERRAND, NOW, LEASE_S)
+    assert states.take_errand(ERRAND, later(LEASE_S), LEASE_S) is Errand.MINE
+    assert states.take_errand(ERRAND, later(2 * LEASE_S - 1), LEASE_S) is Errand.OTHERS
+
+
+def test_an_errand_that_nobody_took_can_end(states: StateStore) -> None:
+    states.end_errand(ERRAND)
+    assert states.take_errand(ERRAND, NOW, LEASE_S) is Errand.DONE
+
+
+@pytest.mark.parametrize("taken_before", [False, True])
+def test_of_those_who_take_an_errand_at_once_one_gets_it(connect: Callable[[], StateStore], taken_before: bool) -> None:
+    opened = [connect() for _ in range(4)]
+    if taken_before:
+        opened[0].take_errand(ERRAND, NOW - timedelta(hours=1), LEASE_S)
+    got = race(4, lambda index: opened[index].take_errand(ERRAND, NOW, LEASE_S))
+    assert sorted(got) == [Errand.MINE, *[Errand.OTHERS] * 3]
+
+
+def test_no_errand_is_a_latch_of_a_run(states: StateStore) -> None:
+    states.take_errand(ERRAND, NOW, LEASE_S)
+    assert states.take_lapsed(later(LEASE_S * 9), LEASE_S, 10) == ()
 
 
 def test_an_act_reads_back_with_its_latch(states: StateStore) -> None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
@@ -28,6 +30,7 @@ from shared.core.messages import Message
 from shared.core.model import Completion, RunKey, Start, Status
 from shared.ports import Quarantined
 from shared.wiring import STATE_FILE, LocalHome, ReadHome
+from tests.flow.chromium import open_chromium
 from tests.flow.days import Days, HandClock, succeed
 
 DAY = date(2025, 12, 2)
@@ -50,10 +53,11 @@ class HandDoors:
     path: Path
     clock: HandClock = field(default_factory=lambda: HandClock(TEN_PAST_FIVE))
     busy: list[str] = field(default_factory=list)  # who else writes just now
+    shown: Path | None = None  # by which name pages call it, where that is another
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=self.path, log_level="WARNING", commit="abc1234", no_color=True)
+        return Settings(home=self.shown or self.path, log_level="WARNING", commit="abc1234", no_color=True)
 
     @contextmanager
     def reading(self) -> Iterator[ReadHome | None]:
@@ -65,6 +69,10 @@ class HandDoors:
             yield ReadHome(states=store.states, batches=store.batches, bus=store.bus, is_written=False)
         finally:
             store.close()
+
+    @contextmanager
+    def tables(self) -> Iterator[None]:
+        yield None
 
     @contextmanager
     def acting(self) -> Iterator[LocalHome]:
@@ -235,3 +243,17 @@ def serving(site: Site) -> Iterator[str]:
         finally:
             listening.shutdown()
             thread.join()
+
+
+def draw(file: Path) -> None:
+    """The page of the day, as a desk shows it."""
+    with TemporaryDirectory() as home, open_chromium() as browser:
+        doors = replace(interesting_day(Path(home)), shown=Path(".tipoff"))
+        with serving(site_of(doors)) as url:
+            page = browser.new_page(viewport={"width": 960, "height": 730}, color_scheme="light")
+            page.goto(url)
+            page.screenshot(path=file)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]))

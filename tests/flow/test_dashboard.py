@@ -22,9 +22,12 @@ from orchestration.dashboard.service import here, verified
 from orchestration.dashboard.site import SAFE, Nobody, Site
 from orchestration.dashboard.verbs import BATCH_VERBS, LETTER_VERBS, RUN_VERBS
 from shared.adapters.sqlite import Sqlite
-from shared.core.model import RunKey, Word
+from shared.core.incident import Cause, acknowledged, raised
+from shared.core.model import Act, RunKey, Severity, Word
+from shared.core.watch import record, record_of
 from shared.deployed import once
 from shared.endpoint import Endpoint, Identity, Parts
+from shared.heal import claim
 from shared.ports import Ports
 from shared.wiring import STATE_FILE
 from tests.flow.dashboards import (
@@ -64,6 +67,8 @@ PAGES = (
     "/incidents",
     "/letters",
     "/schedules",
+    "/slos",
+    "/summary",
     *(f"/run/{SAME_DAY}/{verb}" for verb in RUN_VERBS),
     *(f"/batch/{BATCH}/{verb}" for verb in BATCH_VERBS),
 )
@@ -193,6 +198,38 @@ def test_the_day_says_how_each_mode_stands_and_what_a_person_has_to_look_into(br
     assert "next look 22:11:00 (in 60 s)" in text
 
 
+def test_an_incident_is_told_once_with_who_has_it_whatever_was_said_of_it(browser: Browser) -> None:
+    """It was raised, and escalated two hours later."""
+    with browser.doors.acting() as home:
+        states = home.ports.states
+        seen = sights.see(states, BLOCKED, browser.doors.clock.now())
+        assert seen
+        [alert] = seen.incidents
+        latch = acknowledged(BLOCKED, alert, Act(actor="ben", reason="mine", at=alert.at))
+        claim(states, seen.view, [latch], due_at=alert.at)
+    text = words_of(browser.get("/incidents").text)
+    assert text.count("open page") == 2
+    assert "ben has it" in text
+    assert "unresolved for 2 hours" in text
+    assert "ben has it" in words_of(browser.get("/").text)
+
+
+def test_what_the_timer_watches_beside_the_runs_is_told_and_has_no_page(browser: Browser) -> None:
+    with browser.doors.acting() as home:
+        states, now = home.ports.states, browser.doors.clock.now()
+        run = record_of("nba")
+        states.create_run(record("nba", now))
+        latch = raised(run, None, Cause("heartbeat-tomorrow", Severity.PAGE, "tomorrow has not come through"), now)
+        states.claim(run, control_version=0, latches=[latch], entry=None, due_at=now, now=now, lease_s=30)
+    for path in ("/", "/incidents", "/?date=2024-01-01"):
+        page = browser.get(path).text
+        assert "tomorrow has not come through" in page
+        assert str(run) not in page
+    assert "3 open incidents" in browser.get("/").text
+    assert browser.get(f"/run/{run}").status_code == 404
+    assert browser.get(f"/run/{run}/hold").status_code == 404
+
+
 def test_a_mode_that_nobody_has_begun_says_when_it_usually_begins(browser: Browser) -> None:
     text = words_of(browser.get("/?date=2025-12-03").text)
     assert "same day to come nba.2025-12-03.same_day.1 Usually begins 2025-12-03 15:30:00 (in 17.3 h) ." in text
@@ -216,6 +253,18 @@ def test_a_run_tells_its_whole_story(browser: Browser) -> None:
 def test_the_ledger_makes_every_decision_again(browser: Browser) -> None:
     text = words_of(browser.get(f"/ledger/{NIGHT}").text)
     assert "all 7 come out the same" in text
+
+
+def test_what_is_promised_is_told_with_what_broke_it(browser: Browser) -> None:
+    text = words_of(browser.get("/slos").text)
+    assert "published exhausted" in text
+    assert f"{FAILED} 32.2 h after its deadline" in text
+
+
+def test_the_last_day_is_told_at_a_glance(browser: Browser) -> None:
+    text = words_of(browser.get("/summary").text)
+    assert "nba, Tue Dec 2" in text
+    assert f"{NIGHT} degraded" in text
 
 
 def test_what_a_stranger_wrote_into_a_message_is_text(browser: Browser) -> None:

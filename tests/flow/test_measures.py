@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from orchestration import slo
+from predictions.coordinator.points import points_coordinator
+from shared.adapters.metering import Numbers
 from shared.adapters.sqlite import Sqlite
 from shared.config.metrics import METRICS
 from shared.config.nba import NBA
+from shared.config.settings import read_settings
 from shared.core.measures import Measure
 from shared.core.model import Act, Fact, RunKey, Status
-from shared.core.repairs import BEGUN_BY
+from shared.core.repairs import BEGUN_BY, repairs
 from shared.core.slo import LATE_MAX_S, Measured
+from shared.ports import NoMeter
+from shared.wiring import open_cloud
 from tests.flow.batches import START, UNITS, World, double, failed
 from tests.flow.days import Days, succeed
 
@@ -136,6 +144,19 @@ def test_the_meter_and_tipoff_slo_tell_the_same(days: Days) -> None:
         assert (good + bad, bad, late[measured,] / 60) == (each.events, each.bad, each.late_minutes), measured
 
 
+def test_a_refresh_is_no_second_run_to_be_published(days: Days) -> None:
+    days.service.start_run(NIGHT)
+    days.finish(NIGHT)
+    [look] = [s for s in days.service.look_again(NIGHT, ["boxscores"]) if s.processor == "boxscores"]  # type: ignore[union-attr]
+    days.hear()
+    days.do(look, succeed(look, digest="corrected"))
+    days.finish(NIGHT)
+    ends = [entry for entry in days.store.states.ledger(NIGHT) if entry.decision == "done"]
+    assert len(ends) == 2
+    assert kept(days).of("tipoff.slo.events", "kind")["published",] == 1
+    assert kept(days).of("tipoff.slo.events", "kind")["duration",] == 6
+
+
 def test_a_replay_is_no_second_run_to_be_published(days: Days) -> None:
     days.service.start_run(NIGHT)
     days.finish(NIGHT)
@@ -157,8 +178,13 @@ def test_a_day_with_nothing_to_do_is_no_event(days: Days) -> None:
 
 def test_what_the_backup_does_is_counted_by_its_kind(days: Days) -> None:
     days.service.start_run(NIGHT)
-    days.pass_by(hours=2)  # no start is heard of: silent attempts are followed by others
-    assert kept(days).of("tipoff.repairs", "kind")["attempt",] > 0
+    for _ in range(60):  # no start is heard of: silent attempts are followed by others
+        days.pass_by(minutes=1)
+    states, plan = days.store.states, days.view(NIGHT).plan
+    record = states.load(NIGHT)
+    folded = Counter((str(act.kind),) for act in repairs(plan, record.facts, record.latches, states.ledger(NIGHT)))
+    assert folded["attempt",] > 1
+    assert kept(days).of("tipoff.repairs", "kind") == folded
 
 
 def test_a_run_that_the_timer_begins_is_a_repair(days: Days) -> None:
@@ -218,3 +244,17 @@ def test_dead_letters_are_what_the_timer_saw_last(days: Days) -> None:
     seen = [each.value for each in kept(days).measures if each.metric == "tipoff.dead_letters"]
     assert seen
     assert set(seen) == {0}
+
+
+def test_the_coordinator_counts_where_its_function_does(days: Days) -> None:
+    home = SimpleNamespace(ports=days.service._ports, warehouse=None, batches=None, in_flight=1)
+    assert points_coordinator(home, NBA).meter is days.meter  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("endpoint", "made"), [("", NoMeter), ("http://127.0.0.1:1", Numbers)])
+def test_functions_count_where_a_collector_is_named(tmp_path: Path, endpoint: str, made: type) -> None:
+    hosts = dict.fromkeys(("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"), "127.0.0.1:1")
+    named = {"TIPOFF_TARGET": "emulators", **hosts, "BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1"}
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint else {}
+    with closing(open_cloud(read_settings({**named, **told, "TIPOFF_HOME": str(tmp_path)}))) as home:
+        assert type(home.ports.meter) is made

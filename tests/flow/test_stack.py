@@ -35,8 +35,8 @@ from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import Completion, LedgerEntry, RunKey, Start, Status
 from shared.core.plan import config_hash
 from shared.core.status import RunState, RunStatus
+from shared.core.subscriptions import subscription_of
 from shared.ports import Health, Quarantined
-from shared.push import subscription_of
 from tests.emulators import absent_is_said
 from tests.flow.cli import command, environment
 from tests.house.tree import ROOT

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -64,6 +64,7 @@ def test_a_staged_function_is_real_files_of_what_it_needs(name: str, build: Path
     files = {path.relative_to(staged.folder).as_posix() for path in staged.folder.rglob("*") if path.is_file()}
     assert {"main.py", "requirements.txt", "shared/endpoint.py"} <= files
     strange = ("tests/", "simulation/", "orchestration/cli", "orchestration/stack", "orchestration/cloud_functions")
+    strange += ("shared/live", "shared/adapters/cloud")  # what may change the whole project
     assert not [file for file in files if file.startswith(strange)]
     assert {Path(file).suffix for file in files} <= {".py", ".sql", ".txt", *PAGES}
     assert set(staged.modules) <= {file.removesuffix(".py").replace("/", ".") for file in files}
@@ -207,8 +208,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(name: str, folder: Path, cwd: Path | None = None, **environment: str) -> Iterator[Callable[[str], Any]]:
-    """What its GET gives, as soon as it answers."""
+def serving(name: str, folder: Path, cwd: Path | None = None, **environment: str) -> Iterator[Callable[..., Any]]:
+    """What its GET gives, or its POST of a body with these headers, as soon as it answers; None: it says nothing."""
     port = free_port()
     log = folder.parent / "log"
     with log.open("wb") as output:
@@ -220,12 +221,13 @@ def serving(name: str, folder: Path, cwd: Path | None = None, **environment: str
             stderr=output,
         )
 
-    def answer(path: str) -> Any:
+    def answer(path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Any:
         end = monotonic() + PATIENCE_S
         while process.poll() is None and monotonic() < end:
             try:
-                with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as found:
-                    return json.loads(found.read())
+                with urlopen(Request(f"http://127.0.0.1:{port}{path}", body, headers or {}), timeout=30) as found:
+                    said = found.read()
+                    return json.loads(said) if said else None
             except (URLError, ConnectionError):
                 sleep(0.1)
         raise AssertionError(f"it does not answer: {log.read_text()}")

@@ -36,6 +36,7 @@ MAY_IMPORT = {
         *("shared.core", "shared.adapters", "shared.config", "shared.ports", "shared.push"),
         *("shared.readings", "shared.preflight"),
     ),
+    "shared.live": ("shared.adapters", "shared.config"),
     "shared.deployed": (
         "shared.core",
         "shared.config",
@@ -64,6 +65,7 @@ MAY_IMPORT = {
         "shared.service",
         "shared.config",
         "shared.wiring",
+        "shared.live",
         "shared.deployed",
         "shared.endpoint",
         "shared.logs",

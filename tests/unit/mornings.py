@@ -51,6 +51,7 @@ def gathered(known: Mapping[RunKey, Seen], **more: Any) -> Gathered:
         spec=NBA,
         modes=EVERY,
         seen=known,
+        watched=(),
         graded={RUN.date: GRADED},
         cost_usd=0.4213,
         goes_on=lambda run, _: f"tipoff run {run.pipeline} --date {run.date} --mode {run.mode} --data DIR",

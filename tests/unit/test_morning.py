@@ -12,7 +12,7 @@ from shared.config.schedules import NBA_SCHEDULES
 from shared.core.batch import SealKind
 from shared.core.batch_status import batch_head
 from shared.core.codec import to_data
-from shared.core.model import Act, Latch, Repair, RepairKind, RunKey, Severity
+from shared.core.model import Act, Alert, Latch, Repair, RepairKind, RunKey, Severity
 from shared.core.morning import MORNING, Graded, due_runs, span_until, summary_of
 from shared.core.plan import Plan
 from shared.core.repairs import repair_latch
@@ -353,6 +353,16 @@ def test_an_incident_that_somebody_looks_into_says_who() -> None:
     taken = [replace(each, alert=each.alert and replace(each.alert, acknowledged=ANN)) for each in known.latches]
     (incident,) = the_day({NIGHT: replace(known, latches=tuple(taken))}, now=minute(30)).incidents
     assert incident.taken_by == "ann"
+
+
+def test_an_incident_that_is_about_no_run_is_told_too() -> None:
+    late = Alert(cause="heartbeat-same-day", number=1, severity=Severity.WARN, summary="it is late", at=minute(1))
+    known = {run: of_run(seen(TWO, SHIPPED), run) for run in (NIGHT, EVENING, AHEAD)}
+    day = the_day(known, watched=(late,))
+    assert [(str(each.run), each.cause, each.summary) for each in day.incidents] == [
+        ("nba.0001-01-01.watch.1", "heartbeat-same-day", "it is late")
+    ]
+    assert day.signal is Signal.YELLOW
 
 
 def test_an_old_incident_keeps_a_day_from_being_green() -> None:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.codec import Malformed
+from shared.core.subscriptions import subscription_of
 from shared.ports import Delivery
-from shared.push import ATTEMPT_MAX, LONG_AGO, MESSAGE_TYPE, read_push, subscription_of
+from shared.push import ATTEMPT_MAX, LONG_AGO, MESSAGE_TYPE, read_push
 
 TOPIC = "nba-phase2-raw-complete"
 SUBSCRIPTION = subscription_of("phase2_to_phase3", TOPIC)

@@ -260,7 +260,9 @@ def test_slack_takes_every_summary(count: int, reason: str, incidents: int, pipe
 
 def test_a_day_of_a_patient_run_is_green_while_it_runs() -> None:
     slow = left_of_out(critical("a", grace_s=9000, timeout_s=36_000), optional("c"), deadline=600)
-    assert (
-        summary({NIGHT: seen(slow, "+5 look", 60)}, modes=frozenset({"overnight"}), now=minute(60)).signal
-        is Signal.GREEN
-    )
+    told = summary({NIGHT: seen(slow, "+5 look", 60)}, modes=frozenset({"overnight"}), now=minute(60), graded={})
+    assert told.signal is Signal.GREEN
+    assert read(told) == [
+        ":large_green_circle: nba, Tue Jan 16: running · overnight due by Jan 16 08:00 EST · error unknown "
+        "(overnight is running, and has graded nothing) · healed 0 · about $0.42"
+    ]
