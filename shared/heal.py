@@ -55,6 +55,7 @@ def claim(
     *,
     due_at: datetime | None,
     entry: LedgerEntry | None = None,
+    lease_s: int = LATCH_LEASE_S,
 ) -> tuple[Latch, ...] | None:
     """StateStore.claim on what a view says of a run, under the lease of whoever sends."""
     return states.claim(
@@ -64,7 +65,7 @@ def claim(
         entry=entry,
         due_at=due_at,
         now=view.now,
-        lease_s=LATCH_LEASE_S,
+        lease_s=lease_s,
     )
 
 
@@ -98,38 +99,40 @@ class Healer:
         self._send(self._claim(view, resends))
         return True
 
-    def send_again(self, latch: Latch, now: datetime) -> None:
-        """Send what was claimed and, as far as anybody knows, never sent; then keep that it was."""
+    def send_again(self, latch: Latch, now: datetime, alerts: list[Latch]) -> None:
+        """Send what was claimed and, as far as anybody knows, never sent; then keep that it was. `alerts` gets what
+        people are to be told of it."""
         if latch.starts and all(start.issued_at + LATCH_KEPT <= now for start in latch.starts):
             latch = replace(latch, starts=())
         if latch.starts:
-            self._tell_unless_sent(latch, now)
+            alerts.extend(self._raise_unless_sent(latch, now))
         self._send([latch])
         if latch.starts:
-            self._tell_that_sent(latch, now)
+            alerts.extend(self._resolve_as_sent(latch, now))
             subject = latch.key.removeprefix(f"{latch.run}/")
             reason = f"claimed, and not said to be sent within {LATCH_LEASE_S} s"
             repair = Repair(kind=RepairKind.LATCH, subject=subject, reason=reason, at=now)
             self._keep(*self._look(latch.run, now), repair)
 
-    def _tell_unless_sent(self, latch: Latch, now: datetime) -> None:
+    def _raise_unless_sent(self, latch: Latch, now: datetime) -> tuple[Latch, ...]:
         """What could not be sent for so long may not be sent now either: people are told before that is tried."""
         start = min(latch.starts, key=lambda each: each.issued_at)
         cause = not_fired(latch.run, start.phase, start.issued_at, now)
         if cause is None:
-            return
+            return ()
         view, _ = self._look(latch.run, now)
         known = view.incidents.get(NOT_FIRED)
-        silent = view.control.cancel or view.control.held_at(now) or not is_open(view)
-        if not silent and (known is None or known.resolved):
-            self._claim(view, [raise_latch(view, cause)])
+        if view.control.cancel or view.control.held_at(now) or not is_open(view) or (known and not known.resolved):
+            return ()
+        return self._claim(view, [raise_latch(view, cause)])
 
-    def _tell_that_sent(self, latch: Latch, now: datetime) -> None:
+    def _resolve_as_sent(self, latch: Latch, now: datetime) -> tuple[Latch, ...]:
         view, _ = self._look(latch.run, now)
         known = view.incidents.get(NOT_FIRED)
-        if known and not known.resolved:
-            ended = f"{latch.run}: what {latch.starts[0].phase} shall start has been sent"
-            self._claim(view, [resolve_latch(view, NOT_FIRED, ended)])
+        if known is None or known.resolved:
+            return ()
+        ended = f"{latch.run}: what {latch.starts[0].phase} shall start has been sent"
+        return self._claim(view, [resolve_latch(view, NOT_FIRED, ended)])
 
     def tell(self, latches: Iterable[Latch], now: datetime) -> None:
         """Tell people what these carry, incident by incident; what becomes of one keeps none of the others."""

@@ -171,7 +171,7 @@ class Service:
             if latch.alert:
                 alerts.append(latch)
             else:
-                self._guard(partial(self._healer.send_again, latch, now))
+                self._guard(partial(self._healer.send_again, latch, now, alerts))
         if looks_at_letters(now) and self._ports.states.due_runs(now + OPEN_WITHIN, 1):
             self._guard(partial(self._healer.weigh_letters, now))
         due = self._ports.states.due_runs(now, SWEEP_MAX)
@@ -362,7 +362,7 @@ class Service:
             put_off = not_before(record.last_entry, verdict, record.due_at, view.now)
             asked = consequences(view, verdict, readings, refused, put_off)
             asked = replace(asked, entry=replace(asked.entry, woke=woke))
-            if not self._apply(view, record, verdict, asked, [] if alerts is None else alerts):
+            if not self._apply(view, record, verdict, asked, alerts):
                 return
 
     def _decide(self, view: View, readings: Mapping[str, Reading], refused: str | None) -> Verdict:
@@ -391,7 +391,9 @@ class Service:
             found[name] = answer
         return found
 
-    def _apply(self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences, alerts: list[Latch]) -> bool:
+    def _apply(
+        self, view: View, record: RunRecord, verdict: Verdict, asked: Consequences, alerts: list[Latch] | None
+    ) -> bool:
         """Make a verdict true. True if anything was written: whoever writes looks once more.
 
         What it wrote may allow more, or may have put an older idea of the next look over that of someone quicker.
@@ -406,13 +408,16 @@ class Service:
         if not latches and entry is None and _in_time(record.due_at, due_at, view.now):
             return False
         with self._ports.trace.span("apply", run=run, phase=verdict.gate, decision=name_of(verdict.decision)):
-            claimed = claim(self._ports.states, view, latches, due_at=due_at, entry=entry)
+            # what nobody here sends or tells need not wait until a lease is over: the next sweep tells it
+            lease_s = LATCH_LEASE_S if asked.latches or alerts is not None else 0
+            claimed = claim(self._ports.states, view, latches, due_at=due_at, entry=entry, lease_s=lease_s)
         if claimed is None:
             return True
         self._ports.meter.add(of_step(view.plan, record.facts, record.latches, claimed, entry))
         if claimed:  # people are told by the sweep: whatever the sink does, it holds no message up
             self._send(latch for latch in claimed if latch.alert is None)
-            alerts.extend(latch for latch in claimed if latch.alert)
+            if alerts is not None:
+                alerts.extend(latch for latch in claimed if latch.alert)
         if entry is not None:
             self._tell(entry)
         return True

@@ -11,6 +11,7 @@ from datetime import datetime
 from shared.core.fold import incidents_of
 from shared.core.heartbeat import SELF_HEAL
 from shared.core.incident import Cause
+from shared.core.measures import of_latches
 from shared.core.model import Latch, RunKey, ScheduleSpec
 from shared.core.watch import BAD_FOR, BEAT_GRACE, HEALTH, WELL_FOR, ailing, late, record, record_of, watch_latches
 from shared.gather import AtOnce
@@ -71,6 +72,7 @@ class Watch:
             now=now,
             lease_s=LATCH_LEASE_S,
         )
+        self._ports.meter.add(of_latches(claimed or ()))
         return claimed or ()
 
     def _late(self, now: datetime) -> Iterator[Cause]:

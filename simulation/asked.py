@@ -5,16 +5,18 @@ Its rows cannot be untrue: that reading passes. Its services answer as fate and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from shared.adapters.scheduler import last_due
 from shared.config.functions import FunctionKind, functions_of
 from shared.config.nba import NBA
 from shared.core.readings import ReadBack, Table
-from shared.ports import Health, Reader, StateStore, Warehouse
-from shared.preflight import Identity, Services
+from shared.ports import Health, Ports, Reader, StateStore, Warehouse
+from shared.preflight import Identity, Preflight, Services
 from shared.readings import World, readers
+from shared.watch import Watch
 from simulation.fate import BATCHED
 from simulation.spells import SpellKind
 
@@ -46,14 +48,30 @@ READ_BACK = ReadBack(
 def readers_of(world: SimulatedWorld, states: StateStore) -> Mapping[str, Reader]:
     """Nothing stands in between: what they read is what is there."""
     asked = cast(Warehouse, world.warehouse)
-    services = Services(
+    services = _services(world)
+    return readers(states, World(warehouse=lambda: asked, read_back={NBA.name: READ_BACK}, services=services))
+
+
+def watch_of(world: SimulatedWorld, ports: Ports) -> Watch:
+    """What the timer watches beside its runs: the services of the pipeline, and the schedules that begin its runs."""
+    preflight = Preflight(_services(world))
+    names = [spec.name for spec in functions_of(NBA.name) if spec.kind is FunctionKind.SERVICE]
+    begin = [schedule for schedule in NBA.schedules if schedule.mode]
+    return Watch(ports, NBA.name, begin, last_due, names, lambda name: preflight.ailing(name, NBA.name), _in_turn)
+
+
+def _in_turn(asks: Mapping[str, Callable[[], str]], _: float) -> dict[str, str]:
+    return {name: ask() for name, ask in asks.items()}
+
+
+def _services(world: SimulatedWorld) -> Services:
+    return Services(
         behind=lambda topic: (SERVICE_OF[topic],),
         url_of=lambda name: name,
         probe=lambda: WorldProbe(world),
         identity=lambda pipeline: Identity(version=VERSION, config_hash=world.hashes[pipeline]),
         tick=lambda: (world.now - world.begins_at).total_seconds(),
     )
-    return readers(states, World(warehouse=lambda: asked, read_back={NBA.name: READ_BACK}, services=services))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from shared.core.messages import Message, completion_message
 from shared.core.model import Act, Completion, OutcomeKind, RunKey, Start, Status
 from shared.core.standing import AFRESH_MAX
 from simulation import invariants
+from simulation.alarms import ALARM_SCENARIOS
 from simulation.batch_scenarios import BATCH_SCENARIOS, zombie_batch
 from simulation.delivery_scenarios import DELIVERY_SCENARIOS
 from simulation.fate import ORDINARY_S, Call, four_games
@@ -601,6 +602,7 @@ SCENARIOS = {
         *DELIVERY_SCENARIOS,
         *READING_SCENARIOS,
         *WATCH_SCENARIOS,
+        *ALARM_SCENARIOS,
         *BATCH_SCENARIOS,
     )
 }

@@ -30,6 +30,7 @@ from shared.core import calendar
 from shared.core.batch import Batch, ChunkReport
 from shared.core.codec import encode
 from shared.core.gate import Block, decide
+from shared.core.incident import WATCH
 from shared.core.messages import (
     Message,
     Nudge,
@@ -53,7 +54,7 @@ from shared.gather import one_by_one
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Notifier, Ports, StateStore
 from shared.service import SWEEP_LOOK_BACK_DAYS, Refusal, Service
 from simulation import invariants
-from simulation.asked import readers_of
+from simulation.asked import readers_of, watch_of
 from simulation.batches import Batches
 from simulation.evidence import WorldEvidence
 from simulation.fate import Call, Fate
@@ -113,7 +114,10 @@ class Handler:
 
 
 class World:
-    def __init__(self, fate: Fate, first: date, *, trace_lines: int | None = TRACE_LINES) -> None:
+    def __init__(
+        self, fate: Fate, first: date, *, trace_lines: int | None = TRACE_LINES, watched: bool = False
+    ) -> None:
+        """`watched`: whether the timer also watches jobs and services, for which it goes each of its rounds."""
         self.fate = fate
         self.begins_at = calendar.at(first, "00:00", NBA.zone)
         self.first = first
@@ -144,7 +148,7 @@ class World:
         states = cast(StateStore, Seam(self.sqlite.states, self.call))
         bus = cast(Bus, Seam(Network(self.sqlite.bus, self.carry), self.call))
         self.sink = Sink(self)
-        notifier = cast(Notifier, Seam(self.sink, self.call))
+        self.notifiers: dict[str, Notifier] = {"sink": cast(Notifier, Seam(self.sink, self.call))}
         evidence = cast(Evidence, Seam(WorldEvidence(self, FINDS), self.call))
         self.pipelines = dict(PIPELINES)  # as deployed now
         self.hashes = dict(HASHES)  # of these
@@ -154,10 +158,12 @@ class World:
             bus=bus,
             clock=self.clock,
             readers=readers_of(self, states),
-            notifiers={"sink": notifier},
+            notifiers=self.notifiers,
             evidence=evidence,
         )
-        self.service = Service(ports, self.pipelines, tell=self._tell, gather=one_by_one)
+        watch = watch_of(self, ports) if watched else None
+        guard = edge.apart if watched else _done  # whoever is called each minute meets what the next call mends
+        self.service = Service(ports, self.pipelines, tell=self._tell, gather=one_by_one, guard=guard, watch=watch)
         self.ports = ports
         self.weather = Weather(self)
         self.processors = Processors(self)
@@ -489,7 +495,7 @@ class World:
 
     def _saw_create_run(self, created: bool, plan: Plan) -> None:
         self._awaited.pop(plan.run, None)
-        if not created:
+        if not created or plan.run.mode == WATCH:
             return
         self.stories[plan.run] = self._open[plan.run] = story = Story(
             plan=plan,
@@ -539,6 +545,10 @@ class World:
     ) -> None:
         if created is None:
             return
+        if run.mode == WATCH:
+            for latch in created:
+                self.check(run, invariants.no_alarm_when_nothing_is_wrong, latch, bool(self.faults))
+            return
         story = self.stories[run]
         self.check(run, invariants.a_hold_holds, story.control, created, now)
         story.due_at = due_at
@@ -557,6 +567,8 @@ class World:
         return str(story.plan.run) in self._troubled or self.weather.troubled_until >= story.plan.started_at
 
     def _saw_close(self, _: None, run: RunKey, keys: Sequence[str]) -> None:
+        if run.mode == WATCH:
+            return
         story = self.stories[run]
         for key in keys:
             if story.leases.pop(key, None):
@@ -565,7 +577,7 @@ class World:
                 self.check(run, invariants.what_is_closed_was_sent, story, latch)
 
     def _saw_take_lapsed(self, taken: tuple[Latch, ...], now: datetime, lease_s: int, _: int) -> None:
-        for latch in taken:
+        for latch in (latch for latch in taken if latch.run.mode != WATCH):
             self.stories[latch.run].claimed.update(start.id for start in latch.starts)
             self.stories[latch.run].leases[latch.key] = now + timedelta(seconds=lease_s)
         self.plan_sweep()
@@ -711,6 +723,10 @@ def _about(arguments: tuple[Any, ...]) -> RunKey | None:
 
 def _brief(result: object) -> str:
     return str(len(result)) if isinstance(result, tuple) else str(result) if isinstance(result, bool) else ""
+
+
+def _done(act: Callable[[], object]) -> None:
+    act()
 
 
 @contextmanager

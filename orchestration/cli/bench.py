@@ -25,6 +25,7 @@ RELIABLE_DAYS = 100
 
 def run(arguments: argparse.Namespace) -> int:
     from orchestration import bench, bench_emulators, bench_pooling, bench_timeouts
+    from simulation.alarms import delays
     from simulation.reliability import DEFINITIONS, reliability
     from simulation.stalls import stalls
 
@@ -43,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         "chain_fsync": lambda: bench.chain(durability="power"),
         "wide": bench.wide,
         "stalls": lambda: dict(stalls(STALLS)),
+        "alarms": lambda: delays(arguments.seed),
         "reliability": lambda: reliability(arguments.days or RELIABLE_DAYS, arguments.seed),
         "night": lambda: bench.night(arguments.data),
         "season": lambda: bench.season(arguments.data),

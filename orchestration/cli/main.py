@@ -26,7 +26,7 @@ LETTERS_MAX = 2_000  # dead and quarantined; that `dlq list` shows: all that it 
 SLO_DAYS_MAX = 366  # each run of them is folded
 BATCHES_MAX = 1_000  # that `batch list` shows; each is read by itself
 
-ALONE = ("chain", "chain_read", "chain_fsync", "core", "wide", "stalls", "reliability", "night", "season")
+ALONE = ("chain", "chain_read", "chain_fsync", "core", "wide", "stalls", "alarms", "reliability", "night", "season")
 ON_EMULATORS = ("start", "transition", "batch", "pooling")
 """What `bench` measures only when asked: not every machine has emulators."""
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from shared.core.durations import phase_spans
 from shared.core.gate import NOTHING_EXPECTED
-from shared.core.model import Fact, Latch, LedgerEntry, Outcome, OutcomeKind, RepairKind, RunKey
+from shared.core.model import Alert, Fact, Latch, LedgerEntry, Outcome, OutcomeKind, RepairKind, RunKey
 from shared.core.plan import Plan
 from shared.core.repairs import repairs
 from shared.core.slo import READY_MAX_S, SLOW_TIMES, Event, Measured, late_s
@@ -74,10 +74,16 @@ def of_latches(claimed: Iterable[Latch]) -> Iterator[Measure]:
         if latch.repair:
             yield of_repair(latch.run, latch.repair.kind)
         elif latch.alert:
-            result = "resolved" if latch.alert.resolved else "raised"
-            yield Measure("tipoff.incidents", 1, {**_run(latch.run), "kind": latch.alert.cause, "result": result})
+            told = {**_run(latch.run), "kind": latch.alert.cause, "result": _told(latch.alert)}
+            yield Measure("tipoff.incidents", 1, told)
         for phase, number in Counter(start.phase for start in latch.starts).items():
             yield Measure("tipoff.starts", number, {**_run(latch.run), "phase": phase})
+
+
+def _told(alert: Alert) -> str:
+    if alert.resolved:
+        return "resolved"
+    return "raised" if alert.raises else "escalated" if alert.escalated_at else "acknowledged"
 
 
 def of_repair(run: RunKey, kind: str) -> Measure:
