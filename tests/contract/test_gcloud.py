@@ -64,11 +64,44 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         shutil.rmtree(tmp_path / "gcloud", ignore_errors=True)
 
 
+UNUSUAL = {
+    "runtime": "python312",
+    "memory_mb": 2048,
+    "cpu": 2.0,
+    "concurrency": 3,
+    "min_instances": 1,
+    "max_instances": 7,
+    "timeout_s": 77,
+    "ingress": "internal-only",
+    "account": "another@tipoff-dev.iam.gserviceaccount.com",
+    "variables": {"TIPOFF_COMMIT": A, "A": "b,c=d e", "EMPTY": ""},
+    "secrets": {"A_KEY": "a-key:latest", "B_KEY": "b-key:3"},
+}
+"""Each unlike its default, and unlike what is declared: so each flag is seen to arrive."""
+
+
 def test_what_is_deployed_is_what_was_wanted(world: World) -> None:
-    wanted = world.wanted(secrets={"A_KEY": "a-key:latest"})
+    wanted = world.wanted(**UNUSUAL)
     assert gather(wanted, world.tools) == Live()
     ran = world.tools.gcloud(command_of(Deploy((), is_first=True), wanted))
     assert (ran.code, ran.err if ran.code else "") == (0, "")
+    (sent,) = world.cloud.made("POST cloudfunctions.*/functions$")
+    config = sent.json["serviceConfig"]
+    secrets = {each["key"]: (each["secret"], each["version"]) for each in config.pop("secretEnvironmentVariables")}
+    assert secrets == {"A_KEY": ("a-key", "latest"), "B_KEY": ("b-key", "3")}
+    assert config == {
+        "availableCpu": "2",
+        "availableMemory": "2048Mi",
+        "environmentVariables": UNUSUAL["variables"],
+        "ingressSettings": "ALLOW_INTERNAL_ONLY",
+        "maxInstanceCount": 7,
+        "maxInstanceRequestConcurrency": 3,
+        "minInstanceCount": 1,
+        "serviceAccountEmail": "another@tipoff-dev.iam.gserviceaccount.com",
+        "timeoutSeconds": 77,
+    }
+    assert sent.json["buildConfig"]["runtime"] == "python312"
+    assert sent.json["labels"].items() >= wanted.labels.items()
     live = gather(wanted, world.tools)
     assert differences(wanted, live) == ()
     assert gather_all([wanted, world.wanted(name="raw_processor")], world.tools) == {
