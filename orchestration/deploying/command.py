@@ -20,7 +20,7 @@ from rich.table import Table
 from orchestration.cli import show
 from orchestration.deploying.engine import NotTold, Outcome, deploy, gather_all
 from orchestration.deploying.selftest import self_test
-from orchestration.deploying.tools import NotPossible, Ran, Tools, commit_of, find_gcloud, real_gcloud, real_look
+from orchestration.deploying.tools import InstalledGcloud, NotPossible, Ran, Tools, commit_of, find_gcloud, real_look
 from orchestration.deploying.wanted import wanted_of
 from orchestration.staging import REPOSITORY, NotStaged, stage
 from shared import wiring
@@ -143,13 +143,13 @@ def _run(
 def _tools(*, is_needed: bool) -> Tools:
     """The real ones. Raises NotPossible where there is no gcloud, if it is needed."""
     try:
-        gcloud = real_gcloud(find_gcloud())
+        gcloud = InstalledGcloud(find_gcloud())
     except NotPossible as error:
         if is_needed:
             raise
-        why = str(error).partition(":")[0]
-        gcloud = lambda _arguments: Ran(1, "", f"ERROR: {why}")  # noqa: E731
-    return Tools(gcloud=gcloud, look=real_look(gcloud), pause=sleep)
+        absent = Ran(1, "", f"ERROR: {str(error).partition(':')[0]}")
+        return Tools(gcloud=lambda _: absent, look=lambda _step, _wanted: absent.err, pause=sleep)
+    return Tools(gcloud=gcloud, look=real_look(gcloud), pause=sleep, stop=gcloud.stop)
 
 
 @contextmanager
@@ -196,7 +196,11 @@ def _deployed(batch: Batch, tools: Tools) -> list[Outcome]:
         return outcome
 
     with ThreadPoolExecutor(max_workers=DEPLOYED_AT_ONCE) as pool:
-        return list(pool.map(one, batch.sound))
+        try:
+            return list(pool.map(one, batch.sound))
+        except KeyboardInterrupt:
+            tools.stop()  # else each would go on to its end, minutes away
+            raise
 
 
 # --- what is told ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.deploying.engine import deploy, gather, gather_all
-from orchestration.deploying.tools import Tools, real_gcloud, real_look
+from orchestration.deploying.tools import InstalledGcloud, Tools, real_look
 from orchestration.deploying.wanted import wanted_of
 from shared.config.deployment import environment
 from shared.config.functions import function
@@ -58,7 +58,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     program = require_gcloud()
     with google() as made:
         variables = {**os.environ, **gcloud_environment(made.cloud.port, tmp_path / "gcloud")}
-        gcloud = real_gcloud(program, variables, deploy_s=8.0)
+        gcloud = InstalledGcloud(program, variables, deploy_s=8.0)
         tools = Tools(gcloud=gcloud, look=real_look(gcloud, ready_s=0.0), pause=lambda _: None)
         yield World(tools=tools, cloud=made.cloud, run=made.run, functions=made.functions, source=source)
         shutil.rmtree(tmp_path / "gcloud", ignore_errors=True)
