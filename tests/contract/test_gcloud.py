@@ -148,9 +148,9 @@ MISHAPS = {
     Mishap.BAD_IMPORT: "is not ready: The user-provided container failed to start",
     Mishap.MISSING_SECRET: "versions/latest was not found",
     Mishap.PARTIAL: "An internal error has occurred",
-    Mishap.TIMEOUT: "what was asked may still be done",
     Mishap.SICK: "",
     Mishap.WRONG_CODE: "",
+    Mishap.TIMEOUT: "what was asked may still be done",
 }
 """What gcloud says of each; of a revision that starts it says nothing."""
 
