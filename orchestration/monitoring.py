@@ -16,6 +16,7 @@ from shared.config.slos import SLOS
 from shared.core.heartbeat import BEAT_MAX, SELF_HEAL
 from shared.core.measures import MetricKind, MetricSpec
 from shared.core.slo import Of, SloSpec
+from shared.core.subscriptions import DEAD
 
 Resource = Mapping[str, object]
 
@@ -24,9 +25,6 @@ PREFIX = "workload.googleapis.com/"
 
 RESOURCE = "generic_task"
 """What that exporter makes of a service's name and instance."""
-
-DEAD = "-dead"
-"""Ends the names of the subscriptions that keep dead letters."""
 
 WATCHED = "self_heal"
 """The function that the world outside asks each minute whether it lives."""

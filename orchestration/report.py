@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,6 +10,8 @@ from functools import cache
 from importlib.resources import files
 
 from shared import wiring
+from shared.config.orchestration_config import PIPELINES
+from shared.core import calendar
 from shared.core.durations import phase_spans
 from shared.core.fold import look
 from shared.core.gate import NOTHING_EXPECTED
@@ -78,9 +80,18 @@ def load_runs(warehouse: Warehouse, states: StateStore, pipeline: str, first: da
 
 
 def load_transitions(
-    warehouse: Warehouse, states: StateStore, pipeline: str, first: date, last: date, now: datetime
+    warehouse: Warehouse,
+    states: StateStore,
+    pipeline: str,
+    first: date,
+    last: date,
+    now: datetime,
+    missing: Iterable[RunKey] = (),
 ) -> Mapping[RunKey, tuple[Plan, RunRecord]]:
-    """As load_runs, of runs, outcomes and transitions alone: all that is asked of how long anything took. The runs."""
+    """As load_runs, of runs, outcomes and transitions alone: all that is asked of how long anything took. The runs.
+
+    `missing` should be there and are not: each becomes a row of state missing.
+    """
     warehouse.create(sql("ops.sql"))
     found: dict[RunKey, tuple[Plan, RunRecord]] = {}
     rows: dict[str, list[Row]] = {"runs": [], "outcomes": [], "transitions": []}
@@ -91,6 +102,7 @@ def load_transitions(
         rows["runs"].append(_run(plan, record, now))
         rows["outcomes"] += _outcomes(run, record)
         rows["transitions"] += _transitions(plan, record)
+    rows["runs"] += map(_missing_run, missing)
     _load(warehouse, rows, first, last)
     return found
 
@@ -125,6 +137,21 @@ def _run(plan: Plan, record: RunRecord, now: datetime) -> Row:
         "cancelled": record.control.cancel is not None,
         "config_hash": plan.config_hash,
         "synthetic": status.synthetic,
+    }
+
+
+def _missing_run(run: RunKey) -> Row:
+    spec = PIPELINES[run.pipeline]
+    mode = next(mode for mode in spec.modes if mode.name == run.mode)
+    return {
+        "run_id": str(run),
+        "pipeline": run.pipeline,
+        "date": run.date,
+        "mode": run.mode,
+        "generation": run.generation,
+        "state": "missing",
+        "deadline_at": calendar.deadline(mode, run.date, spec.zone),
+        "cancelled": False,
     }
 
 

@@ -17,7 +17,7 @@ from orchestration.cli.options import home_option, settings_of, spec_of
 from orchestration.cli.report import print_table
 from shared import wiring
 from shared.core.model import END
-from shared.core.slo import LONG, SHORT, Attained, Measured, Offence, Verdict, part_of
+from shared.core.slo import LONG, SHORT, Attained, Event, Measured, Offence, Verdict, part_of
 
 OFFENDERS_MAX = 10
 LEGEND = (
@@ -36,7 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"--home {settings.home}: nothing has run there yet; `tipoff run` or `tipoff backfill` first"
             )
-        kept = slo.keeps(home.states, spec.name, show.utc_now(), last=arguments.last, days=arguments.days)
+        begins = settings.cloud is not None and settings.starts_missing_runs
+        now, last, days = show.utc_now(), arguments.last, arguments.days
+        kept = slo.keeps(home.states, spec.name, now, last=last, days=days, begins=begins)
     well = all(each.verdict in (Verdict.OK, Verdict.NO_DATA) for each in kept)
     suffix = home_option(settings)
     if arguments.json:
@@ -108,15 +110,18 @@ def _print_offenders(console: Console, kept: Sequence[Attained], suffix: str) ->
     worst = sorted(found.items(), key=lambda item: -item[1].late_s)[:OFFENDERS_MAX]
     if worst:
         console.print("\n[bold]What was late, the worst first[/]")
-    for (measured, run, phase), offence in worst:
-        console.print(
-            f"{escape(run)}: {slo.said_of(measured, offence)}; [cyan]{explain(run, phase, suffix)}[/]", soft_wrap=True
-        )
+    for (measured, run, _), offence in worst:
+        said, command = slo.said_of(measured, offence), helps(offence.event, suffix)
+        console.print(f"{escape(run)}: {said}; [cyan]{escape(command)}[/]", soft_wrap=True)
 
 
-def explain(run: str, phase: str, suffix: str) -> str:
-    about = f" --phase {phase}" if phase and phase != END else ""
-    return f"tipoff explain {run}{about}{suffix}"
+def helps(event: Event, suffix: str) -> str:
+    """The command that explains an event; of a run that nobody has begun, the one that begins it."""
+    if not event.is_begun:
+        pipeline, day, mode, _ = event.run.split(".")
+        return f"tipoff backfill {pipeline} --from {day} --to {day} --mode {mode} --data DIR{suffix}"
+    about = f" --phase {event.phase}" if event.phase not in ("", END) else ""
+    return f"tipoff explain {event.run}{about}{suffix}"
 
 
 def to_json(each: Attained, suffix: str) -> dict[str, object]:
@@ -152,7 +157,7 @@ def to_json(each: Attained, suffix: str) -> dict[str, object]:
                 "measured_s": round(offence.event.measured_s, 3),
                 "allowed_s": round(offence.allowed_s, 3),
                 "late_s": round(offence.late_s, 3),
-                "command": explain(offence.event.run, offence.event.phase, suffix),
+                "command": helps(offence.event, suffix),
             }
             for offence in each.offenders
         ],

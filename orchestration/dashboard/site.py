@@ -154,7 +154,14 @@ class Site:
                 found = [each for spec in specs if home for each in sights.incidents(home.states, spec, frame.now)]
                 return pages.render("incidents.html", frame, incidents=found, days=sights.INCIDENT_DAYS)
             case ["slos"]:
-                kept = [each for name in self.pipelines if home for each in slo.keeps(home.states, name, frame.now)]
+                settings = self.doors.settings
+                begins = settings.cloud is not None and settings.starts_missing_runs
+                kept = [
+                    each
+                    for name in self.pipelines
+                    if home
+                    for each in slo.keeps(home.states, name, frame.now, begins=begins)
+                ]
                 return pages.render("slos.html", frame, kept=kept, late=sights.late(kept))
             case ["summary"]:
                 return self._summary(_there(home), frame)

@@ -81,6 +81,7 @@ class Event:
     measured_s: float
     phase: str = ""
     usual_s: float | None = None  # of DURATION: what it usually takes; None: nobody knew, so nobody judges
+    is_begun: bool = True  # no: it should be there, and is not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import pytest
 
 from orchestration import slo
 from orchestration.cli.main import main
+from orchestration.cli.slo import helps
 from orchestration.report import sql
 from shared import wiring
 from shared.adapters.duckdb import DuckDbWarehouse
@@ -149,6 +150,23 @@ def test_windows_end_with_the_newest_run_or_where_one_says(nights: Path) -> None
     before = judged(nights, MORNING + 4 * HOUR, last=NIGHT.date - DAY)["published"]
     assert (before.events, before.verdict) == (1, Verdict.OK)
     assert judged(nights, MORNING + 4 * HOUR, days=1)["published"].events == 1
+
+
+def test_where_runs_begin_by_themselves_one_that_nobody_has_begun_is_late(nights: Path) -> None:
+    now = MORNING + 2 * DAY + 4 * HOUR  # past the deadlines of two nights more, and of the days between
+    assert judged(nights, now)["published"].events == 2
+    published = judged(nights, now, begins=True)["published"]
+    missing = {each.event.run for each in published.offenders if not each.event.is_begun}
+    assert "nba.2024-01-16.overnight.1" in missing
+    assert published.last == date(2024, 1, 18), "that of the run for tomorrow, begun the evening before"
+    of_one = next(each for each in published.offenders if each.event.run == "nba.2024-01-16.overnight.1")
+    assert slo.said_of(Measured.PUBLISHED, of_one) == "nobody has begun it, 25 h after its deadline"
+    assert helps(of_one.event, "").startswith("tipoff backfill nba --from 2024-01-16 --to 2024-01-16 --mode overnight")
+
+
+def test_nothing_is_missing_from_before_the_first_run(tmp_path: Path) -> None:
+    Sqlite(tmp_path / wiring.STATE_FILE).close()
+    assert judged(tmp_path, MORNING, begins=True)["published"].verdict is Verdict.NO_DATA
 
 
 def test_the_command_says_what_is_not_kept_and_which_command_explains_it(type_: Type, nights: Path) -> None:

@@ -16,13 +16,13 @@ from google.cloud.monitoring_dashboard_v1 import Dashboard
 from google.cloud.monitoring_v3 import AlertPolicy, Service, ServiceLevelObjective, UptimeCheckConfig
 from google.protobuf.json_format import ParseDict, ParseError
 
-from orchestration.monitoring import COLUMNS, DEAD, PREFIX, generated
-from shared.adapters import pubsub
+from orchestration.monitoring import COLUMNS, PREFIX, generated
 from shared.config.deployment import ENVIRONMENTS, Environment
 from shared.config.functions import FUNCTIONS
 from shared.config.metrics import METRICS
 from shared.config.orchestration_config import PIPELINES
 from shared.config.slos import SLOS
+from tests.house.tree import ROOT
 
 TYPES = {
     "metric_descriptors": MetricDescriptor,
@@ -228,5 +228,11 @@ def test_a_policy_on_lines_says_how_often_it_tells_and_no_other_does() -> None:
         assert ("notificationRateLimit" in each["alertStrategy"]) == lines  # type: ignore[operator]
 
 
-def test_dead_letters_are_kept_where_they_are_looked_for() -> None:
-    assert pubsub.DEAD == DEAD
+def test_every_policy_is_told_in_the_docs() -> None:
+    folder = ROOT / "docs" / "08-projects" / "current" / "daily-orchestration-improvements"
+    doc = (folder / "PHASE-5-OBSERVABILITY.md").read_text(encoding="utf-8")
+    lines = [line.split("|")[1] for line in doc.splitlines() if line.startswith("| ") and line.count("|") == 4]
+    told = {id.strip() for cell in lines for id in cell.split(",")}
+    ids = {each["userLabels"]["id"] for each in generated(WATCHED)["alert_policies"]}  # type: ignore[index]
+    named = {re.sub(r"^burn-.*", "burn-PIPELINE-OBJECTIVE", id) for id in ids}
+    assert named <= told
