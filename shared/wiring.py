@@ -432,10 +432,10 @@ def health_probe(settings: Settings) -> HealthProbe:
     return HttpHealthProbe(http(IdentityTokens(fetch=fetch_token)))
 
 
-def ailing(home: CloudHome) -> Callable[[str], str]:
+def ailing(home: CloudHome) -> Callable[[str, bool], str]:
     """Why a function is not well, asked now; empty where it is, or where nobody has said where it answers."""
     preflight = Preflight(home.services)
-    return lambda name: preflight.ailing(name, function(name).pipeline)
+    return lambda name, deep: preflight.ailing(name, deep, function(name).pipeline)
 
 
 def slack(settings: Settings) -> Chat | None:
