@@ -421,6 +421,14 @@ def http(token_for: Callable[[str], str] | None = None) -> Http:
     return Http(token_for=token_for)
 
 
+def iap(audience: str) -> Callable[[str], str]:
+    """From what Identity-Aware Proxy signs for this audience to the email in it; raises ValueError that says why not,
+    or OSError. It keeps the proxy's keys: one for a process."""
+    from shared.adapters.iap import Assertions, fetch_keys
+
+    return Assertions(audience, fetch=partial(fetch_keys, http()))
+
+
 def health_probe(settings: Settings) -> HealthProbe:
     """It keeps its connections, until the process ends: one for a process. On Google Cloud it says who asks."""
     from shared.adapters.health import HttpHealthProbe

@@ -67,9 +67,9 @@ class Desk:
         match segments:
             case ["run", text, verb] if verb in RUN_VERBS:
                 run = run_asked(text, self.pipelines)
+                sights.known_plan(home.states, run)
                 seen = sights.see(home.states, run, self.doors.clock.now())
-                if seen is None:
-                    raise sights.NotThere(f"Run {run} has not begun here.")
+                assert seen is not None, f"{run} was just there"
                 word = RUN_VERBS[verb]
                 at = f"/run/{path(str(run))}"
                 return Matter(

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from orchestration import wording
 from orchestration.letters import Letter, letters_of
-from orchestration.records import newest, records_of, status_of_batch
+from orchestration.records import newest, records_of, status_of_batch, watched
 from orchestration.slo import said_of
 from orchestration.stories import Story, read_story, reasons
 from shared import wiring
 from shared.config.settings import Settings
+from shared.core import fold
 from shared.core.batch_status import BatchHead, BatchStatus, batch_head
 from shared.core.calendar import deadline, game_day, usual_start
 from shared.core.fold import View, look
-from shared.core.incident import open_incidents
-from shared.core.model import END, Alert, LedgerEntry, PipelineSpec, RepairKind, RunKey, ScheduleSpec, Word
+from shared.core.incident import WATCH, open_incidents
+from shared.core.model import END, Alert, Latch, LedgerEntry, PipelineSpec, RepairKind, RunKey, ScheduleSpec, Word
 from shared.core.plan import Plan
 from shared.core.slo import Attained, Offence
 from shared.core.status import RunStatus, summarise
 from shared.core.story import Recomputed, recomputed
+from shared.core.watch import record_of
 from shared.ports import StateStore
 from shared.wiring import ReadHome
 
@@ -68,11 +70,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """An incident of a run."""
+    """An incident of a run, or of what is watched beside the runs."""
 
     run: RunKey
     alert: Alert
     ended_at: datetime | None
+
+    @property
+    def has_page(self) -> bool:
+        """Whether it is a run's, which has one."""
+        return self.run.mode != WATCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +163,9 @@ def today(home: ReadHome | None, spec: PipelineSpec, day: date | None, now: date
     others = [found for run in rest if home and (found := see(home.states, run, now))]
     others.sort(key=lambda found: found.plan.started_at, reverse=True)
     alerts = [(found.run, alert) for found in (*seen.values(), *others) for alert in found.incidents]
-    earlier = home.states.runs(spec.name, date.min, day) if home and not there else ()
+    alerts += [(record_of(spec.name), alert) for alert in (watched(home.states, spec.name) if home else ())]
+    before = home.states.runs(spec.name, date.min, day) if home and not there else ()
+    earlier = [run for run in before if run.mode != WATCH]
     return Today(
         pipeline=spec.name,
         zone=spec.zone,
@@ -174,7 +183,7 @@ def today(home: ReadHome | None, spec: PipelineSpec, day: date | None, now: date
 
 def known_plan(states: StateStore, run: RunKey) -> Plan:
     """Raises NotThere for a run that nobody has begun."""
-    plan = states.plan(run)
+    plan = states.plan(run) if run.mode != WATCH else None
     if plan is None:
         raise NotThere(f"Run {run} has not begun here.")
     return plan
@@ -239,22 +248,28 @@ def ledger(states: StateStore, run: RunKey) -> tuple[Recomputed, ...]:
 
 
 def incidents(states: StateStore, spec: PipelineSpec, now: datetime) -> tuple[Opened, ...]:
-    """Of the runs of the last days: the open ones first, then the newest."""
+    """Of the runs of the last days, and of what the timer watches beside them: the open ones first, then the newest."""
     last = game_day(now, spec.zone)
-    found = list[Opened]()
-    for run in states.runs(spec.name, last - INCIDENT_DAYS * DAY, last + DAY):
-        found += incidents_of(states, run)
+    runs = states.runs(spec.name, last - INCIDENT_DAYS * DAY, last + DAY)
+    found = [each for run in (*runs, record_of(spec.name)) for each in incidents_of(states, run)]
     found.sort(key=lambda each: each.alert.at, reverse=True)
     return tuple(sorted(found, key=lambda each: each.ended_at is not None))
 
 
 def incidents_of(states: StateStore, run: RunKey) -> Iterator[Opened]:
-    """Every occurrence in one run."""
-    alerts = [latch.alert for latch in states.load(run).latches if latch.alert]
-    ends = {(alert.cause, alert.number): alert.at for alert in alerts if alert.resolved}
-    for alert in alerts:
-        if not alert.resolved:
-            yield Opened(run=run, alert=alert, ended_at=ends.get((alert.cause, alert.number)))
+    """Every occurrence in one run, each with all that has been told of it."""
+    occurrences = dict[tuple[str, int], list[Latch]]()
+    for latch in states.load(run).latches if states.plan(run) else ():
+        if latch.alert:
+            occurrences.setdefault((latch.alert.cause, latch.alert.number), []).append(latch)
+    for latches in occurrences.values():
+        [told] = fold.incidents_of(latches).values()
+        raised = [latch.alert for latch in latches if latch.alert and latch.alert.raises]
+        since = raised[0].at if raised else told.at
+        summary = raised[0].summary if raised and told.resolved else told.summary
+        yield Opened(
+            run=run, alert=replace(told, at=since, summary=summary), ended_at=told.at if told.resolved else None
+        )
 
 
 def batches(home: ReadHome, pipelines: Mapping[str, PipelineSpec], now: datetime) -> tuple[BatchHead, ...]:

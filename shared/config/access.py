@@ -84,7 +84,9 @@ def published(spec: FunctionSpec) -> tuple[str, ...]:
     starts = [phase.start_topic for phase in phases]
     if spec.name in SEES_ALL:  # it sends again what was never sent, and what died
         return tuple(sorted({topic for each in FUNCTIONS for topic in pushed_topics(each)}))
-    if spec.kind is not FunctionKind.SERVICE:
+    if spec.kind is FunctionKind.REPORT:
+        return ()
+    if spec.kind is FunctionKind.GATE:
         return tuple(starts)  # whoever looks at a run orders all that is due in it
     if PREDICTION_START_TOPIC in spec.listens:  # people's words on a run come to it, too
         return (*starts, *_completions(phases, spec), PREDICTION_REQUEST_TOPIC)
@@ -153,7 +155,7 @@ def _health(spec: FunctionSpec, member: str) -> Iterator[Resource]:
             yield binding(f"run/{service_of(name)}", "roles/run.invoker", member)
         return
     pipeline = PIPELINES.get(spec.pipeline)
-    decides = spec.kind is not FunctionKind.SERVICE or PREDICTION_START_TOPIC in spec.listens
+    decides = spec.kind is FunctionKind.GATE or spec.name in SEES_ALL or PREDICTION_START_TOPIC in spec.listens
     for phase in pipeline.phases if pipeline and decides else ():
         for name in services_behind(phase.start_topic) if HEALTH in phase.readings else ():
             yield binding(f"run/{service_of(name)}", "roles/run.invoker", member)

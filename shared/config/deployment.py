@@ -36,6 +36,8 @@ class Environment:
     operators: tuple[str, ...] = ()  # members of IAM who may ask what people may, such as group:oncall@example.com
     others: tuple[str, ...] = ()  # what else is in the project, for doctor to leave alone, such as account/ci-*
     collector: str = ""  # where functions send spans and metrics, by OTLP over HTTP; empty: nowhere
+    dashboard: str = ""  # the URL where people look at runs, for links in what they are told; empty: no link
+    iap_audience: str = ""  # where Identity-Aware Proxy stands before the dashboard: what it signs for
     page_channel: str = ""  # id of the channel of Cloud Monitoring that gets a person up; it holds a key, so it is
     warn_channel: str = ""  # made by hand, once; this one is read in the morning. Empty: nobody is told from outside
 
@@ -123,4 +125,6 @@ def variables_of(environment: Environment, commit: str) -> Mapping[str, str]:
         "TIPOFF_SERVICES": _address(environment),
         "TIPOFF_TARGET": "gcp",
         **({"OTEL_EXPORTER_OTLP_ENDPOINT": environment.collector} if environment.collector else {}),
+        **({"TIPOFF_DASHBOARD_URL": environment.dashboard} if environment.dashboard else {}),
+        **({"TIPOFF_IAP_AUDIENCE": environment.iap_audience} if environment.iap_audience else {}),
     }

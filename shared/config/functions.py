@@ -123,6 +123,7 @@ FUNCTIONS = (
         max_instances=2,  # the morning's message, and who asks for it
         timeout_s=180,  # it reads a month of runs, and posts for a quarter of a minute at most
         secrets=("SLACK_WEBHOOK_URL",),
+        asked_by_people=True,
     ),
     FunctionSpec(  # it hears nothing: people come to it
         "nba_admin_dashboard",

@@ -27,6 +27,7 @@ WEBHOOK = re.compile(
     r"|http://(127\.0\.0\.1|localhost|\[::1\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9/_-]{0,200})?"
 )
 ENDPOINT = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\]):\d{1,5}(/\S*)?")
+AUDIENCE = re.compile(r"/projects/[0-9]+/(global|locations/[a-z0-9-]+)/(backendServices/[0-9]+|services/[a-z0-9-]+)")
 LOCATION = re.compile(r"[A-Za-z]+[A-Za-z0-9-]*")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -85,6 +86,7 @@ class Settings:
     routing_key: str = field(default="", repr=False)  # a secret: whoever has it may page; empty: nobody is on call
     pagerduty_url: str = PAGERDUTY_URL  # where events go
     dashboard: str = ""  # where people look at runs, for links; empty: nowhere
+    iap_audience: str = ""  # that Identity-Aware Proxy signs for; empty: it does not stand before the dashboard
     slack_webhook: str = field(default="", repr=False)  # a secret: whoever has it may post; empty: nobody reads there
 
 
@@ -142,6 +144,8 @@ def read_settings(
     cloud = _cloud(environ, named, problems) if named in (Target.EMULATORS, Target.GCP) else None
     problems += [f"{name} is not set; this function needs it" for name in needs if not environ.get(name)]
 
+    iap_audience = _audience(environ, problems)
+
     if problems:
         raise SettingsError(problems)
     return Settings(
@@ -159,6 +163,7 @@ def read_settings(
         routing_key=routing_key,
         pagerduty_url=pagerduty_url,
         dashboard=dashboard,
+        iap_audience=iap_audience,
         slack_webhook=slack_webhook,
         cloud_endpoint=endpoint,
     )
@@ -193,6 +198,14 @@ def _places(environ: Mapping[str, str], problems: list[str]) -> tuple[str, str]:
     if dashboard and not PAGE_OF.fullmatch(dashboard):
         problems.append("TIPOFF_DASHBOARD_URL is not a URL without user and password; set http(s)://host/path")
     return pagerduty, dashboard
+
+
+def _audience(environ: Mapping[str, str], problems: list[str]) -> str:
+    audience = environ.get("TIPOFF_IAP_AUDIENCE", "")
+    if audience and not AUDIENCE.fullmatch(audience):
+        how = "set the Signed Header JWT Audience that the page of Identity-Aware Proxy shows, /projects/NUMBER/..."
+        problems.append(f"TIPOFF_IAP_AUDIENCE={audience[:120]!r} is none; {how}")
+    return audience
 
 
 def _in_flight(environ: Mapping[str, str], problems: list[str]) -> int:

@@ -22,9 +22,12 @@ from orchestration.dashboard.service import here, verified
 from orchestration.dashboard.site import SAFE, Nobody, Site
 from orchestration.dashboard.verbs import BATCH_VERBS, LETTER_VERBS, RUN_VERBS
 from shared.adapters.sqlite import Sqlite
-from shared.core.model import RunKey, Word
+from shared.core.incident import Cause, acknowledged, raised
+from shared.core.model import Act, RunKey, Severity, Word
+from shared.core.watch import record, record_of
 from shared.deployed import once
 from shared.endpoint import Endpoint, Identity, Parts
+from shared.heal import claim
 from shared.ports import Ports
 from shared.wiring import STATE_FILE
 from tests.flow.dashboards import (
@@ -193,6 +196,38 @@ def test_the_day_says_how_each_mode_stands_and_what_a_person_has_to_look_into(br
     assert "waiting for predictions complete so far" in text
     assert "tomorrow blocked" in text
     assert "next look 22:11:00 (in 60 s)" in text
+
+
+def test_an_incident_is_told_once_with_who_has_it_whatever_was_said_of_it(browser: Browser) -> None:
+    """It was raised, and escalated two hours later."""
+    with browser.doors.acting() as home:
+        states = home.ports.states
+        seen = sights.see(states, BLOCKED, browser.doors.clock.now())
+        assert seen
+        [alert] = seen.incidents
+        latch = acknowledged(BLOCKED, alert, Act(actor="ben", reason="mine", at=alert.at))
+        claim(states, seen.view, [latch], due_at=alert.at)
+    text = words_of(browser.get("/incidents").text)
+    assert text.count("open page") == 2
+    assert "ben has it" in text
+    assert "unresolved for 2 hours" in text
+    assert "ben has it" in words_of(browser.get("/").text)
+
+
+def test_what_the_timer_watches_beside_the_runs_is_told_and_has_no_page(browser: Browser) -> None:
+    with browser.doors.acting() as home:
+        states, now = home.ports.states, browser.doors.clock.now()
+        run = record_of("nba")
+        states.create_run(record("nba", now))
+        latch = raised(run, None, Cause("heartbeat-tomorrow", Severity.PAGE, "tomorrow has not come through"), now)
+        states.claim(run, control_version=0, latches=[latch], entry=None, due_at=now, now=now, lease_s=30)
+    for path in ("/", "/incidents", "/?date=2024-01-01"):
+        page = browser.get(path).text
+        assert "tomorrow has not come through" in page
+        assert str(run) not in page
+    assert "3 open incidents" in browser.get("/").text
+    assert browser.get(f"/run/{run}").status_code == 404
+    assert browser.get(f"/run/{run}/hold").status_code == 404
 
 
 def test_a_mode_that_nobody_has_begun_says_when_it_usually_begins(browser: Browser) -> None:

@@ -120,6 +120,22 @@ def test_who_works_speaks_on_the_topic_of_its_reports_alone(name: str, speaks: s
     assert set(access.published(function(name))) == speaks
 
 
+def test_who_only_tells_people_may_order_nothing_and_invoke_nobody() -> None:
+    held = {role for role, _ in held_by("daily_health_check")}
+    assert held == {
+        *("roles/datastore.user", "roles/bigquery.jobUser", "roles/bigquery.dataViewer"),
+        "roles/secretmanager.secretAccessor",
+    }
+
+
+def test_the_dashboard_may_do_what_people_say_there() -> None:
+    held = held_by("nba_admin_dashboard")
+    assert ("roles/bigquery.dataEditor", "dataset/nba_predictions") in held
+    assert ("roles/pubsub.publisher", "topic/nba-raw-start") in held
+    assert ("roles/pubsub.subscriber", "subscription/raw_processor--nba-raw-start-dead") in held
+    assert ("roles/bigquery.dataEditor", "dataset/nba_raw") not in held
+
+
 def test_documents_are_written_by_who_exports_alone() -> None:
     writers = {b.fields["member"] for b in of(Kind.BINDING).values() if b.fields["role"] == "roles/storage.objectUser"}
     assert writers == {access.account("export_processor", DEV)}
