@@ -287,6 +287,7 @@ COMMIT = "a" * 40
 def test_every_staged_function_would_serve(name: str, tmp_path: Path) -> None:
     staged = stage(name, tmp_path)
     assert self_test(wanted_of(function(name), environment("prod"), COMMIT, staged.folder)) == ""
+    assert not list(staged.folder.rglob("__pycache__")), "what was tested is what is uploaded"
 
 
 @pytest.mark.parametrize(
