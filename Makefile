@@ -50,14 +50,15 @@ format: setup ## put the code into its format
 bench: setup ## measure; docs/benchmarks.md says what and why
 	@$(TIPOFF) bench
 
-soak: setup bqemulator ## 10,000 simulated days and 20 stormy ones on emulators, by hand, about an hour; SEED=n
+soak: setup bqemulator ## 10,000 simulated days, 20 stormy ones on emulators, 500 deployments, by hand, about an hour; SEED=n
 	@$(TIPOFF) simulate --days 10000 --seed $${SEED:-1}
+	@$(BIN)/python -m tests.flow.deployments --count 500 --seed $${SEED:-1}
 	@$(BIN)/python -m tests.flow.storm --days 20 --seed $${SEED:-1}
 
 emulators: setup bqemulator ## run Google's emulators on free ports, say how to reach them; Ctrl-C stops them
 	@$(BIN)/python -m orchestration.emulators
 
-EMULATED := $(addprefix tests/flow/test_,emulators.py staging.py stack.py stormy_days.py repairs.py bench_emulators.py bigquery_night.py)
+EMULATED := $(addprefix tests/flow/test_,emulators.py staging.py stack.py stormy_days.py repairs.py bench_emulators.py bigquery_night.py deploy.py deployments.py)
 
 # Two test processes at most: each starts its own emulators, 650 MB together.
 test-emulators: setup bqemulator ## the tests that need emulators; without one they fail

@@ -621,8 +621,9 @@ class Cloud(Protocol):
 class HealthProbe(Protocol):
     """Asks a service how it is."""
 
-    def probe(self, url: str, *, within_s: float) -> Health:
-        """Asked once, now. Never raises for a service that is unhealthy, absent, or another: that is the answer."""
+    def probe(self, url: str, *, within_s: float, deep: bool = True) -> Health:
+        """Asked once, now. Never raises for a service that is unhealthy, absent, or another: that is the answer. Not
+        `deep`, it is asked only who it is, which costs it nothing, and is taken to be ready."""
 
 
 class Notifier(Protocol):

@@ -46,7 +46,7 @@ class Preflight:
     """The reading `health`. One for a process; any number of threads."""
 
     services: Services
-    _kept: dict[str, tuple[float, Health]] = field(default_factory=dict)
+    _kept: dict[tuple[str, bool], tuple[float, Health]] = field(default_factory=dict)
     _probe: list[HealthProbe] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
@@ -64,29 +64,30 @@ class Preflight:
             found = together(one_by_one, f"{', '.join(names)} ready" if names else "nobody to ask")
         return settle(HEALTH, found, before, view.now, closed=closed)
 
-    def ailing(self, name: str, pipeline: str) -> str:
-        """Why a service is not well, whoever needs it now; empty where it is, or where nobody has said where it is."""
+    def ailing(self, name: str, deep: bool, pipeline: str) -> str:
+        """Why a service is not well, whoever needs it now; empty where it is, or where nobody has said where it is.
+        Not `deep`, it is asked only whether it lives, and is who it should be."""
         url = self.services.url_of(name) if self.services.url_of else ""
         asking = self.services.identity(pipeline)
-        found = self._one(name, url, asking.config_hash, asking)
+        found = self._one(name, url, asking.config_hash, asking, deep=deep)
         return found.note if found.answer is Answer.BAD else ""
 
-    def _one(self, name: str, url: str, planned: str, asking: Identity) -> Finding:
+    def _one(self, name: str, url: str, planned: str, asking: Identity, *, deep: bool = True) -> Finding:
         if not url:
             note = f"nobody has said where {name} answers; set TIPOFF_SERVICES"
             return Finding(answer=Answer.WARNED, note=note, values={name: "not asked"})
-        return judge(name, self._ask(url), planned, asking)
+        return judge(name, self._ask(url, deep=deep), planned, asking)
 
-    def _ask(self, url: str) -> Health:
+    def _ask(self, url: str, *, deep: bool) -> Health:
         with self._lock:
             if not self._probe:
                 self._probe.append(self.services.probe())
-            asked_at, health = self._kept.get(url, (0.0, None))
+            asked_at, health = self._kept.get((url, deep), (0.0, None))
         if health is not None and self.services.tick() - asked_at < KEPT_S:
             return health
-        health = self._probe[0].probe(url, within_s=PROBE_S)
+        health = self._probe[0].probe(url, within_s=PROBE_S, deep=deep)
         with self._lock:
-            self._kept[url] = (self.services.tick(), health)
+            self._kept[url, deep] = (self.services.tick(), health)
         return health
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from shared import history
 from shared.core import calendar
 from shared.core.again import given_by, order_again, order_looks
-from shared.core.fold import View, look
+from shared.core.fold import View, incidents_of, look
 from shared.core.gate import (
     Ask,
     Block,
@@ -31,12 +31,13 @@ from shared.core.gate import (
     start_latch,
 )
 from shared.core.heartbeat import SELF_HEAL, beat_of, beats_again
-from shared.core.incident import WATCH, alerts_due, next_alert_at
+from shared.core.incident import WATCH, acknowledged, alerts_due, next_alert_at
 from shared.core.letters import looks_at_letters
 from shared.core.measures import of_latches, of_repair, of_step, of_sweep
 from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import (
     Act,
+    Alert,
     Completion,
     Control,
     Fact,
@@ -287,6 +288,33 @@ class Service:
         if last and same(last[0].by, act) and under_way_until(view, phase.by_name[processor]):
             return last[0]
         return self.again(run, phase.name, processor, act)
+
+    def acknowledge(self, run: RunKey, act: Act, cause: str = "") -> tuple[Alert, ...] | Refusal:
+        """Say that somebody has the open incidents of a run, or the one of this cause; the next sweep tells the sinks.
+
+        `run` may also be the record of what is about no run. Those that this call acknowledged: none where all were.
+        """
+        record, now = self._ports.states.load(run), self._ports.clock.now()
+        known = [alert for alert in incidents_of(record.latches).values() if not alert.resolved]
+        wanted = [alert for alert in known if cause in ("", alert.cause)]
+        if not wanted:
+            names = ", ".join(sorted(alert.cause for alert in known))
+            return Refusal(f"{run} has no open incident{f' {cause}; open: {names}' if names else ''}")
+        latches = [acknowledged(run, alert, act) for alert in wanted if alert.acknowledged is None]
+        if not latches:
+            return ()
+        claimed = self._ports.states.claim(
+            run,
+            control_version=record.control.version,
+            latches=latches,
+            entry=None,
+            due_at=now,  # what it was due at may have moved since it was read
+            now=now,
+            lease_s=0,
+        )
+        if claimed is None:
+            return Refusal(f"{run} has changed meanwhile; look at it, and say it again")
+        return tuple(latch.told for latch in claimed)
 
     def allow_poor(self, run: RunKey, act: Act) -> Control | Refusal:
         """Until act.until, work on units of a run whose inputs are too poor. The last word stands; its batches keep

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from shared.core.fold import incidents_of
 from shared.core.heartbeat import SELF_HEAL
@@ -23,8 +24,13 @@ ASK_S = 8.0  # for all services together; each has three seconds
 LastDue = Callable[[ScheduleSpec, datetime], datetime | None]
 """When a schedule was due the last time before an instant; None if it never was."""
 
-Ask = Callable[[str], str]
-"""Why a service of this name is not well; empty where it is, or where nobody has said where it answers."""
+DEEP_EVERY_MIN = 5
+"""A service is asked each minute whether it lives, and in every fifth one, or once it is not well, whether it could
+work now too: that reads what it depends on, and would cost more than all the rounds of the timer."""
+
+Ask = Callable[[str, bool], str]
+"""Why a service of this name is not well; empty where it is, or where nobody has said where it answers. The flag asks
+for more than whether it lives."""
 
 AskAll = Callable[[Mapping[str, Callable[[], str]], float], Mapping[str, str]]
 
@@ -39,7 +45,7 @@ class Watch:
         schedules: Sequence[ScheduleSpec],
         last_due: LastDue,
         services: Sequence[str] = (),
-        ask: Ask = lambda _: "",
+        ask: Ask = lambda _name, _deep: "",
         ask_all: AskAll | None = None,
     ) -> None:
         self.run: RunKey = record_of(pipeline)
@@ -49,13 +55,14 @@ class Watch:
         self._services = services
         self._ask = ask
         self._ask_all: AskAll = ask_all or AtOnce()
+        self._read_at: datetime | None = None  # the heartbeats, the last time
         self._bad_since: dict[str, datetime] = {}
         self._well_since: dict[str, datetime] = {}
 
     def look(self, now: datetime, *, is_open: bool) -> tuple[Latch, ...]:
         """Raise what is wrong, resolve what is over; what this call claimed, for whoever tells it. `is_open`: whether
         anything was: the store says so by having its record due."""
-        found = [*self._late(now), *self._ailing(now)]
+        found = [*self._late(now, is_open), *self._ailing(now)]
         if not found and not is_open:
             return ()
         self._ports.states.create_run(record(self.run.pipeline, now))
@@ -75,19 +82,26 @@ class Watch:
         self._ports.meter.add(of_latches(claimed or ()))
         return claimed or ()
 
-    def _late(self, now: datetime) -> Iterator[Cause]:
-        """A job that nobody has heard of yet has just been deployed: it gets its first heartbeat here."""
-        beats = self._ports.states.beats()
-        for schedule in self._schedules:
-            beat = beats.get(schedule.name)
-            if beat is None:
-                self._ports.states.beat(schedule.name, now)
-            elif cause := late(schedule.name, beat, self._last_due(schedule, now - BEAT_GRACE)):
+    def _late(self, now: datetime, is_open: bool) -> Iterator[Cause]:
+        """A job that nobody has heard of yet has just been deployed: it gets its first heartbeat here.
+
+        Nothing is read in a minute in which no job's grace has ended, as it is in nearly all.
+        """
+        due_at = {schedule.name: self._last_due(schedule, now - BEAT_GRACE) for schedule in self._schedules}
+        newest = max((at for at in due_at.values() if at), default=None)
+        if not is_open and self._read_at and (newest is None or newest < self._read_at - BEAT_GRACE):
+            return
+        beats, self._read_at = self._ports.states.beats(), now
+        for name, at in due_at.items():
+            if name not in beats:
+                self._ports.states.beat(name, now)
+            elif cause := late(name, beats[name], at):
                 yield cause
 
     def _ailing(self, now: datetime) -> Iterator[Cause]:
         """Those that were not well at two rounds in a row, a minute apart."""
-        asks = {name: (lambda name=name: self._ask(name)) for name in self._services}
+        turn = now.minute % DEEP_EVERY_MIN == 0
+        asks = {name: partial(self._ask, name, turn or name in self._bad_since) for name in self._services}
         answers = self._ask_all(asks, ASK_S) if asks else {}
         for name in self._services:
             why = answers.get(name, f"no answer within {ASK_S:g} s")

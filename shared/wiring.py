@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from shared.adapters.pubsub import PubSub
     from shared.adapters.sqlite import Sqlite
 
+DASHBOARD = "nba_admin_dashboard"
+"""The function where people look at runs."""
+
 STATE_FILE = "state.sqlite"
 WAREHOUSE_FILE = "warehouse.duckdb"
 EXPORTS = "exports"
@@ -220,7 +223,7 @@ def _notifiers(settings: Settings, clock: Clock) -> Mapping[str, Notifier]:
     if chat or settings.routing_key:
         from shared.adapters.sinks import PagerDuty, SlackNotifier
 
-        now, look = clock.now, settings.dashboard
+        now, look = clock.now, settings.dashboard or url_of(settings.services, DASHBOARD)
         if settings.routing_key:
             found["pagerduty"] = PagerDuty(
                 http(), settings.routing_key, url=settings.pagerduty_url, now=now, dashboard=look
@@ -437,10 +440,10 @@ def health_probe(settings: Settings) -> HealthProbe:
     return HttpHealthProbe(http(IdentityTokens(fetch=fetch_token)))
 
 
-def ailing(home: CloudHome) -> Callable[[str], str]:
+def ailing(home: CloudHome) -> Callable[[str, bool], str]:
     """Why a function is not well, asked now; empty where it is, or where nobody has said where it answers."""
     preflight = Preflight(home.services)
-    return lambda name: preflight.ailing(name, function(name).pipeline)
+    return lambda name, deep: preflight.ailing(name, deep, function(name).pipeline)
 
 
 def slack(settings: Settings) -> Chat | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from shared.adapters.scheduler import last_due
@@ -57,7 +58,7 @@ def watch_of(world: SimulatedWorld, ports: Ports) -> Watch:
     preflight = Preflight(_services(world))
     names = [spec.name for spec in functions_of(NBA.name) if spec.kind is FunctionKind.SERVICE]
     begin = [schedule for schedule in NBA.schedules if schedule.mode]
-    return Watch(ports, NBA.name, begin, last_due, names, lambda name: preflight.ailing(name, NBA.name), _in_turn)
+    return Watch(ports, NBA.name, begin, last_due, names, partial(preflight.ailing, pipeline=NBA.name), _in_turn)
 
 
 def _in_turn(asks: Mapping[str, Callable[[], str]], _: float) -> dict[str, str]:
@@ -80,7 +81,7 @@ class WorldProbe:
 
     world: SimulatedWorld
 
-    def probe(self, url: str, *, within_s: float) -> Health:  # noqa: ARG002 - as the port asks
+    def probe(self, url: str, *, within_s: float, deep: bool = True) -> Health:  # noqa: ARG002 - as the port asks
         weather = self.world.weather
         if weather.refuses(url):
             return Health(alive=False, why="does not answer")

@@ -87,11 +87,11 @@ def _print_day(console: Console, found: Summary, day: PipelineDay) -> None:
     if not day.runs:
         console.print(f"No run was due between {since} and {until}.", soft_wrap=True)
     else:
-        heads = ("mode", "date", "state", "complete", "units", "slowest phase", "healed")
+        heads = ("mode", "date", "state", "complete", "units", "healed", "slowest phase")
         show.print_rows(console, [[Text(head, style="dim") for head in heads], *map(_row, day.runs)])
     for run in day.runs:
         for line in _wrong(run):
-            console.print(line, soft_wrap=not console.is_terminal)
+            console.print(line, soft_wrap=True)  # by the terminal: a command that is copied stays one
     for each in day.incidents:
         told = f"INCIDENT ({each.severity}) since {calendar.clock(each.since, day.zone)}: {show.safe(incident(each))}"
         console.print(Text(told, style=show.ALARM), soft_wrap=not console.is_terminal)
@@ -109,14 +109,16 @@ def _row(run: RunDay) -> list[Text]:
         Text(state, style=STYLE[run.signal]),
         Text(DASH if run.completeness is None else f"{run.completeness:.1%}"),
         Text(f"{sum(batch.done for batch in run.batches):,} of {units:,}" if units else DASH),
-        Text(took(run) if run.slowest else DASH),
         Text(DASH if run.fate is Fate.MISSING else str(sum(run.healed.values()))),
+        Text(took(run) if run.slowest else DASH),
     ]
 
 
 def _wrong(run: RunDay) -> Iterator[Text]:
-    if told := story(run):
+    told = story(run)
+    if told:
         yield Text(f"\n{run.run}: {show.safe(told)}")
-    then = "; ".join(part for part in (run.next, run.command) if part)
-    if then and (told or run.command):
-        yield Text(f"  next: {show.safe(then)}", style="dim" if run.signal is Signal.GREEN else "")
+    if run.next and (told or run.command):
+        yield Text(f"  next: {show.safe(run.next)}")
+    if run.command:
+        yield Text(f"  helps: {show.safe(run.command)}")

@@ -206,6 +206,17 @@ def _speaking(command: Command) -> None:
         _wait(parser)
         _target(parser)
 
+    ack = command(
+        "ack",
+        "ack",
+        "say that you have an open incident, so that PagerDuty calls nobody else",
+        'tipoff ack nba.2024-01-15.overnight.1/incident/stalled/1 --reason "on it"',
+    )
+    ack.add_argument("incident", metavar="INCIDENT", help="as PagerDuty and Slack name it; or a RUN: all of it")
+    _reason(ack)
+    _wait(ack)
+    _target(ack)
+
 
 def _until(parser: argparse.ArgumentParser, *, required: bool) -> None:
     text = "2024-01-15T18:00:00+00:00, or +1d, +2h, +30m" + ("" if required else " (until it is released)")

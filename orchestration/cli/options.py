@@ -23,6 +23,7 @@ from orchestration.stack import Stack, StackFailed, Wanted, running_stack
 from shared import wiring
 from shared.config import orchestration_config
 from shared.config.settings import HOSTS, Settings, Target, asked_home, asked_target, hosts_given, read_settings
+from shared.core.incident import WATCH
 from shared.core.model import ModeSpec, PipelineSpec, RunKey
 from shared.ports import Feed
 from shared.wiring import CloudHome, Home
@@ -161,7 +162,7 @@ def run_key_of(text: str) -> RunKey:
 def check_run(settings: Settings, run: RunKey) -> None:
     """UsageError for a run that is not there: asked before a home is opened, which would make it."""
     with wiring.read_home(settings) as home:
-        if home is None or home.states.plan(run) is None:
+        if home is None or run.mode == WATCH or home.states.plan(run) is None:
             raise UsageError(
                 f"run {run} is not there ({where(settings)}); `tipoff status {run.pipeline} --date "
                 f"{run.date}{home_option(settings)}` lists those that are"

@@ -17,9 +17,11 @@ from shared import wiring
 from shared.config.settings import Settings
 from shared.core.codec import to_data
 from shared.core.fold import look
+from shared.core.incident import WATCH
 from shared.core.model import RunKey
 from shared.core.plan import Plan
 from shared.core.status import RunStatus, summarise
+from shared.core.watch import record_of
 from shared.ports import StateStore
 
 
@@ -43,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
                 console.print("`tipoff up` runs in this home: --target emulators looks there.", soft_wrap=True)
         for alert in () if arguments.json else incidents:
             show.console(settings).print(show.incident_line(alert), soft_wrap=True)
+            named = f"{record_of(spec.name)}/incident/{alert.cause}/{alert.number}"
+            show.console(settings).print(f"  `tipoff ack {named} --reason TEXT` says that you have it", soft_wrap=True)
         if dead:
             show.console(settings, stderr=arguments.json).print(f"[red]{escape(dead)}[/]", soft_wrap=True)
     latest = {status.run.mode: status for status in sorted(statuses, key=lambda status: status.run.generation)}
@@ -70,7 +74,7 @@ def status_of(states: StateStore, run: RunKey) -> RunStatus:
 
 def known_plan(states: StateStore, run: RunKey) -> Plan:
     """Raises UsageError for a run that this home does not know."""
-    plan = states.plan(run)
+    plan = None if run.mode == WATCH else states.plan(run)
     if plan is None:
         raise UsageError(f"run {run} is not in this home; `tipoff status {run.pipeline} --date {run.date}` lists those")
     return plan

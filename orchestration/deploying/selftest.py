@@ -11,7 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 
-from shared.config.settings import process_environment
+from shared.config.settings import NONE, process_environment
 from shared.core.revisions import Wanted
 
 WITHIN_S = 60.0  # two seconds on a quiet machine
@@ -42,7 +42,7 @@ def self_test(wanted: Wanted, *, within_s: float = WITHIN_S) -> str:
     """Why it would not serve as what it is to be; empty where it would. Nothing outside this process is asked."""
     packages = sysconfig.get_path("purelib")
     command = [sys.executable, "-I", "-S", "-c", PROBE, wanted.source, wanted.function, packages, *OPTIONAL]
-    environment = {**process_environment(), **wanted.variables, **dict.fromkeys(wanted.secrets, "not-the-secret")}
+    environment = {**process_environment(), **wanted.variables, **dict.fromkeys(wanted.secrets, NONE)}
     try:
         ran = subprocess.run(  # noqa: S603 - a list of our own making, no shell
             command, env=environment, capture_output=True, text=True, timeout=within_s, check=False, cwd=wanted.source

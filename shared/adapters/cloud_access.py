@@ -194,8 +194,8 @@ class Bindings:
         if any(each.get("condition") for each in policy["bindings"]):
             policy["version"] = POLICY_VERSION
         if on.startswith("dataset/"):
-            body = {"access": _to_access(policy), "etag": policy.get("etag", "")}
-            self._calls.ask(place.service, "PATCH", place.path, body=body)
+            body = {"access": _to_access(policy)}
+            self._calls.ask(place.service, "PATCH", place.path, body=body, etag=str(policy["etag"]))
         elif on.startswith("bucket/"):
             self._calls.ask(place.service, "PUT", place.path, body=policy)
         else:

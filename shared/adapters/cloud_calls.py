@@ -126,15 +126,34 @@ class Calls:
             return
 
     def ask(
-        self, service: str, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None
+        self,
+        service: str,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        etag: str = "",
     ) -> Any:
-        """The answer's JSON. Raises Absent, Conflict, CloudDenied or CloudError; tried again while that may help."""
-        return self.again(self._once)(service, method, path, body, dict(query or {}))
+        """The answer's JSON. Raises Absent, Conflict, CloudDenied or CloudError; tried again while that may help.
 
-    def _once(self, service: str, method: str, path: str, body: Any, query: Mapping[str, str]) -> Any:
+        `etag` of what was read: what has changed since is not written over.
+        """
+        headers = {"If-Match": etag} if etag else {}
+        return self.again(self._once)(service, method, path, body, dict(query or {}), headers)
+
+    def _once(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        body: Any,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+    ) -> Any:
         url = self.address(service) + quote(path, safe="/:()~-._@")
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} if data is not None else {}
+        headers = {**headers, **({} if data is None else {"Content-Type": "application/json"})}
         try:
             answer = self._session.request(
                 method, url, params=query, data=data, headers=headers, timeout=TRY_S, allow_redirects=False

@@ -18,6 +18,7 @@ from shared.config.functions import (
     pushed_topics,
     ready_topic,
     services_behind,
+    services_watched,
 )
 from shared.config.nba_tables import table_of
 from shared.config.orchestration_config import PIPELINES
@@ -39,6 +40,9 @@ OPERATIONS = "tipoff_ops"
 SEES_ALL = ("self_heal", "nba_admin_dashboard")
 """What looks after lost work everywhere, by itself or at a person's word: dead letters of all, documents under any
 stamp."""
+
+WATCHES = ("self_heal",)
+"""What asks every service each minute how it is."""
 
 ENDS_BATCHES = ("nba_admin_dashboard",)
 """What does a coordinator's work at a person's word."""
@@ -80,7 +84,9 @@ def published(spec: FunctionSpec) -> tuple[str, ...]:
     starts = [phase.start_topic for phase in phases]
     if spec.name in SEES_ALL:  # it sends again what was never sent, and what died
         return tuple(sorted({topic for each in FUNCTIONS for topic in pushed_topics(each)}))
-    if spec.kind is not FunctionKind.SERVICE:
+    if spec.kind is FunctionKind.REPORT:
+        return ()
+    if spec.kind is FunctionKind.GATE:
         return tuple(starts)  # whoever looks at a run orders all that is due in it
     if PREDICTION_START_TOPIC in spec.listens:  # people's words on a run come to it, too
         return (*starts, *_completions(phases, spec), PREDICTION_REQUEST_TOPIC)
@@ -142,9 +148,14 @@ def _objects(spec: FunctionSpec, environment: Environment, member: str) -> Itera
 
 
 def _health(spec: FunctionSpec, member: str) -> Iterator[Resource]:
-    """A gate asks the services behind it how they are; whoever looks at a run may be the one to open any of its."""
+    """A gate asks the services behind it how they are; whoever looks at a run may be the one to open any of its. Who
+    watches asks all."""
+    if spec.name in WATCHES:
+        for name in services_watched():
+            yield binding(f"run/{service_of(name)}", "roles/run.invoker", member)
+        return
     pipeline = PIPELINES.get(spec.pipeline)
-    decides = spec.kind is not FunctionKind.SERVICE or PREDICTION_START_TOPIC in spec.listens
+    decides = spec.kind is FunctionKind.GATE or spec.name in SEES_ALL or PREDICTION_START_TOPIC in spec.listens
     for phase in pipeline.phases if pipeline and decides else ():
         for name in services_behind(phase.start_topic) if HEALTH in phase.readings else ():
             yield binding(f"run/{service_of(name)}", "roles/run.invoker", member)

@@ -123,6 +123,7 @@ FUNCTIONS = (
         max_instances=2,  # the morning's message, and who asks for it
         timeout_s=180,  # it reads a month of runs, and posts for a quarter of a minute at most
         secrets=("SLACK_WEBHOOK_URL",),
+        asked_by_people=True,
     ),
     FunctionSpec(  # it hears nothing: people come to it
         "nba_admin_dashboard",
@@ -159,8 +160,10 @@ def pushed_topics(spec: FunctionSpec) -> tuple[str, ...]:
 
 def services_watched() -> tuple[str, ...]:
     """Those that are asked each minute how they are, whether or not a gate needs them. What merely decides is missed by
-    itself, and the timer's own function is asked from outside."""
-    return tuple(spec.name for spec in FUNCTIONS if spec.kind in (FunctionKind.SERVICE, FunctionKind.REPORT))
+    itself, so is what a schedule wakes, by its heartbeat; and the timer's own function is asked from outside."""
+    works = [spec for spec in FUNCTIONS if spec.kind is FunctionKind.SERVICE]
+    tells = [spec for spec in FUNCTIONS if spec.kind is FunctionKind.REPORT and NUDGE_TOPIC not in spec.listens]
+    return tuple(spec.name for spec in (*works, *tells))
 
 
 def services_behind(start_topic: str) -> tuple[str, ...]:

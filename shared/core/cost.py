@@ -103,6 +103,10 @@ EXPECTED_DAYS = 3  # of which runs are expected then
 NUDGE_READS = 3  # the run and what is new in it
 SWEEP_LOOK_READS, SWEEP_LOOK_WRITES = 5, 2  # once for each completion: a fact asks the sweep to look soon after
 BEAT_WRITES = 1  # of each sweep of the runs: its heartbeat, the only thing that a day at rest writes
+WATCHED = 10  # services that each of these sweeps asks whether they live; a test counts them
+READY_EVERY_MIN = 5  # and, every fifth minute, whether they could work
+ASKED_S = 0.1  # that a service takes to answer either: it is charged by tenths of a second
+BEATS_READ = 400  # a day: in the minutes in which a job may have been late
 DOUBT_LOOKS = 3  # a batch takes minutes: it is looked for after one, two and four
 LETTER_LOOKS = 24  # at the dead letters while a run is open, two hours every five minutes; at rest nobody looks
 LETTER_S = 4.0  # of each: two waves of subscriptions, whose empty answer is not believed for 2 s
@@ -132,7 +136,8 @@ SECRETS = 2  # keys of a chat and of a pager, for when it pages
 ASSUMPTIONS: tuple[str, ...] = (
     f"functions have {CPUS:g} vCPU and {MEMORY_GIB:g} GiB, one request at a time; a sweep takes {SWEEP_S:g} s, a gate "
     f"{GATE_S:g} s, a processor {PROCESSOR_S:g} s, a chunk {CHUNK_S:g} s, and each starts a container in {COLD_S:g} s",
-    f"a sweep that finds nothing reads {SWEEP_READS} documents and writes its heartbeat; a run's reads "
+    f"a sweep that finds nothing reads {SWEEP_READS} documents, writes its heartbeat and asks {WATCHED} services "
+    f"whether they live, every {READY_EVERY_MIN} minutes also what they need, {ASKED_S:g} s for each; a run's reads "
     "and writes follow from its plan (a night of nba was counted on the emulator: 99 reads, 78 "
     "writes), with one process for each gate",
     f"every message is published and delivered once, each at least {MESSAGE_BYTES_MIN:,} bytes; "
@@ -307,9 +312,12 @@ def rest_of(spec: PipelineSpec) -> Amounts:
     plans = STARTS_A_DAY * EXPECTED_DAYS * len(spec.modes)
     calls = sum(firings(schedule) * len(schedule.wakes) for schedule in spec.schedules)  # by HTTP, no messages
     looks = summaries * LOOK_BACK_DAYS * len(spec.modes) * SUMMARY_RUN_READS
-    seconds = sweeps * SWEEP_S + nudges * (GATE_S + COLD_S) + summaries * (SUMMARY_S + COLD_S)
-    return _functions(seconds, calls) | {
-        Meter.READS: float(sweeps * SWEEP_READS + nudges * NUDGE_READS + plans + beats / LETTERS_EVERY_MIN + looks),
+    ready = beats * WATCHED / READY_EVERY_MIN
+    asked = beats * WATCHED + ready
+    seconds = asked * ASKED_S + sweeps * SWEEP_S + nudges * (GATE_S + COLD_S) + summaries * (SUMMARY_S + COLD_S)
+    reads = sweeps * SWEEP_READS + nudges * NUDGE_READS + plans + beats / LETTERS_EVERY_MIN + looks
+    return _functions(seconds, calls + asked) | {
+        Meter.READS: float(reads + ready + BEATS_READ),
         Meter.WRITES: float(beats * BEAT_WRITES + summaries * SUMMARY_WRITES),
         Meter.SCANNED: float(summaries * CHARGED_BYTES_MIN),
         Meter.SECRET_READS: float(STARTS_A_DAY),

@@ -217,7 +217,7 @@ def _missing_day(gathered: Gathered, run: RunKey, now: datetime) -> RunDay:
         completeness=None,
         why=f"nobody has begun it; it was due at {calendar.clock(due_at, spec.zone)}",
         next=gathered.begins or "nothing more happens by itself",
-        command="" if gathered.begins else gathered.goes_on(run, {}),
+        command="" if gathered.begins else gathered.goes_on(run, _labels(gathered)),
         missing=(),
         deadline_at=calendar.deadline(mode, run.date, spec.zone),
         published_at=None,
@@ -226,6 +226,12 @@ def _missing_day(gathered: Gathered, run: RunKey, now: datetime) -> RunDay:
         slowest=None,
         healed={},
     )
+
+
+def _labels(gathered: Gathered) -> Mapping[str, str]:
+    """Those of the run that began last: what is missing would be made of the same data."""
+    last = max(gathered.seen.values(), key=lambda seen: seen.plan.started_at, default=None)
+    return last.plan.labels if last else {}
 
 
 def _fate(view: View, status: RunStatus) -> Fate:

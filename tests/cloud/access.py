@@ -23,7 +23,6 @@ DATASET: dict[str, object] = {
     "location": str,
     "defaultTableExpirationMs": str,
     "access": [ENTRY],
-    "etag": str,
 }
 
 
@@ -153,7 +152,7 @@ class Storage:
         body = {key: value for key, value in request.json.items() if value is not None}
         strictly(body, DATASET)
         stands = self.datasets[name]
-        if "access" in body and body.get("etag") != stands["etag"]:
+        if request.headers.get("if-match", stands["etag"] if "access" not in body else "") != stands["etag"]:
             raise Refused(412, "Precondition Failed: the etag is not that of the dataset")
         unset = {key for key, value in request.json.items() if value is None}
         kept = {key: value for key, value in stands.items() if key not in unset}

@@ -86,7 +86,7 @@ class Mishap(StrEnum):
     BUILD_ERROR = "build error"  # nothing becomes of it
     BAD_IMPORT = "bad import"  # a revision that does not start
     MISSING_SECRET = "missing secret"  # noqa: S105 - a revision that does not start either
-    TIMEOUT = "timeout"  # it is done, but nobody is told
+    TIMEOUT = "timeout"  # it is done, but whoever waits for it is not told, and for a while it is under way
     PARTIAL = "partial apply"  # the function says that it is the new one, its service is not
     WRONG_CODE = "wrong code"  # a revision that is ready, and not what was deployed
     SICK = "sick"  # a revision that is ready, and answers 500
@@ -103,6 +103,7 @@ class Functions:
         self.operations: dict[str, dict[str, Any]] = {}
         self.sources: dict[str, bytes] = {}  # by object
         self.mishaps: dict[str, list[Mishap]] = defaultdict(list)  # by function: of its next deployments
+        self.busy: dict[str, int] = defaultdict(int)  # by function: how often it still says that it is being deployed
         self.upload = ""  # where sources are put; known once the fake listens
         self.routes = Routes()
         self.routes.on("GET", AT + "/runtimes", self._runtimes)
@@ -151,13 +152,19 @@ class Functions:
     # --- functions --------------------------------------------------------------------------------------
 
     def _list(self, _request: Request, project: str, region: str) -> Answer:
-        return Answer({"functions": list(self.functions.values())})
+        return Answer({"functions": [self._told(name) for name in self.functions]})
 
     def _get(self, _request: Request, project: str, region: str, name: str) -> Answer:
         if name not in self.functions:
             full = f"projects/{project}/locations/{region}/functions/{name}"
             raise Refused(404, f"Resource '{full}' was not found")
-        return Answer(self.functions[name])
+        return Answer(self._told(name))
+
+    def _told(self, name: str) -> dict[str, Any]:
+        if self.busy[name]:
+            self.busy[name] -= 1
+            return {**self.functions[name], "state": "DEPLOYING"}
+        return self.functions[name]
 
     def _create(self, request: Request, project: str, region: str) -> Answer:
         name, body = request.query["functionId"], request.json
@@ -174,7 +181,7 @@ class Functions:
         strictly(body, FUNCTION)
         self._get(request, project, region, name)
         changed = copy.deepcopy(self.functions[name])
-        if changed["state"] == "DEPLOYING":
+        if self.busy[name]:
             raise Refused(409, f"unable to queue the operation: {name} is being deployed")
         for field in request.query["updateMask"].split(","):
             if field not in FIELDS:
@@ -237,6 +244,7 @@ class Functions:
         )
         function["url"] = f"https://{region}-{project}.cloudfunctions.net/{name}"
         function["state"] = "FAILED" if why else "ACTIVE"
+        self.busy[name] = 3 if mishap is Mishap.TIMEOUT else 0
         error = f"Could not create or update Cloud Run service {name}. Revision '{revision.name}' is not ready: {why}"
         return self._operate(project, region, function, error if why else "", ends=mishap is not Mishap.TIMEOUT)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 from shared.adapters.sqlite import Sqlite
+from shared.core.incident import raised
 from shared.core.model import (
     Act,
     Completion,
@@ -31,6 +32,7 @@ from shared.core.model import (
     Status,
 )
 from shared.core.plan import Plan, PlannedPhase, PlannedProcessor
+from shared.core.watch import ailing, record, record_of
 from shared.ports import (
     LOOK_WITHIN_S,
     QUARANTINE_ATTRIBUTES_MAX,
@@ -550,6 +552,30 @@ def test_of_many_who_forget_at_once_one_gets_each(connect: Callable[[], StateSto
     done = race(6, lambda index: opened[index % 3].forget(keys))
     assert sorted(key for each in done for key in each) == keys
     assert opened[0].quarantined(10) == ()
+
+
+# --- what is about no run ------------------------------------------------------------------------------
+
+
+def test_a_record_without_phases_holds_latches_and_is_due_while_it_is_said_to_be(states: StateStore) -> None:
+    key, kept = record_of("nba"), record("nba", NOW)
+    assert states.create_run(kept)
+    assert not states.create_run(record("nba", NOW + timedelta(hours=1)))
+    latch = raised(key, None, ailing("export_processor", "503", NOW), NOW)
+
+    def claim(latches: Sequence[Latch], due_at: datetime | None) -> tuple[Latch, ...] | None:
+        return states.claim(
+            key, control_version=0, latches=latches, entry=None, due_at=due_at, now=NOW, lease_s=LEASE_S
+        )
+
+    assert claim([latch], NOW) == (latch,)
+    assert claim([latch], NOW) == ()
+    assert states.due_runs(NOW, 10) == (key,)
+    assert states.load(key).latches == (latch,)
+    assert states.plan(key) == kept
+    assert claim([], None) == ()
+    assert states.due_runs(NOW, 10) == ()
+    assert states.runs("nba", date(2024, 1, 1), date(2024, 12, 31)) == ()
 
 
 # --- heartbeats -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from shared.adapters.sinks import PagerDuty, SlackNotifier
 from shared.adapters.slack import AGAIN, SlackWebhook
 from shared.adapters.sqlite import Sqlite
 from shared.core.model import Act, Alert, RunKey, Start, Status
-from shared.service import LATCH_LEASE_S, Service
+from shared.service import LATCH_LEASE_S, Refusal, Service
 from tests.contract.recorder import Recorder, recording
 from tests.flow.test_path_of_a_completion import RUN, HandClock, World, line
 
@@ -230,6 +230,29 @@ def test_what_stays_unresolved_is_told_to_more_people_once(paged: Paged) -> None
     assert paged.pager.events == [f"trigger {INCIDENT}"] * 2
     assert [("escalated_at" in event["payload"]["custom_details"]) for event in paged.pager.took] == [False, True]
     assert [("<!channel>" in post["text"]) for post in paged.channel.took] == [False, True]
+
+
+def test_an_acknowledgement_reaches_who_calls_once_and_ends_nothing(paged: Paged) -> None:
+    paged.stall()
+    paged.after(60)
+    act = Act(actor="ann", reason="on it", at=paged.clock.now())
+    answer = paged.service.acknowledge(RUN, act)
+    assert isinstance(answer, tuple)
+    assert [(alert.cause, alert.acknowledged) for alert in answer] == [("stalled", act)]
+    assert paged.service.acknowledge(RUN, act, "stalled") == ()
+    assert isinstance(paged.service.acknowledge(RUN, act, "slow"), Refusal)
+    paged.after(1)
+    assert paged.pager.events == [f"trigger {INCIDENT}", f"acknowledge {INCIDENT}"]
+    for _ in range(130):
+        paged.after(60)
+    assert paged.pager.events[2:] == [f"trigger {INCIDENT}"], "escalated all the same"
+    summary = paged.pager.took[-1]["payload"]["summary"]
+    assert summary.startswith("unresolved for 2 hours, acknowledged by ann: ")
+    again(paged)
+    for _ in range(2):
+        paged.after(60)
+    assert f"resolve {INCIDENT}" in paged.pager.events
+    assert isinstance(paged.service.acknowledge(replace(RUN, generation=9), act), Refusal)
 
 
 def test_what_nobody_takes_for_days_is_given_up_aloud(paged: Paged, caplog: pytest.LogCaptureFixture) -> None:

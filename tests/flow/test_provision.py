@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 
+from orchestration.deploying.engine import deploy
+from orchestration.deploying.tools import Tools, real_gcloud, real_look
+from orchestration.deploying.wanted import wanted_of
 from shared.config.deployment import secret_of
 from shared.config.functions import function
 from shared.config.secrets import SECRETS
 from shared.core.drift import Difference, Kind
 from tests.cloud.fake import Dropped, Fault, Refused, denied
+from tests.cloud.google import gcloud_environment, require_gcloud
 from tests.cloud.whole import COMMIT, SCRIPTS, Whole, whole
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -327,6 +331,24 @@ def test_what_has_drifted_is_found_and_mended_by_what_is_said(
     assert [(str(each.kind), each.name, each.field, each.live) for each in ready.look().differences] == []
 
 
+@pytest.mark.slow
+def test_what_the_real_gcloud_deploys_is_no_drift(ready: Whole, tmp_path: Path) -> None:
+    """What bin/deploy/deploy says in gcloud's words, doctor reads in Google's: first, and when it is there already."""
+    source = tmp_path / "staged"
+    source.mkdir()
+    (source / "main.py").write_text("def self_heal(request):\n    return 'x'\n")
+    (source / "requirements.txt").write_text("functions-framework==3.10.2\n")
+    ready.google.functions.functions.pop("self-heal")
+    ready.google.run.services.pop("self-heal")
+    variables = {**os.environ, **gcloud_environment(ready.cloud.port, tmp_path / "gcloud")}
+    gcloud = real_gcloud(require_gcloud(), variables, deploy_s=20.0)
+    tools = Tools(gcloud=gcloud, look=real_look(gcloud, ready_s=0.0), pause=lambda _: None)
+    for commit in ("fedcba9", COMMIT):
+        outcome = deploy(wanted_of(function("self_heal"), ready.place, commit, source), None, tools, lambda _: None)
+        assert (outcome.result, outcome.why) == ("deployed", "")
+    assert ready.look().differences == ()
+
+
 def test_a_revision_that_is_not_the_newest_is_found(ready: Whole) -> None:
     pinned = ready.google.run.service("self-heal").traffic
     ready.deploy(function("self_heal"))
@@ -521,6 +543,13 @@ def empty(there: Whole, script: str) -> None:
             there.scheduler.jobs.clear()
         case "monitoring":
             there.monitoring.things.clear()
+
+
+def test_dead_letters_are_kept_before_anything_can_die(there: Whole) -> None:
+    there.cloud.faults = [Fault("PUT pubsub.*subscriptions/[^/]*(?<!-dead)$", denied("x", "y"))]
+    assert there.script("topics") == 2
+    kept = {name.rpartition("/")[2] for name in there.pubsub.subscriptions}
+    assert kept == {name.rpartition("/")[2] for name in there.pubsub.topics if name.endswith("-dead")}
 
 
 @pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])

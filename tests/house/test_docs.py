@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.cli.main import build_parser
+from orchestration.deploying.command import build_parser as deploy_parser
 from shared.adapters.feed import COLUMNS
 from shared.config import settings
 from shared.config.orchestration_config import PIPELINES
@@ -39,6 +40,12 @@ def test_every_command_and_option_is_documented(name: str) -> None:
         if option.startswith("--") and option not in (*CLI_DOC.split(), "--help") and f"`{option}" not in CLI_DOC
     ]
     assert not undocumented
+
+
+def test_every_option_of_a_deployment_is_documented() -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    options = [option for action in deploy_parser()._actions for option in action.option_strings]
+    assert not [option for option in options if option not in ("-h", "--help") and option not in text]
 
 
 def test_every_environment_variable_is_documented() -> None:

@@ -162,8 +162,8 @@ DELIVERY_MUTANTS = (
         "a-service-is-missed-by-gates-alone",
         41,
         "shared/watch.py",
-        "        found = [*self._late(now), *self._ailing(now)]\n",
-        "        found = [*self._late(now)]\n",
+        "        found = [*self._late(now, is_open), *self._ailing(now)]\n",
+        "        found = [*self._late(now, is_open)]\n",
         "alarm-health",
     ),
     Mutant(

@@ -54,7 +54,9 @@ def gathered(known: Mapping[RunKey, Seen], **more: Any) -> Gathered:
         watched=(),
         graded={RUN.date: GRADED},
         cost_usd=0.4213,
-        goes_on=lambda run, _: f"tipoff run {run.pipeline} --date {run.date} --mode {run.mode} --data DIR",
+        goes_on=lambda run, labels: (
+            f"tipoff run {run.pipeline} --date {run.date} --mode {run.mode} --data {labels.get('folder', 'DIR')}"
+        ),
         helps=partial(first_help, NOBODYS.states, SETTINGS),
         is_looked_at=True,
         begins="the next sweep begins it",

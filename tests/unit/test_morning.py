@@ -226,6 +226,16 @@ def test_a_run_that_nobody_has_begun_is_missing() -> None:
     assert told.command == "tipoff run nba --date 2024-01-15 --mode overnight --data DIR"
 
 
+def test_what_is_missing_is_made_of_the_data_of_the_run_that_began_last() -> None:
+    old = replace(TWO, started_at=minute(-900), labels={"folder": "/old"})
+    known = {
+        EVENING: of_run(seen(replace(TWO, labels={"folder": "/new"}), SHIPPED), EVENING),
+        AHEAD: of_run(seen(old), AHEAD),
+    }
+    (told,) = the_day(known, modes=frozenset({"overnight"}), begins="").runs
+    assert told.command == "tipoff run nba --date 2024-01-15 --mode overnight --data /new"
+
+
 def test_one_that_is_not_there_says_when_the_last_one_was() -> None:
     """A gap of many days must not become normal."""
     before = [replace(NIGHT, date=date(2024, 1, day)) for day in (3, 9, 11)]

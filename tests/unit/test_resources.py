@@ -120,6 +120,22 @@ def test_who_works_speaks_on_the_topic_of_its_reports_alone(name: str, speaks: s
     assert set(access.published(function(name))) == speaks
 
 
+def test_who_only_tells_people_may_order_nothing_and_invoke_nobody() -> None:
+    held = {role for role, _ in held_by("daily_health_check")}
+    assert held == {
+        *("roles/datastore.user", "roles/bigquery.jobUser", "roles/bigquery.dataViewer"),
+        "roles/secretmanager.secretAccessor",
+    }
+
+
+def test_the_dashboard_may_do_what_people_say_there() -> None:
+    held = held_by("nba_admin_dashboard")
+    assert ("roles/bigquery.dataEditor", "dataset/nba_predictions") in held
+    assert ("roles/pubsub.publisher", "topic/nba-raw-start") in held
+    assert ("roles/pubsub.subscriber", "subscription/raw_processor--nba-raw-start-dead") in held
+    assert ("roles/bigquery.dataEditor", "dataset/nba_raw") not in held
+
+
 def test_documents_are_written_by_who_exports_alone() -> None:
     writers = {b.fields["member"] for b in of(Kind.BINDING).values() if b.fields["role"] == "roles/storage.objectUser"}
     assert writers == {access.account("export_processor", DEV)}
@@ -135,7 +151,7 @@ def test_pubsub_may_bury_what_it_takes_and_make_the_tokens_of_its_pushes() -> No
 def test_each_function_is_invoked_by_those_alone_who_have_a_reason() -> None:
     invokers = [b for b in of(Kind.BINDING).values() if b.fields["role"] == "roles/run.invoker"]
     worker = {b.fields["member"] for b in invokers if b.fields["on"] == "run/mlb-prediction-worker"}
-    assert worker == {access.account(access.PUSHER, DEV)}
+    assert worker == {access.account(access.PUSHER, DEV), access.account("self-heal", DEV)}, "the timer asks how it is"
     heal = {b.fields["member"] for b in invokers if b.fields["on"] == "run/self-heal"}
     assert heal >= {access.account(access.PUSHER, DEV), access.account(access.SCHEDULER, DEV)}
     assert not [b.name for b in invokers if "allUsers" in b.name]

@@ -47,7 +47,8 @@ class Rounds:
     clock: HandClock = field(default_factory=HandClock)
     store: Sqlite = field(default_factory=lambda: Sqlite(":memory:"))
     told: list[str] = field(default_factory=list)
-    asked: int = 0
+    unready: dict[str, str] = field(default_factory=dict)  # by service that lives, and could not work
+    asked: list[bool] = field(default_factory=list)  # each time, whether deep
 
     def __post_init__(self) -> None:
         self.watch = self.new()
@@ -57,9 +58,9 @@ class Rounds:
         ports = Ports(states=self.store.states, bus=self.store.bus, clock=self.clock)
         return Watch(ports, "nba", self.schedules, last_due, self.services, self.ask)
 
-    def ask(self, name: str) -> str:
-        self.asked += 1
-        return self.why.get(name, "")
+    def ask(self, name: str, deep: bool) -> str:
+        self.asked.append(deep)
+        return self.why.get(name, "") or (self.unready.get(name, "") if deep else "")
 
     def go(self, minutes: float, *, every_s: float = 60) -> Rounds:
         until = self.clock.at + timedelta(minutes=minutes)
@@ -120,6 +121,14 @@ def test_one_that_flaps_all_day_has_one_incident() -> None:
     assert [told for told in rounds.told if "raise" in told or "resolve" in told] == [
         "health-export_processor/1/raise at +1"
     ]
+
+
+def test_one_that_lives_and_could_not_work_is_found_in_the_fifth_minute_and_the_next() -> None:
+    rounds = Rounds(services=("export_processor",)).go(1)
+    rounds.unready["export_processor"] = "not ready: state"
+    rounds.go(9)
+    assert rounds.told == ["health-export_processor/1/raise at +6"]
+    assert rounds.asked == [True, *[False] * 4, *[True] * 5]
 
 
 def test_each_service_has_an_incident_of_its_own() -> None:
@@ -209,6 +218,17 @@ def test_a_job_that_was_just_deployed_has_until_its_next_firing() -> None:
     rounds.clock.at = NOON + timedelta(days=1)  # 10:30 has gone by
     rounds.go(2)
     assert rounds.told == [f"heartbeat-same-day/1/raise at +{24 * 60}"]
+
+
+def test_heartbeats_are_read_only_when_a_grace_has_ended_or_one_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = Rounds(schedules=(HALF_HOURLY,), services=())
+    rounds.store.states.beat("recovery", minute(1))
+    read, beats = list[datetime](), rounds.store.states.beats
+    monkeypatch.setattr(rounds.store.states, "beats", lambda: (read.append(rounds.clock.at), beats())[1])
+    rounds.go(40)
+    assert read == [minute(0), minute(11)]
+    rounds.go(5)
+    assert read[2:] == [minute(41), minute(42), minute(43), minute(44)]
 
 
 def test_the_timer_does_not_watch_itself() -> None:
