@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from orchestration.cli import show
-from orchestration.cli.doctor import difference_json, print_differences, said
+from orchestration.cli.doctor import difference_json, print_differences, said, value
 from orchestration.provision import Applied, NotOrphaned, apply, outlook, remove, wanted
 from shared.config.deployment import ENVIRONMENTS, Environment, UnknownEnvironment, environment, secret_of
 from shared.config.secrets import SECRETS
@@ -124,7 +124,8 @@ def _line(each: Difference, *, dry: bool) -> str:
     would: Callable[[str, str], str] = lambda done, todo: f"would {todo}" if dry else done  # noqa: E731 - two words
     if each.change is Change.MISSING:
         return f"{would('created', 'create')} {each.kind} {each.name}"
-    return f"{would('changed', 'change')} {each.kind} {each.name}: {said(each)}"
+    what = said(each) if dry else f"{each.field} was {value(each.live)}, is {value(each.declared)}"
+    return f"{would('changed', 'change')} {each.kind} {each.name}: {what}"
 
 
 if __name__ == "__main__":

@@ -189,7 +189,10 @@ class Endpoint:
             log.error("no page can be made: %s", parts)
             return "Not now: /ready says what is missing.\n", 503, {"Content-Type": "text/plain; charset=utf-8"}
         assert parts.pages is not None, f"{self.identity.service} shows pages"
-        return parts.pages(request)
+        try:
+            return parts.pages(request)
+        finally:
+            parts.ports.meter.send()
 
     def _declared(self) -> tuple[Route, ...]:
         return (*self.routes, *EVERYONES) if self.routes else ()
@@ -221,7 +224,7 @@ class Endpoint:
         headers, about = dict(request.headers), ("run", "batch")
         labels = {name: str(getattr(asked.value, name)) for name in about if getattr(asked.value, name, None)}
         with logs.about(trace=logs.trace_of(headers), **labels):
-            reply = edge.attempt(lambda: _declared_by(route, self.parts().routes, asked.value, who_asks(headers)))
+            reply = edge.attempt(lambda: _counted(route, self.parts(), asked.value, who_asks(headers)))
             if isinstance(reply, str):
                 log.warning("%s %s: %s", route.method, route.path, reply)
                 return _json(500, {"error": "not done; it may be asked again"})
@@ -335,6 +338,14 @@ class Wanted:
     """A request that could be read."""
 
     value: object
+
+
+def _counted(route: Route, parts: Parts, value: object, who: str) -> Reply:
+    """As _declared_by; what was counted is sent before it is answered."""
+    try:
+        return _declared_by(route, parts.routes, value, who)
+    finally:
+        parts.ports.meter.send()
 
 
 def _declared_by(route: Route, acts: Mapping[tuple[str, str], Responder], value: object, who: str) -> Reply:

@@ -85,7 +85,7 @@ def print_differences(console: Console, differences: Sequence[Difference]) -> No
         table = Table(box=None, show_header=False, pad_edge=False)
         for each in of_one:
             table.add_row(str(each.kind), escape(show.safe(each.name)), escape(show.safe(said(each))))
-        console.print(Padding(table, (0, 0, 0, 2)))
+        console.print(Padding(table, (0, 0, 0, 2), expand=False))
         for loses in dict.fromkeys(each.loses for each in of_one if each.loses):
             console.print(f"  [bold yellow]{escape(loses)}[/]", soft_wrap=True)
         console.print()

@@ -153,9 +153,7 @@ def _different(kind: Kind, name: str, field: str, declared: Value, live: Value, 
     elif kind in (Kind.INDEX, Kind.FIELD) and live == BUILDING:
         mend = f"gcloud firestore operations list --project {place.project}  # it is being built: wait"
     elif kind is Kind.FUNCTION and field.startswith(VARIABLE) and declared is None:
-        variable = field.removeprefix(VARIABLE)
-        at = f"--gen2 --region {place.region} --project {place.project}"
-        mend = f"gcloud functions deploy {name} {at} --remove-env-vars {variable}"
+        mend = f"{mend} --dry-run && {_without(name, field.removeprefix(VARIABLE), place)} && {mend}"
     return Difference(
         kind=kind,
         name=name,
@@ -193,6 +191,14 @@ LOSES: Mapping[Kind, str] = {
     Kind.SECRET: "its values go with it",
     Kind.ACCOUNT: "whatever runs as it stops working",
 }
+
+
+def _without(function: str, variable: str, place: Place) -> str:
+    """A new revision without a variable, of the source that was staged: without one, gcloud would take any folder. It
+    serves nothing until it has been verified."""
+    at = f"--gen2 --region {place.region} --project {place.project}"
+    source = f"build/deploy/{function.replace('-', '_')}"
+    return f"gcloud functions deploy {function} {at} --source {source} --remove-env-vars {shlex.quote(variable)}"
 
 
 def _script(kind: Kind, name: str, place: Place) -> str:

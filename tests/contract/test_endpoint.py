@@ -7,7 +7,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -20,6 +20,7 @@ from werkzeug.test import TestResponse
 
 from shared import edge
 from shared.adapters.sqlite import Sqlite
+from shared.core.measures import Measure
 from shared.core.messages import Message, read_completion
 from shared.core.model import Completion, RunKey, Start, Status
 from shared.core.openapi import Answer, Refused, Route
@@ -77,6 +78,12 @@ class World:
     routes: dict[tuple[str, str], Responder] = field(default_factory=dict)
     heard: list[bytes] = field(default_factory=list)
     built: int = 0
+    sent: int = 0  # how often what was counted has been sent
+
+    def add(self, measures: Iterable[Measure]) -> None: ...
+
+    def send(self) -> None:
+        self.sent += 1
 
     def now(self) -> datetime:
         return self.time
@@ -86,7 +93,7 @@ class World:
         self.build()
         bus: Any = Pushed(self.store.bus)
         return Parts(
-            ports=Ports(states=self.store.states, bus=bus, clock=self),
+            ports=Ports(states=self.store.states, bus=bus, clock=self, meter=self),
             handlers={"done": self.hear},
             checks=self.checks,
             routes=self.routes,
@@ -325,6 +332,18 @@ def test_a_route_does_what_it_declares(bell: World) -> None:
     assert (answer.status_code, answer.json, answer.headers["Retry-After"]) == (200, {"times": 3, "who": "http"}, "7")
     assert answer.headers["Content-Type"] == "application/json"
     assert bell.client.get("/bell/").json == {"times": 0}
+
+
+def test_what_was_counted_is_sent_before_it_is_answered(bell: World) -> None:
+    bell.client.post("/ring", json={"times": 3})
+    assert bell.sent == 1
+    bell.routes["POST", "/ring"] = broken
+    bell.client.post("/ring", json={"times": 3})
+    assert bell.sent == 2, "also of what failed"
+    bell.client.post("/", json=pushed(b"one", "1"))
+    assert bell.sent == 3
+    bell.client.get("/health")
+    assert bell.sent == 3
 
 
 def test_what_no_route_can_read_builds_nothing(bell: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -333,7 +334,7 @@ def test_what_has_drifted_is_found_and_mended_by_what_is_said(
 
 @pytest.mark.slow
 def test_what_the_real_gcloud_deploys_is_no_drift(ready: Whole, tmp_path: Path) -> None:
-    """What bin/deploy/deploy says in gcloud's words, doctor reads in Google's: first, and when it is there already."""
+    """What bin/deploy/deploy says in gcloud's words, doctor reads in Google's; and what doctor says mends it."""
     source = tmp_path / "staged"
     source.mkdir()
     (source / "main.py").write_text("def self_heal(request):\n    return 'x'\n")
@@ -343,9 +344,25 @@ def test_what_the_real_gcloud_deploys_is_no_drift(ready: Whole, tmp_path: Path) 
     variables = {**os.environ, **gcloud_environment(ready.cloud.port, tmp_path / "gcloud")}
     gcloud = real_gcloud(require_gcloud(), variables, deploy_s=20.0)
     tools = Tools(gcloud=gcloud, look=real_look(gcloud, ready_s=0.0), pause=lambda _: None)
-    for commit in ("fedcba9", COMMIT):
-        outcome = deploy(wanted_of(function("self_heal"), ready.place, commit, source), None, tools, lambda _: None)
-        assert (outcome.result, outcome.why) == ("deployed", "")
+
+    def deployed(commit: str) -> tuple[str, str]:
+        wanted = wanted_of(function("self_heal"), ready.place, commit, source)
+        outcome = deploy(wanted, None, tools, lambda _: None)
+        return outcome.result, outcome.why
+
+    assert deployed(COMMIT) == ("deployed", "")
+    assert ready.look().differences == ()
+    ready.google.run.service("self-heal").traffic = [{"latestRevision": True, "percent": 100}]
+    assert [each.field for each in ready.look().differences] == ["traffic"]
+    deployed(COMMIT)
+    assert ready.look().differences == ()
+    ready.google.functions.functions["self-heal"]["serviceConfig"]["environmentVariables"]["DEBUG"] = "1"
+    (stray,) = ready.look().differences
+    _, remove, _ = stray.mend.split(" && ")
+    ran = gcloud(shlex.split(remove.replace("build/deploy/self_heal", str(source)))[1:])
+    assert ran.code == 0, ran.err
+    assert [each.field for each in ready.look().differences] == ["serves"], "nothing of it serves before it is verified"
+    deployed(COMMIT)
     assert ready.look().differences == ()
 
 

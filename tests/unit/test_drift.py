@@ -103,8 +103,10 @@ def test_what_is_as_declared_is_no_difference() -> None:
             thing(Kind.FUNCTION, "self-heal"),
             thing(Kind.FUNCTION, "self-heal", **{"variable.DEBUG": "1"}),
             ("different", "variable.DEBUG", None, "1"),
-            "gcloud functions deploy self-heal --gen2 --region us-central1 --project tipoff-prod"
-            " --remove-env-vars DEBUG",
+            "bin/deploy/deploy self_heal --env prod --dry-run"
+            " && gcloud functions deploy self-heal --gen2 --region us-central1 --project tipoff-prod"
+            " --source build/deploy/self_heal --remove-env-vars DEBUG"
+            " && bin/deploy/deploy self_heal --env prod",
             id="a variable that nobody declares",
         ),
         pytest.param(
