@@ -12,6 +12,7 @@ from orchestration import report
 from orchestration.report import QUERIES, WRITER, sql
 from shared import wiring
 from shared.adapters.duckdb import DuckDbWarehouse
+from shared.core.model import Act
 from shared.ports import Partition
 from tests.flow.test_incidents import RUN, again, new_world
 
@@ -109,6 +110,7 @@ def test_what_is_folded_is_what_happened(ops: DuckDbWarehouse) -> None:
     world.stall()
     began = world.clock.now()
     world.after(60)
+    world.service.acknowledge(RUN, Act(actor="ann", reason="on it", at=began))  # it stays one incident
     again(world)
     report.load_runs(ops, world.store.states, "line", date.min, date.max, world.clock.now())
     (incident,) = ops.query("SELECT * FROM tipoff_ops.incidents", {})
