@@ -11,7 +11,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from orchestration.wording import safe
-from shared.config.functions import FUNCTIONS
+from shared.config.functions import FUNCTIONS, NUDGE_TOPIC
 from shared.core.messages import Message, run_of
 from shared.ports import Bus, Delivery, Quarantined, StateStore
 
@@ -66,6 +66,8 @@ class Letter:
             )
         if not self.topic:
             return GONE
+        if self.topic == NUDGE_TOPIC and self.kind is Kind.QUARANTINED and not self.subscription.endswith(NUDGE_TOPIC):
+            return "Cloud Scheduler called with it, and its next word says the same; purge it"
         return "" if self.topic in HEARD else "no function hears its topic; purge it"
 
     def to_json(self, *, with_body: bool = False) -> dict[str, object]:

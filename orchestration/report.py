@@ -173,7 +173,7 @@ def _incidents(run: RunKey, record: RunRecord) -> Iterator[Row]:
     alerts = [latch.alert for latch in record.latches if latch.alert]
     ends = {(alert.cause, alert.number): alert.at for alert in alerts if alert.resolved}
     for alert in alerts:
-        if not alert.resolved:
+        if alert.raises:
             yield {
                 "run_id": str(run),
                 "date": run.date,

@@ -124,7 +124,7 @@ class StateStore(Protocol):
         """Runs that want to be looked at by now, the longest due first."""
 
     def runs(self, pipeline: str, first: date, last: date) -> tuple[RunKey, ...]:
-        """Runs of these dates in order of date, start and generation."""
+        """Runs of these dates in order of date, start and generation; the record of what is about no run is none."""
 
     def ledger(self, run: RunKey) -> tuple[LedgerEntry, ...]:
         """Every decision that changed, oldest first."""

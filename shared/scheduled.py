@@ -42,7 +42,7 @@ def read_scheduled(headers: Mapping[str, str], body: bytes, topic: str) -> Deliv
         raise Malformed(f"X-CloudScheduler-JobName: expected the name of a job of at most {JOB_MAX} characters")
     at = _scheduled_at(told.get(SCHEDULED_AT))
     return Delivery(
-        id=f"{job}:{write_instant(at)}",
+        id=f"{job}:{at:%Y%m%dT%H%M%SZ}",
         topic=topic,
         subscription=job,
         data=_with_time(body, at),

@@ -31,11 +31,12 @@ from shared.core.gate import (
     start_latch,
 )
 from shared.core.heartbeat import SELF_HEAL, beat_of, beats_again
-from shared.core.incident import WATCH, acknowledged, alerts_due, next_alert_at
+from shared.core.incident import acknowledged, alerts_due, next_alert_at
 from shared.core.letters import looks_at_letters
 from shared.core.measures import of_latches, of_repair, of_step, of_sweep
 from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import (
+    WATCH,
     Act,
     Alert,
     Completion,

@@ -30,7 +30,6 @@ from shared.core import calendar
 from shared.core.batch import Batch, ChunkReport
 from shared.core.codec import encode
 from shared.core.gate import Block, decide
-from shared.core.incident import WATCH
 from shared.core.messages import (
     Message,
     Nudge,
@@ -39,6 +38,7 @@ from shared.core.messages import (
     run_of,
 )
 from shared.core.model import (
+    WATCH,
     Act,
     Control,
     Fact,

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
             poll_s=POLL_S if settings.cloud is None else CLOUD_POLL_S,
         )
         with server(site, arguments.port) as listening:
-            url = f"http://{HOST}:{listening.server_port}/"
+            url = f"http://{HOST}:{listening.port}/"
             if arguments.json:
                 print_json({"url": url})
                 sys.stdout.flush()

@@ -23,8 +23,7 @@ from orchestration.stack import Stack, StackFailed, Wanted, running_stack
 from shared import wiring
 from shared.config import orchestration_config
 from shared.config.settings import HOSTS, Settings, Target, asked_home, asked_target, hosts_given, read_settings
-from shared.core.incident import WATCH
-from shared.core.model import ModeSpec, PipelineSpec, RunKey
+from shared.core.model import WATCH, ModeSpec, PipelineSpec, RunKey
 from shared.ports import Feed
 from shared.wiring import CloudHome, Home
 

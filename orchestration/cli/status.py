@@ -17,8 +17,7 @@ from shared import wiring
 from shared.config.settings import Settings
 from shared.core.codec import to_data
 from shared.core.fold import look
-from shared.core.incident import WATCH
-from shared.core.model import RunKey
+from shared.core.model import WATCH, RunKey
 from shared.core.plan import Plan
 from shared.core.status import RunStatus, summarise
 from shared.core.watch import record_of

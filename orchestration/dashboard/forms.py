@@ -64,7 +64,8 @@ class Form:
         """The times that may be chosen, as they are sent and as they are said."""
         for words, ahead in AHEAD:
             until = self.asked_at + ahead
-            yield until.isoformat(timespec="seconds"), f"for {words}, until {wording.moment(until)}"
+            form = "%H:%M" if until.date() == self.asked_at.date() else "%Y-%m-%d %H:%M"
+            yield until.isoformat(timespec="seconds"), f"for {words} ({until:{form}} UTC)"
 
 
 def choices(verb: Verb, seen: Seen) -> tuple[str, ...]:

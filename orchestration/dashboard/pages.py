@@ -22,6 +22,7 @@ from orchestration import wording
 from orchestration.dashboard.sights import gate_name
 from shared.core import summary_card
 from shared.core.batch_status import BatchState
+from shared.core.messages import run_of
 from shared.core.status import PhaseState, PhaseStatus, RunState, RunStatus
 
 HERE = Path(__file__).parent
@@ -110,6 +111,7 @@ def _environment() -> Environment:
         spent=wording.spent,
         took=wording.took,
         rate=wording.rate,
+        run_of=run_of,
         through=wording.through,
         age=wording.age,
         batch_notes=wording.batch_notes,

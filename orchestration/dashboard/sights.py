@@ -17,8 +17,19 @@ from shared.core import fold
 from shared.core.batch_status import BatchHead, BatchStatus, batch_head
 from shared.core.calendar import deadline, game_day, usual_start
 from shared.core.fold import View, look
-from shared.core.incident import WATCH, open_incidents
-from shared.core.model import END, Alert, Latch, LedgerEntry, PipelineSpec, RepairKind, RunKey, ScheduleSpec, Word
+from shared.core.incident import open_incidents
+from shared.core.model import (
+    END,
+    WATCH,
+    Alert,
+    Latch,
+    LedgerEntry,
+    PipelineSpec,
+    RepairKind,
+    RunKey,
+    ScheduleSpec,
+    Word,
+)
 from shared.core.plan import Plan
 from shared.core.slo import Attained, Offence
 from shared.core.status import RunStatus, summarise

@@ -17,12 +17,12 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 from requests.adapters import HTTPAdapter
 
-from shared.adapters.retry import FullJitter
+from shared.adapters.retry import FullJitter, is_one_of
 from shared.ports import CloudDenied, CloudError
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 TRY_S = 30.0  # one try of a call; most take less than a second
-CALL_S = 90.0  # all tries
+CALL_S = 30.0  # all tries: somebody sits before it
 CONNECTIONS = 64  # kept to one host: kinds beside each other, and policies within one
 PAGES_MAX = 200  # of a list; a thousand things each are more than any project has
 SAID_MAX = 300  # characters of what Google says
@@ -71,7 +71,7 @@ class Absent(CloudError):
 
 
 AGAIN = FullJitter(
-    passes=lambda error: isinstance(error, Passing | requests.ConnectionError | requests.Timeout),
+    passes=is_one_of(Passing),
     first_s=0.5,
     most_s=10.0,
     total_s=CALL_S,
@@ -158,11 +158,15 @@ class Calls:
             answer = self._session.request(
                 method, url, params=query, data=data, headers=headers, timeout=TRY_S, allow_redirects=False
             )
-        except GoogleAuthError as error:
-            raise CloudError(f"{service}: no token ({type(error).__name__}); {LOG_IN}") from None
-        if 200 <= answer.status_code < 300:
+        except (GoogleAuthError, requests.RequestException) as error:
+            raise unanswered(service, error) from None
+        where = f"{method} {service}{path}"
+        if not 200 <= answer.status_code < 300:
+            raise explained(where, service, method, answer.status_code, _said(answer))
+        try:
             return answer.json() if answer.content else {}
-        raise explained(f"{method} {service}{path}", service, method, answer.status_code, _said(answer))
+        except ValueError:
+            raise Passing(f"{where}: an answer that is no JSON; try again later") from None
 
     def address(self, service: str) -> str:
         """Where a service is; Cloud Run's own interface has one for each region."""
@@ -185,6 +189,13 @@ def credentials(endpoint: str) -> Credentials:
     except GoogleAuthError as error:
         raise CloudError(f"Google Cloud: nobody has said who asks ({type(error).__name__}); {LOG_IN}") from None
     return found
+
+
+def unanswered(service: str, error: Exception) -> CloudError:
+    """What it means that there was no answer. What the error says of itself may hold more than is ours to tell."""
+    if isinstance(error, GoogleAuthError):
+        return CloudError(f"{service}: no token ({type(error).__name__}); {LOG_IN}")
+    return Passing(f"{service}: no answer ({type(error).__name__}); see whether this machine reaches Google")
 
 
 def explained(where: str, service: str, method: str, status: int, said: str) -> CloudError:

@@ -7,11 +7,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import requests
 from google.api_core import exceptions
+from google.auth.exceptions import GoogleAuthError
 from google.cloud.scheduler_v1 import CloudSchedulerClient, types
 from google.cloud.scheduler_v1.services.cloud_scheduler.transports import CloudSchedulerRestTransport
 
-from shared.adapters.cloud_calls import TRY_S, Absent, Calls, Conflict, explained, last
+from shared.adapters.cloud_calls import TRY_S, Absent, Calls, Conflict, explained, last, unanswered
 from shared.core.codec import write_instant
 from shared.core.drift import Kind, Resource, Value
 
@@ -72,6 +74,8 @@ class Jobs:
                 reasons = " ".join(str(each.get("reason", "")) for each in error.errors if isinstance(each, dict))
                 said = f"{error.message} {getattr(error, 'reason', '') or reasons}".strip()
                 raise explained(where, SERVICE, method, status, said) from None
+            except (GoogleAuthError, requests.RequestException) as error:
+                raise unanswered(SERVICE, error) from None
 
         try:
             return self._calls.again(once)()

@@ -49,7 +49,7 @@ from shared.adapters.stored import (
     storable_attributes,
     to_micros,
 )
-from shared.core.model import Control, Fact, Latch, LedgerEntry, RunKey
+from shared.core.model import WATCH, Control, Fact, Latch, LedgerEntry, RunKey
 from shared.core.plan import Plan
 from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, BatchStore, Errand, Quarantined, RunRecord, StateStore
 
@@ -296,7 +296,8 @@ class FirestoreStates:
             .where(filter=FieldFilter("place", "<", first_place(pipeline, last) + "~"))  # behind all digits
             .order_by("place")
         )
-        return tuple(run_of(each.reference) for each in within.select([]).stream())
+        found = (run_of(each.reference) for each in within.select([]).stream())
+        return tuple(run for run in found if run.mode != WATCH)
 
     @explained
     def ledger(self, run: RunKey) -> tuple[LedgerEntry, ...]:

@@ -27,7 +27,7 @@ from shared.adapters.stored import (
 )
 from shared.core.codec import decode, encode
 from shared.core.messages import Message
-from shared.core.model import Control, Fact, Latch, LedgerEntry, RunKey
+from shared.core.model import WATCH, Control, Fact, Latch, LedgerEntry, RunKey
 from shared.core.plan import Plan
 from shared.ports import LOOK_WITHIN_S, QUARANTINE_BODY_MAX, Delivery, Errand, Quarantined, RunRecord
 
@@ -268,7 +268,7 @@ class SqliteStates:
                 " ORDER BY date, started_at, generation, run",
                 (pipeline, first.isoformat(), last.isoformat()),
             ).fetchall()
-        return tuple(RunKey.parse(run) for (run,) in rows)
+        return tuple(key for (run,) in rows if (key := RunKey.parse(run)).mode != WATCH)
 
     def ledger(self, run: RunKey) -> tuple[LedgerEntry, ...]:
         with self._file.reading() as connection:

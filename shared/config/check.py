@@ -16,7 +16,7 @@ from cronsim import CronSim, CronSimError
 from shared.config.deployment import ACK_DEADLINE_S, service_of
 from shared.config.functions import NUDGE_TOPIC, PREDICTION_START_TOPIC, FunctionKind, FunctionSpec
 from shared.core.calendar import DATE_WORDS
-from shared.core.model import END, NAME, ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec, RunAfter
+from shared.core.model import END, NAME, WATCH, ModeSpec, PhaseSpec, PipelineSpec, ProcessorSpec, RunAfter
 from shared.core.readings import COMPLETENESS, FRESHNESS, HEALTH, SANITY
 from shared.core.timeouts import WORK_S_MAX
 
@@ -187,6 +187,8 @@ def _zones(spec: PipelineSpec) -> Iterator[Fault]:
 def _modes(spec: PipelineSpec) -> Iterator[Fault]:
     for mode in spec.modes:
         key = f"modes.{mode.name}"
+        if mode.name == WATCH:
+            yield f"{key}.name", mode.name, "is the record of what is about no run", "name it otherwise"
         times = {"starts_at": mode.starts_at, "deadline": mode.deadline}
         for field, clock_time in times.items():
             if not CLOCK_TIME.fullmatch(clock_time):

@@ -68,7 +68,7 @@ METRICS = (
         name="tipoff.incidents",
         kind=MetricKind.COUNTER,
         unit="{incident}",
-        does="Incidents by cause (kind) and result: raised or resolved.",
+        does="Incidents by cause (kind) and result: raised, escalated, acknowledged or resolved.",
         labels=("pipeline", "mode", "kind", "result"),
     ),
     MetricSpec(

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from shared.core.fold import View
 from shared.core.gate import DEGRADED, NOTHING_EXPECTED, Block, Done, Fail, Verdict, Wait
 from shared.core.model import (
+    WATCH,
     Act,
     Alert,
     Latch,
@@ -46,9 +47,6 @@ INCOMPLETE = "incomplete"
 
 DEAD_LETTERS = "dead-letters"
 """Messages about it died, and sending them again does not help or has not: somebody has to look why."""
-
-WATCH = "watch"
-"""The mode of the record that holds what is about no run; no pipeline may declare one of this name."""
 
 LATE = timedelta(minutes=2)
 """SYSTEMS, section 1: ready but not fired. A timer that looks every minute keeps below it."""
@@ -146,7 +144,7 @@ def raised(run: RunKey, known: Alert | None, cause: Cause, now: datetime) -> Lat
 
 
 def resolved(run: RunKey, known: Alert, summary: str, now: datetime) -> Latch:
-    return _latch(run, replace(known, summary=summary, at=now, resolved=True), "resolve")
+    return _latch(run, replace(known, summary=summary, at=now, resolved=True, acknowledged=None), "resolve")
 
 
 def acknowledged(run: RunKey, known: Alert, act: Act) -> Latch:

@@ -28,6 +28,10 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
+WATCH = "watch"
+"""The mode of the record that holds what is about no run; no pipeline may declare one of this name."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class RunKey:
     """One pipeline, one date, one mode, one generation; its text is document id, log field and dedup key."""

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from shared.core.fold import incidents_of
-from shared.core.incident import WATCH, Cause, escalations, raised, resolved
-from shared.core.model import Alert, Latch, RunKey, Severity
+from shared.core.incident import Cause, escalations, raised, resolved
+from shared.core.model import WATCH, Alert, Latch, RunKey, Severity
 from shared.core.plan import Plan
 
 HEARTBEAT, HEALTH = "heartbeat", "health"

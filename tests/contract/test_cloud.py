@@ -15,11 +15,13 @@ import pytest
 from orchestration.provision import place_of, wanted
 from shared.adapters.cloud import GoogleCloud
 from shared.adapters.pubsub import PubSub
+from shared.adapters.retry import FullJitter, is_one_of
 from shared.config.access import PUSHER
 from shared.config.deployment import ACK_DEADLINE_S, ATTEMPTS_MAX, Environment, account_of, environment, url_at
 from shared.config.functions import FUNCTIONS, pushed_topics
 from shared.core.drift import Difference, Kind, Resource, compare
 from shared.core.subscriptions import subscription_of
+from shared.ports import CloudError
 
 KINDS = (Kind.TOPIC, Kind.SUBSCRIPTION)
 RAW = "raw_processor--nba-raw-start"
@@ -88,6 +90,15 @@ def test_what_is_removed_is_gone_and_may_be_removed_again(cloud: GoogleCloud, pl
         cloud.remove(raw)
         (gone,) = differences(cloud, place)
         assert (gone.name, gone.mend) == (RAW, "bin/deploy/topics --env dev")
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_what_does_not_answer_is_named_within_the_time_given(kind: Kind, place: Environment) -> None:
+    once = FullJitter(passes=is_one_of(OSError), first_s=0.01, most_s=0.01, total_s=0.05)
+    nowhere = "http://127.0.0.1:1/-/{service}"
+    said = pytest.raises(CloudError, match=r"^[a-z]+: no answer \(\w+\); see whether this machine reaches Google$")
+    with closing(GoogleCloud(place.project, place.region, endpoint=nowhere, again=once)) as cloud, said:
+        cloud.read(kind, wanted(place, "0123abc"))
 
 
 def test_the_bus_subscribes_as_is_declared(cloud: GoogleCloud, place: Environment, pubsub_emulator: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from orchestration.gates import handlers_of
+from orchestration.letters import letters_of
 from shared import wiring
 from shared.adapters.sqlite import Sqlite
 from shared.config.functions import FUNCTIONS, NUDGE_TOPIC, function, pushed_topics
@@ -181,8 +182,17 @@ def test_headers_that_do_not_say_which_firing_it_is_are_told_so(
 def test_a_body_that_can_never_work_is_kept_once_with_its_reason(world: World, body: bytes, reason: str) -> None:
     assert [world.fire(body).status_code for _ in range(2)] == [204, 204]
     [(id, topic, why)] = world.quarantine
-    assert (id, topic) == (f"{JOB}:2024-01-15T15:30:00.000000Z", NUDGE_TOPIC)
+    assert (id, topic) == (f"{JOB}:20240115T153000Z", NUDGE_TOPIC)
     assert why.startswith(reason)
+
+
+def test_what_is_kept_of_a_schedule_is_not_sent_to_a_topic_that_nobody_deploys(world: World) -> None:
+    world.fire(b"[1]")
+    (letter,) = letters_of(world.store.states, world.store.bus)
+    assert (letter.topic, letter.subscription) == (NUDGE_TOPIC, JOB)
+    assert letter.obstacle == "Cloud Scheduler called with it, and its next word says the same; purge it"
+    told = replace(letter, subscription=f"self_heal--{NUDGE_TOPIC}")
+    assert told.obstacle == "", "on one machine the timer speaks on the topic"
 
 
 def test_a_function_that_hears_no_schedule_keeps_its_word_for_a_person(world: World) -> None:

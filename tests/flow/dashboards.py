@@ -239,7 +239,7 @@ def serving(site: Site) -> Iterator[str]:
         thread = Thread(target=listening.serve_forever, daemon=True)
         thread.start()
         try:
-            yield f"http://{HOST}:{listening.server_port}"
+            yield f"http://{HOST}:{listening.port}"
         finally:
             listening.shutdown()
             thread.join()

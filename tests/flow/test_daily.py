@@ -17,10 +17,12 @@ from werkzeug.test import TestResponse
 
 from data_processors.nba.runner import create_tables
 from orchestration.daily import LATE_MAX, LEASE_S, ROUTES, handlers, responders
+from orchestration.stack import Wanted
 from orchestration.staging import stage
 from shared import wiring
 from shared.adapters.sqlite import Sqlite
 from shared.config.functions import NUDGE_TOPIC, function, pushed_topics
+from shared.config.resources import RETRIES, RETRY_DOUBLINGS, RETRY_MAX_S, RETRY_S
 from shared.config.schedules import NBA_SCHEDULES
 from shared.config.settings import read_settings
 from shared.core.codec import encode
@@ -209,6 +211,15 @@ def test_doubled_and_late_it_posts_nothing_again(world: World) -> None:
     assert len(world.channel.posts) == 1
 
 
+def test_a_late_word_tells_of_the_morning_that_it_names(world: World) -> None:
+    """Five hours later the next same_day is due, and is no part of it."""
+    world.ship(EVENING, AHEAD, NIGHT)
+    world.clock.time = DUE + timedelta(hours=5)
+    world.home.ports.states.beat(SELF_HEAL, world.clock.time)
+    assert world.call().status_code == 204
+    assert world.read[0][0].startswith(":large_green_circle: nba, Tue Jan 16: all 3 published · ")
+
+
 def test_the_next_morning_is_another(world: World) -> None:
     world.ship(NIGHT)
     world.call()
@@ -325,6 +336,25 @@ def test_one_of_yesterday_is_not_posted_beside_todays(world: World, caplog: pyte
     assert world.call(DUE - LATE_MAX - timedelta(seconds=1)).status_code == 204
     assert world.channel.posts == []
     assert "a newer one says more" in caplog.text
+
+
+def test_what_a_stack_is_to_be_tells_no_secret_when_it_is_printed() -> None:
+    wanted = Wanted(
+        home=Path("home"), data="/data", commit="0123abc", calendar=True, secrets={"SLACK_WEBHOOK_URL": "s3cret"}
+    )
+    assert "s3cret" not in repr(wanted)
+
+
+def test_a_chat_that_is_down_for_most_of_an_hour_loses_no_morning(world: World) -> None:
+    """By the pauses that its job is deployed with."""
+    world.ship(NIGHT)
+    world.channel.answers = [DOWN] * RETRIES
+    for number in range(RETRIES):
+        assert world.call().status_code == 500
+        world.clock.time += timedelta(seconds=min(RETRY_S * 2 ** min(number, RETRY_DOUBLINGS), RETRY_MAX_S))
+    assert world.clock.time - DUE == timedelta(hours=1)
+    assert world.call().status_code == 204
+    assert len(world.read) == 1
 
 
 def test_its_schedule_calls_it_and_no_subscription_is_deployed() -> None:

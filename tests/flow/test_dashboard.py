@@ -277,6 +277,15 @@ def test_what_a_stranger_wrote_into_a_message_is_text(browser: Browser) -> None:
     assert "\\u202eevil" in page.text
 
 
+def test_a_message_leads_to_the_run_that_it_is_about(browser: Browser) -> None:
+    assert f'<a class="run" href="/run/{NIGHT}">' in browser.get("/letters").text
+
+
+def test_a_head_is_answered_as_a_get_without_its_body(browser: Browser) -> None:
+    answer = browser.client.head("/", base_url=HERE)
+    assert (answer.status_code, answer.data) == (200, b"")
+
+
 def test_on_an_empty_home_every_list_says_that_it_is_empty(tmp_path: Path) -> None:
     doors = HandDoors(tmp_path / "nowhere")
     for browser in browsing(doors, site_of(doors), tmp_path):

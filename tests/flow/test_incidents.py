@@ -252,6 +252,7 @@ def test_an_acknowledgement_reaches_who_calls_once_and_ends_nothing(paged: Paged
     for _ in range(2):
         paged.after(60)
     assert f"resolve {INCIDENT}" in paged.pager.events
+    assert ":white_check_mark:" in paged.posts, "its end is told, whoever has had it"
     assert isinstance(paged.service.acknowledge(replace(RUN, generation=9), act), Refusal)
 
 

@@ -21,7 +21,7 @@ from shared.config.deployment import secret_of
 from shared.config.functions import function
 from shared.config.secrets import SECRETS
 from shared.core.drift import Difference, Kind
-from tests.cloud.fake import Dropped, Fault, Refused, denied
+from tests.cloud.fake import Answer, Dropped, Fault, Refused, denied
 from tests.cloud.google import gcloud_environment, require_gcloud
 from tests.cloud.whole import COMMIT, SCRIPTS, Whole, whole
 
@@ -520,6 +520,13 @@ def test_a_service_that_is_not_enabled_is_said_to_be(there: Whole, capsys: pytes
     there.cloud.faults = [Fault("pubsub", off, times=9)]
     assert there.script("topics") == 2
     assert "run `gcloud services enable pubsub.googleapis.com`" in capsys.readouterr().err
+
+
+def test_an_answer_that_is_none_is_tried_again(there: Whole) -> None:
+    garbled = Refused(503, "")
+    garbled.answer = Answer(b"<html>Sorry", 200)
+    there.cloud.faults = [Fault("GET pubsub", garbled, times=2)]
+    assert there.script("topics") == 0
 
 
 @pytest.mark.parametrize("script", [name for name in SCRIPTS if name != "secrets"])

@@ -12,6 +12,7 @@ from orchestration import report
 from orchestration.report import QUERIES, WRITER, sql
 from shared import wiring
 from shared.adapters.duckdb import DuckDbWarehouse
+from shared.core.model import Act
 from shared.ports import Partition
 from tests.flow.test_incidents import RUN, again, new_world
 
@@ -109,6 +110,7 @@ def test_what_is_folded_is_what_happened(ops: DuckDbWarehouse) -> None:
     world.stall()
     began = world.clock.now()
     world.after(60)
+    world.service.acknowledge(RUN, Act(actor="ann", reason="on it", at=began))  # it stays one incident
     again(world)
     report.load_runs(ops, world.store.states, "line", date.min, date.max, world.clock.now())
     (incident,) = ops.query("SELECT * FROM tipoff_ops.incidents", {})
@@ -118,3 +120,15 @@ def test_what_is_folded_is_what_happened(ops: DuckDbWarehouse) -> None:
     outcomes = ops.query("SELECT gate, decided_at, ready_at FROM tipoff_ops.outcomes ORDER BY decided_at", {})
     assert [row["gate"] for row in outcomes] == ["p0", "p1"]
     assert outcomes[1]["ready_at"] == outcomes[1]["decided_at"]
+
+
+def test_an_incident_that_was_escalated_is_still_one(ops: DuckDbWarehouse) -> None:
+    world = new_world()
+    world.stall()
+    for _ in range(3):
+        world.after(3_000)
+    told = [latch.alert for latch in world.store.states.load(RUN).latches if latch.alert]
+    assert [alert.escalated_at is not None for alert in told] == [False, True]
+    report.load_runs(ops, world.store.states, "line", date.min, date.max, world.clock.now())
+    (incident,) = ops.query("SELECT * FROM tipoff_ops.incidents", {})
+    assert (incident["raised_at"], incident["resolved_at"]) == (told[0].at, None)

@@ -21,9 +21,11 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
+import requests
 
 from data_processors.nba.runner import Work, bootstrap, create_tables
 from orchestration.emulators import BIGQUERY_VENV, KINDS, command_of
+from orchestration.letters import letters_of
 from orchestration.records import status_of
 from orchestration.stack import STACK_FILE, STARTED, TIMER, Stack, Wanted, running_stack
 from shared import wiring
@@ -72,6 +74,8 @@ class Story:
     poison: Mapping[str, Poison]
     kept: tuple[Quarantined, ...]
     buried: int
+    pages: Mapping[str, tuple[int, str]]  # of the dashboard, each with its status
+    purged: tuple[str, str]  # a message given up there: its id, and where that has led
     logs: Mapping[str, list[str]]  # by function
     left: list[str]  # of its processes, after its end
 
@@ -165,6 +169,9 @@ def story(season: Path, night: date, tmp_path_factory: pytest.TempPathFactory) -
         sleep(2.0)  # what is kept twice would be by then
         kept, buried = states.quarantined(100), len(cloud.bus.dead_letters(100))
         ledger = {run: states.ledger(run) for run in runs}
+        dashboard = stack.processes["nba_admin_dashboard"].url
+        pages = {path: looked_at(dashboard + path) for path in PAGES + tuple(f"/run/{run}" for run in runs)}
+        purged = give_up(dashboard, letters_of(states, cloud.bus)[0].id)
         processes = {pid: birth for pid, birth in descendants(os.getpid()).items() if pid not in others}
         opened.close()
         until(lambda: not alive(processes))
@@ -176,12 +183,33 @@ def story(season: Path, night: date, tmp_path_factory: pytest.TempPathFactory) -
             poison=poison,
             kept=kept,
             buried=buried,
+            pages=pages,
+            purged=purged,
             logs={
                 file.stem: file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
                 for file in (stack.folder / "logs").glob("*.log")
             },
             left=alive(processes),
         )
+
+
+PAGES = ("/", "/batches", "/incidents", "/letters", "/schedules", "/slos", "/summary")
+
+
+def looked_at(url: str) -> tuple[int, str]:
+    answer = requests.get(url, timeout=60)
+    return answer.status_code, answer.text
+
+
+def give_up(dashboard: str, letter: str) -> tuple[str, str]:
+    """As a browser does it."""
+    hidden = r'<input type="hidden" name="([a-z_]+)" value="([^"]*)">'
+    with requests.Session() as session:
+        form = session.get(f"{dashboard}/letters/purge?id={letter}", timeout=60).text
+        sent = {**dict(re.findall(hidden, form)), "reason": "it is poison"}
+        headers = {"Origin": dashboard}
+        told = session.post(f"{dashboard}/letters/purge", sent, headers=headers, allow_redirects=False, timeout=60)
+        return letter, told.headers.get("Location", told.text)
 
 
 def go(stack: Stack, cloud: wiring.CloudHome, run: RunKey) -> RunStatus:
@@ -260,6 +288,17 @@ def test_both_runs_are_published_by_deployed_functions_alone(story: Story) -> No
 
 
 # --- poison ---------------------------------------------------------------------------------------------
+
+
+def test_the_dashboard_shows_what_has_run_and_takes_a_word(story: Story) -> None:
+    assert {path: status for path, (status, _) in story.pages.items()} == dict.fromkeys(story.pages, 200)
+    for run in story.runs:
+        assert "the end" in story.pages[f"/run/{run}"][1], "with every decision"
+    batch = next(run for run in story.runs if run.mode == "same_day")
+    assert f"{batch}/predictions/1" in story.pages["/batches"][1]
+    letter, led_to = story.purged
+    assert letter in story.pages["/letters"][1]
+    assert led_to == "/letters?said=purge&done=1&left=0"
 
 
 def test_each_poison_is_kept_once_with_its_reason(story: Story) -> None:

@@ -190,6 +190,14 @@ PLANTED = [
         id="two phases of one name",
     ),
     pytest.param(
+        with_pipeline(modes=(*NBA.modes, replace(NBA.modes[0], name="watch"))),
+        "modes.watch.name",
+        "watch",
+        "record",
+        "name it otherwise",
+        id="a mode that is the record of what is about no run",
+    ),
+    pytest.param(
         with_pipeline(modes=(*NBA.modes, NBA.modes[0])),
         "modes.overnight",
         "overnight",

@@ -197,6 +197,7 @@ def test_one_that_was_published_after_its_deadline_says_so() -> None:
         Signal.YELLOW,
     )
     assert told.published_at == minute(7)
+    assert night(replace(of, deadline_at=minute(7)), SHIPPED, 20).signal is Signal.GREEN
 
 
 def test_what_a_run_was_published_without_is_named_and_the_rest_counted() -> None:

@@ -113,6 +113,11 @@ def test_the_grading_error_that_nobody_knows_is_said() -> None:
     assert "error 4.61 points (the first graded day)" in facts(the_day(WELL, graded={NIGHT.date: first}))
 
 
+def test_a_command_stays_between_its_marks_whatever_is_in_it() -> None:
+    told = disaster(1, "tipoff run --data `x`")
+    assert "→ tipoff run --data `x` · `tipoff run --data 'x'`" in read(told)
+
+
 def test_a_slow_phase_says_how_slow() -> None:
     told = read(summary({**WELL, NIGHT: seen(usual(TWO, 100, 60), SHIPPED)}))
     assert told[1] == "*overnight 2024-01-15 published*: raw 6 min (usually 2 min, 3.6 times as long) took long"
