@@ -35,7 +35,7 @@ from shared.service import NUDGE_AHEAD, Refusal
 log = logging.getLogger("tipoff.daily")
 
 READ_RETRY_S = 20.0  # of a call of the warehouse: what it does not say by then is told as unknown
-LEASE_S = 60  # to post: a chat is tried for a quarter of a minute
+LEASE_S = 30  # to post: a chat is tried for a quarter of a minute; over before the word comes again
 LATE_MAX = timedelta(hours=20)  # the next morning's message says more than yesterday's, posted then
 
 

@@ -20,7 +20,7 @@ from rich.table import Table
 from orchestration.cli import show
 from orchestration.deploying.engine import NotTold, Outcome, deploy, gather_all
 from orchestration.deploying.selftest import self_test
-from orchestration.deploying.tools import NotPossible, Ran, Tools, commit_of, find_gcloud, real_gcloud, real_look
+from orchestration.deploying.tools import InstalledGcloud, NotPossible, Ran, Tools, commit_of, find_gcloud, real_look
 from orchestration.deploying.wanted import wanted_of
 from orchestration.staging import REPOSITORY, NotStaged, stage
 from shared import wiring
@@ -100,7 +100,7 @@ def chosen(names: Sequence[str], is_all: bool) -> tuple[FunctionSpec, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Prepared:
     """What is deployed together."""
 
     wanted: tuple[Wanted, ...]
@@ -126,15 +126,15 @@ def _run(
         tools = _tools(is_needed=not arguments.dry_run)
     _say(f"{len(specs)} of {len(FUNCTIONS)} functions, commit {commit[:12]}, to {there.name}: {there.project}")
     with alone_in(repository / STAGED) as folder:
-        batch = _prepared(specs, there, commit, folder, tools)
+        prepared = _prepared(specs, there, commit, folder, tools)
         if arguments.dry_run:
-            return _foretell(batch, is_json=arguments.json, began_at=began_at)
+            return _foretell(prepared, is_json=arguments.json, began_at=began_at)
         outcomes = [
-            *([] if batch.unknown else _deployed(batch, tools)),
+            *([] if prepared.unknown else _deployed(prepared, tools)),
             *(
                 Outcome(function=each.function, result="failed", why=why)
-                for each in batch.wanted
-                if (why := batch.faults[each.function] or batch.unknown)
+                for each in prepared.wanted
+                if (why := prepared.faults[each.function] or prepared.unknown)
             ),
         ]
     return _report(outcomes, is_json=arguments.json, began_at=began_at)
@@ -143,13 +143,13 @@ def _run(
 def _tools(*, is_needed: bool) -> Tools:
     """The real ones. Raises NotPossible where there is no gcloud, if it is needed."""
     try:
-        gcloud = real_gcloud(find_gcloud())
+        gcloud = InstalledGcloud(find_gcloud())
     except NotPossible as error:
         if is_needed:
             raise
-        why = str(error).partition(":")[0]
-        gcloud = lambda _arguments: Ran(1, "", f"ERROR: {why}")  # noqa: E731
-    return Tools(gcloud=gcloud, look=real_look(gcloud), pause=sleep)
+        absent = Ran(1, "", f"ERROR: {str(error).partition(':')[0]}")
+        return Tools(gcloud=lambda _: absent, look=lambda _step, _wanted: absent.err, pause=sleep)
+    return Tools(gcloud=gcloud, look=real_look(gcloud), pause=sleep, stop=gcloud.stop)
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def alone_in(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def _prepared(specs: Sequence[FunctionSpec], there: Environment, commit: str, folder: Path, tools: Tools) -> Batch:
+def _prepared(specs: Sequence[FunctionSpec], there: Environment, commit: str, folder: Path, tools: Tools) -> Prepared:
     """Everything that costs nothing is done, for all of them, before anything is changed."""
     wanted = tuple(wanted_of(spec, there, commit, stage(spec.name, folder).folder.resolve()) for spec in specs)
     _say(f"staged in {STAGED}; testing what was staged, and asking what is live")
@@ -174,7 +174,7 @@ def _prepared(specs: Sequence[FunctionSpec], there: Environment, commit: str, fo
     for name, why in faults.items():
         if why:
             _say(f"{name}: {why}")
-    return Batch(wanted=wanted, faults=faults, live=live, unknown=unknown)
+    return Prepared(wanted=wanted, faults=faults, live=live, unknown=unknown)
 
 
 def _gathered(wanted: Sequence[Wanted], tools: Tools) -> tuple[dict[str, Live], str]:
@@ -184,19 +184,23 @@ def _gathered(wanted: Sequence[Wanted], tools: Tools) -> tuple[dict[str, Live], 
         return {}, str(error)
 
 
-def _deployed(batch: Batch, tools: Tools) -> list[Outcome]:
+def _deployed(prepared: Prepared, tools: Tools) -> list[Outcome]:
     """Beside each other; one that fails stops no other."""
-    count, done, lock = len(batch.sound), [0], Lock()
+    count, done, lock = len(prepared.sound), [0], Lock()
 
     def one(wanted: Wanted) -> Outcome:
-        outcome = deploy(wanted, batch.live[wanted.function], tools, lambda text: _say(f"{wanted.function}: {text}"))
+        outcome = deploy(wanted, prepared.live[wanted.function], tools, lambda text: _say(f"{wanted.function}: {text}"))
         with lock:
             done[0] += 1
             _say(f"{wanted.function}: {outcome.result} ({done[0]} of {count})")
         return outcome
 
     with ThreadPoolExecutor(max_workers=DEPLOYED_AT_ONCE) as pool:
-        return list(pool.map(one, batch.sound))
+        try:
+            return list(pool.map(one, prepared.sound))
+        except KeyboardInterrupt:
+            tools.stop()  # else each would go on to its end, minutes away
+            raise
 
 
 # --- what is told ---------------------------------------------------------------------------------------
@@ -206,29 +210,29 @@ def _say(text: str) -> None:
     print(show.safe(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _foretell(batch: Batch, *, is_json: bool, began_at: float) -> int:
+def _foretell(prepared: Prepared, *, is_json: bool, began_at: float) -> int:
     """What would be done, as commands that can be pasted. 1 where a staged folder would not serve."""
-    if batch.unknown:
-        _say(f"what is live is not known, so this is what a first deployment would do: {batch.unknown}")
-    plans = {each.function: foreseen(each, batch.live.get(each.function, Live())) for each in batch.sound}
+    if prepared.unknown:
+        _say(f"what is live is not known, so this is what a first deployment would do: {prepared.unknown}")
+    plans = {each.function: foreseen(each, prepared.live.get(each.function, Live())) for each in prepared.sound}
     if is_json:
         show.print_json(
             {
                 "functions": [
                     {"function": each.function, "steps": [_as_json(step, each) for step in plans[each.function]]}
-                    for each in batch.sound
+                    for each in prepared.sound
                 ],
-                "failed": {name: why for name, why in batch.faults.items() if why},
-                "live_unknown": batch.unknown,
+                "failed": {name: why for name, why in prepared.faults.items() if why},
+                "live_unknown": prepared.unknown,
             }
         )
     else:
-        for each in batch.sound:
+        for each in prepared.sound:
             show.print_text(f"# {each.function}")
             for step in plans[each.function]:
                 show.print_text(_in_words(step, each))
     changed = sum(not isinstance(steps[0], Done) for steps in plans.values())
-    failed = sum(map(bool, batch.faults.values()))
+    failed = sum(map(bool, prepared.faults.values()))
     _say(
         f"dry run: {changed} to deploy, {len(plans) - changed} unchanged, {failed} that would not serve; "
         f"nothing was changed ({monotonic() - began_at:.0f} s)"
@@ -267,9 +271,10 @@ def _report(outcomes: Sequence[Outcome], *, is_json: bool, began_at: float) -> i
         for outcome in outcomes:
             table.add_row(outcome.function, outcome.result, outcome.revision or "-", " ".join(outcome.steps) or "-")
         show.console(read_settings(first={"TIPOFF_TARGET": "local"})).print(table)
-    for outcome in outcomes:
-        if outcome.result == "failed":
-            _say(f"{outcome.function} failed: {outcome.why} ({_serves(outcome)})")
+    failed = [outcome for outcome in outcomes if outcome.result == "failed"]
+    for why in dict.fromkeys(f"{outcome.why} ({_serves(outcome)})" for outcome in failed):  # one cause, one line
+        names = [outcome.function for outcome in failed if why == f"{outcome.why} ({_serves(outcome)})"]
+        _say(f"{', '.join(names)} failed: {why}")
     said = ", ".join(f"{count} {result}" for result, count in sorted(counts.items()))
     nothing = "; nothing was changed" if set(counts) == {"unchanged"} else ""
     _say(f"{said}{nothing} ({monotonic() - began_at:.0f} s)")

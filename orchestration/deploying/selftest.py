@@ -6,10 +6,15 @@ Builds take minutes, and an import that fails is seen only when the first instan
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
 
 from shared.config.settings import NONE, process_environment
 from shared.core.revisions import Wanted
@@ -19,29 +24,24 @@ OPTIONAL = ("mypy_extensions",)  # sqlglot uses it where it is there, and does w
 TOLD_LINES = 3  # the end of a traceback says what is missing
 
 PROBE = """\
-import json, re, sys
-from importlib.metadata import packages_distributions
+import json, sys
 folder, target = sys.argv[1:3]
 sys.path[:0] = [folder, sys.argv[3]]
 import functions_framework
 app = functions_framework.create_app(target, folder + "/main.py", "http")
 answer = app.test_client().get("/health")
-plain = lambda name: re.sub("[-_.]+", "-", name).lower()
-listed = {plain(name) for name in re.findall(r"(?m)^([A-Za-z0-9._-]+)", open(folder + "/requirements.txt").read())}
-ours = {name.partition(".")[0] for name, module in sys.modules.items()
-        if (getattr(module, "__file__", None) or "").startswith(folder)}
-found, loaded = packages_distributions(), {name.partition(".")[0] for name in sys.modules} - ours - set(sys.argv[4:])
-strange = sorted({package for package in loaded if package in found
-                  and not listed & {plain(name) for name in found[package]}})
-print(json.dumps({"status": answer.status_code, "said": answer.get_json(silent=True), "strange": strange}))
+files = {name.partition(".")[0]: getattr(module, "__file__", None) or "" for name, module in list(sys.modules.items())}
+others = [name for name, file in files.items() if not file.startswith(folder)]
+print(json.dumps({"status": answer.status_code, "said": answer.get_json(silent=True), "imported": others}))
 """
-"""Sees the folder and the installed packages alone: -I and -S keep this repository out of sight."""
+"""Sees the folder and the installed packages alone: -I and -S keep this repository out of sight. -B leaves the folder
+as it was staged, for it is uploaded as it is."""
 
 
 def self_test(wanted: Wanted, *, within_s: float = WITHIN_S) -> str:
     """Why it would not serve as what it is to be; empty where it would. Nothing outside this process is asked."""
     packages = sysconfig.get_path("purelib")
-    command = [sys.executable, "-I", "-S", "-c", PROBE, wanted.source, wanted.function, packages, *OPTIONAL]
+    command = [sys.executable, "-I", "-S", "-B", "-c", PROBE, wanted.source, wanted.function, packages]
     environment = {**process_environment(), **wanted.variables, **dict.fromkeys(wanted.secrets, NONE)}
     try:
         ran = subprocess.run(  # noqa: S603 - a list of our own making, no shell
@@ -55,9 +55,9 @@ def self_test(wanted: Wanted, *, within_s: float = WITHIN_S) -> str:
     return _judge(json.loads(ran.stdout.splitlines()[-1]), wanted)
 
 
-def _judge(told: Mapping[str, object], wanted: Wanted) -> str:
-    if told["strange"]:
-        return f"it imports {told['strange']}, which requirements/functions.txt does not name; add it to functions.in"
+def _judge(told: Mapping[str, Any], wanted: Wanted) -> str:
+    if strange := _not_listed(told["imported"], Path(wanted.source, "requirements.txt").read_text(encoding="utf-8")):
+        return f"it imports {strange}, which requirements/functions.txt does not name; add it to functions.in"
     if told["status"] != 200 or not isinstance(told["said"], dict):
         return f"/health answered {told['status']}"
     should = {"service": wanted.function, "version": wanted.commit, "config_hash": wanted.config_hash}
@@ -67,3 +67,24 @@ def _judge(told: Mapping[str, object], wanted: Wanted) -> str:
         if told["said"].get(name) != value
     ]
     return f"/health says {'; '.join(other)}" if other else ""
+
+
+def _not_listed(imported: Sequence[str], requirements: str) -> list[str]:
+    """What is installed here and would not be there."""
+    listed = {_plain(name) for name in re.findall(r"(?m)^([A-Za-z0-9._-]+)", requirements)}
+    packages = _packages()
+    return sorted(
+        name
+        for name in imported
+        if name in packages and name not in OPTIONAL and not listed.intersection(map(_plain, packages[name]))
+    )
+
+
+@cache
+def _packages() -> Mapping[str, Sequence[str]]:
+    """By the name that is imported: which packages bring it."""
+    return packages_distributions()
+
+
+def _plain(name: str) -> str:
+    return re.sub("[-_.]+", "-", name).lower()

@@ -7,7 +7,8 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
@@ -53,6 +54,7 @@ class Tools:
     gcloud: Gcloud
     look: Look
     pause: Callable[[float], None]  # between two looks at what another does
+    stop: Callable[[], None] = field(default=lambda: None)  # ends the commands that run
 
 
 def find_gcloud() -> str:
@@ -65,47 +67,65 @@ def find_gcloud() -> str:
     )
 
 
-def real_gcloud(
-    program: str,
-    environment: Mapping[str, str] | None = None,
-    *,
-    deploy_s: float = DEPLOY_S,
-    call_s: float = CALL_S,
-) -> Gcloud:
-    """The installed one, with the settings of whoever runs this where no environment is given."""
+class InstalledGcloud:
+    """The real one, with the settings of whoever runs this where no environment is given. Any number of threads."""
 
-    def run(arguments: Sequence[str]) -> Ran:
-        within_s = deploy_s if "deploy" in arguments[:2] else call_s
-        return run_within([program, *arguments], within_s, environment)
+    def __init__(
+        self,
+        program: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        deploy_s: float = DEPLOY_S,
+        call_s: float = CALL_S,
+    ) -> None:
+        self._program = program
+        self._environment = environment
+        self._deploy_s, self._call_s = deploy_s, call_s
+        self._running = set[subprocess.Popen[str]]()
+        self._is_stopped = False
+        self._lock = Lock()
 
-    return run
-
-
-def run_within(command: Sequence[str], within_s: float, environment: Mapping[str, str] | None = None) -> Ran:
-    """The whole group is ended when time is up, or when this process is to end."""
-    with subprocess.Popen(  # noqa: S603 - a list of our own making, no shell
-        list(command),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
-    ) as process:
+    def __call__(self, arguments: Sequence[str]) -> Ran:
+        within_s = self._deploy_s if "deploy" in arguments[:2] else self._call_s
+        with self._lock:
+            if self._is_stopped:
+                return Ran(None, "", "ERROR: interrupted")
+            process = subprocess.Popen(  # noqa: S603 - a list of our own making, no shell
+                [self._program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=self._environment,
+                start_new_session=True,  # its children are ended with it
+            )
+            self._running.add(process)
         try:
             out, err = process.communicate(timeout=within_s)
         except subprocess.TimeoutExpired:
             _end(process)
             return Ran(None, "", f"ERROR: no answer within {within_s:g} s; what was asked may still be done")
-        except BaseException:
-            _end(process)
-            raise
-    return Ran(process.returncode, out, err)
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        return Ran(process.returncode, out, err)
+
+    def stop(self) -> None:
+        """Ends what runs, and runs nothing more. What was asked of Google may still be done there."""
+        with self._lock:
+            self._is_stopped = True
+            for process in self._running:
+                _kill(process)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
+    _kill(process)
     process.communicate(timeout=KILL_S)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 # --- who a revision is ----------------------------------------------------------------------------------

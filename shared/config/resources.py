@@ -39,7 +39,7 @@ DEAD_KEPT_S = 14 * 86_400  # dead letters: two weeks for a person to look at the
 
 EVERY_MINUTE = "* * * * *"
 RETRIES = 5  # of a job that comes once a day; the next minute's comes anyway
-RETRY_S, RETRY_MAX_S, RETRY_DOUBLINGS = 30, 600, 5
+RETRY_S, RETRY_MAX_S, RETRY_DOUBLINGS = 120, 1_800, 5  # the last an hour later: a chat may be down for so long
 SCHEDULER_S_MAX = 1_800  # Cloud Scheduler waits no longer for an answer
 
 

@@ -17,7 +17,7 @@ from shared.core.revisions import (
     Function,
     Live,
     Service,
-    Target,
+    Share,
     Wanted,
     differences,
     settings_of,
@@ -161,7 +161,7 @@ def foreseen(wanted: Wanted, live: Live) -> tuple[Step, ...]:
 def _imagined(step: Step, wanted: Wanted, live: Live, did: Did) -> tuple[Live, Did]:
     """The live state and the deeds after a step that went well."""
     service = live.service or Service(url="URL", created="", ready="", why="", commit="", settings={}, traffic=())
-    named = Target(revision="", percent=0, tag="", url="", is_named=True)
+    named = Share(revision="", percent=0, tag="", url="", is_named=True)
     match step:
         case Pin(revision):
             kept = tuple(replace(each, percent=0) for each in service.traffic if each.tag)

@@ -57,7 +57,7 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Share:
     """Where a share of the requests goes, or those that name a tag."""
 
     revision: str
@@ -77,23 +77,23 @@ class Service:
     why: str  # the last one cannot
     commit: str  # of the last one
     settings: Mapping[str, object]  # of the last one, as far as it tells them
-    traffic: tuple[Target, ...]
+    traffic: tuple[Share, ...]
 
     @property
     def serving(self) -> str:
         """The revision that gets most of the requests; empty where none can."""
-        getting = [target for target in self.traffic if target.percent and target.revision]
-        return max(getting, key=lambda target: target.percent).revision if getting else ""
+        getting = [share for share in self.traffic if share.percent and share.revision]
+        return max(getting, key=lambda share: share.percent).revision if getting else ""
 
     def has_all(self, revision: str) -> bool:
-        return {target.revision for target in self.traffic if target.percent} == {revision}
+        return {share.revision for share in self.traffic if share.percent} == {revision}
 
     @property
     def is_pinned(self) -> bool:
         """Whether a new revision gets nothing by itself."""
-        return all(target.is_named for target in self.traffic if target.percent)
+        return all(share.is_named for share in self.traffic if share.percent)
 
-    def tagged(self, tag: str, revision: str) -> Target | None:
+    def tagged(self, tag: str, revision: str) -> Share | None:
         return next((each for each in self.traffic if (each.tag, each.revision) == (tag, revision)), None)
 
 
@@ -201,7 +201,7 @@ def read_service(told: Mapping[str, Any]) -> Service:
         commit=variables.get(COMMIT, ""),
         settings=_settings(spec, containers[0]),
         traffic=tuple(
-            Target(
+            Share(
                 revision=each.get("revisionName") or ready,
                 percent=int(each.get("percent") or 0),
                 tag=each.get("tag", ""),
@@ -213,12 +213,12 @@ def read_service(told: Mapping[str, Any]) -> Service:
     )
 
 
-def read_traffic(told: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
+def read_traffic(told: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
     """From what `gcloud run services update-traffic` prints: where requests go from now on."""
-    found: list[Target] = []
+    found: list[Share] = []
     for each in told:
         share = str(each.get("specPercent") or "")
-        named = Target(
+        named = Share(
             revision=str(each["revisionName"]),
             percent=int(share) if share.isdecimal() else 0,
             tag="",

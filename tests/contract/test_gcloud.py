@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.deploying.engine import deploy, gather, gather_all
-from orchestration.deploying.tools import Tools, real_gcloud, real_look
+from orchestration.deploying.tools import InstalledGcloud, Tools, real_look
 from orchestration.deploying.wanted import wanted_of
 from shared.config.deployment import environment
 from shared.config.functions import function
@@ -58,17 +58,50 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     program = require_gcloud()
     with google() as made:
         variables = {**os.environ, **gcloud_environment(made.cloud.port, tmp_path / "gcloud")}
-        gcloud = real_gcloud(program, variables, deploy_s=8.0)
+        gcloud = InstalledGcloud(program, variables, deploy_s=8.0)
         tools = Tools(gcloud=gcloud, look=real_look(gcloud, ready_s=0.0), pause=lambda _: None)
         yield World(tools=tools, cloud=made.cloud, run=made.run, functions=made.functions, source=source)
         shutil.rmtree(tmp_path / "gcloud", ignore_errors=True)
 
 
+UNUSUAL = {
+    "runtime": "python312",
+    "memory_mb": 2048,
+    "cpu": 2.0,
+    "concurrency": 3,
+    "min_instances": 1,
+    "max_instances": 7,
+    "timeout_s": 77,
+    "ingress": "internal-only",
+    "account": "another@tipoff-dev.iam.gserviceaccount.com",
+    "variables": {"TIPOFF_COMMIT": A, "A": "b,c=d e", "EMPTY": ""},
+    "secrets": {"A_KEY": "a-key:latest", "B_KEY": "b-key:3"},
+}
+"""Each unlike its default, and unlike what is declared: so each flag is seen to arrive."""
+
+
 def test_what_is_deployed_is_what_was_wanted(world: World) -> None:
-    wanted = world.wanted(secrets={"A_KEY": "a-key:latest"})
+    wanted = world.wanted(**UNUSUAL)
     assert gather(wanted, world.tools) == Live()
     ran = world.tools.gcloud(command_of(Deploy((), is_first=True), wanted))
     assert (ran.code, ran.err if ran.code else "") == (0, "")
+    (sent,) = world.cloud.made("POST cloudfunctions.*/functions$")
+    config = sent.json["serviceConfig"]
+    secrets = {each["key"]: (each["secret"], each["version"]) for each in config.pop("secretEnvironmentVariables")}
+    assert secrets == {"A_KEY": ("a-key", "latest"), "B_KEY": ("b-key", "3")}
+    assert config == {
+        "availableCpu": "2",
+        "availableMemory": "2048Mi",
+        "environmentVariables": UNUSUAL["variables"],
+        "ingressSettings": "ALLOW_INTERNAL_ONLY",
+        "maxInstanceCount": 7,
+        "maxInstanceRequestConcurrency": 3,
+        "minInstanceCount": 1,
+        "serviceAccountEmail": "another@tipoff-dev.iam.gserviceaccount.com",
+        "timeoutSeconds": 77,
+    }
+    assert sent.json["buildConfig"]["runtime"] == "python312"
+    assert sent.json["labels"].items() >= wanted.labels.items()
     live = gather(wanted, world.tools)
     assert differences(wanted, live) == ()
     assert gather_all([wanted, world.wanted(name="raw_processor")], world.tools) == {
@@ -115,9 +148,9 @@ MISHAPS = {
     Mishap.BAD_IMPORT: "is not ready: The user-provided container failed to start",
     Mishap.MISSING_SECRET: "versions/latest was not found",
     Mishap.PARTIAL: "An internal error has occurred",
-    Mishap.TIMEOUT: "what was asked may still be done",
     Mishap.SICK: "",
     Mishap.WRONG_CODE: "",
+    Mishap.TIMEOUT: "what was asked may still be done",
 }
 """What gcloud says of each; of a revision that starts it says nothing."""
 

@@ -22,6 +22,7 @@ from orchestration.staging import stage
 from shared import wiring
 from shared.adapters.sqlite import Sqlite
 from shared.config.functions import NUDGE_TOPIC, function, pushed_topics
+from shared.config.resources import RETRIES, RETRY_DOUBLINGS, RETRY_MAX_S, RETRY_S
 from shared.config.schedules import NBA_SCHEDULES
 from shared.config.settings import read_settings
 from shared.core.codec import encode
@@ -342,6 +343,18 @@ def test_what_a_stack_is_to_be_tells_no_secret_when_it_is_printed() -> None:
         home=Path("home"), data="/data", commit="0123abc", calendar=True, secrets={"SLACK_WEBHOOK_URL": "s3cret"}
     )
     assert "s3cret" not in repr(wanted)
+
+
+def test_a_chat_that_is_down_for_most_of_an_hour_loses_no_morning(world: World) -> None:
+    """By the pauses that its job is deployed with."""
+    world.ship(NIGHT)
+    world.channel.answers = [DOWN] * RETRIES
+    for number in range(RETRIES):
+        assert world.call().status_code == 500
+        world.clock.time += timedelta(seconds=min(RETRY_S * 2 ** min(number, RETRY_DOUBLINGS), RETRY_MAX_S))
+    assert world.clock.time - DUE == timedelta(hours=1)
+    assert world.call().status_code == 204
+    assert len(world.read) == 1
 
 
 def test_its_schedule_calls_it_and_no_subscription_is_deployed() -> None:

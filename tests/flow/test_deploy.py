@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -19,7 +20,7 @@ import pytest
 from orchestration.deploying.command import FAILED, OK, USAGE, chosen, main
 from orchestration.deploying.engine import AWAITS_MAX, deploy
 from orchestration.deploying.selftest import self_test
-from orchestration.deploying.tools import NotPossible, Ran, Tools, commit_of, real_look, run_within
+from orchestration.deploying.tools import InstalledGcloud, NotPossible, Ran, Tools, commit_of, real_look
 from orchestration.deploying.wanted import wanted_of
 from orchestration.staging import REPOSITORY, stage
 from shared.config.deployment import environment
@@ -286,6 +287,7 @@ COMMIT = "a" * 40
 def test_every_staged_function_would_serve(name: str, tmp_path: Path) -> None:
     staged = stage(name, tmp_path)
     assert self_test(wanted_of(function(name), environment("prod"), COMMIT, staged.folder)) == ""
+    assert not list(staged.folder.rglob("__pycache__")), "what was tested is what is uploaded"
 
 
 @pytest.mark.parametrize(
@@ -318,8 +320,20 @@ def test_a_staged_function_that_is_another_is_found(tmp_path: Path) -> None:
 
 def test_a_command_that_does_not_end_is_ended_with_its_children() -> None:
     started_at = monotonic()
-    ran = run_within(["bash", "-c", "sleep 60 & sleep 60"], 0.5)
+    ran = InstalledGcloud("bash", call_s=0.5)(["-c", "sleep 60 & sleep 60"])
     assert (ran.code, "no answer within 0.5 s" in ran.err) == (None, True)
+    assert monotonic() - started_at < 10
+
+
+def test_who_interrupts_does_not_wait_for_what_runs() -> None:
+    gcloud, started_at = InstalledGcloud("sleep"), monotonic()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(gcloud, ["60"])
+        while not gcloud._running:
+            sleep(0.01)
+        gcloud.stop()
+        assert running.result().code == -signal.SIGKILL
+    assert gcloud(["60"]) == Ran(None, "", "ERROR: interrupted")
     assert monotonic() - started_at < 10
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.deploying.tools import real_gcloud, real_look
+from orchestration.deploying.tools import InstalledGcloud, real_look
 from tests.cloud.functions import Mishap
 from tests.cloud.google import gcloud_environment, google, require_gcloud
 from tests.flow.deployments import Planet, Told, rounds
@@ -35,7 +35,7 @@ def planets(tmp_path: Path) -> Iterator[Callable[[], Planet]]:
         def planet() -> Planet:
             made = opened.enter_context(google())
             variables = {**os.environ, **gcloud_environment(made.cloud.port, tmp_path / "gcloud")}
-            gcloud = real_gcloud(program, variables, deploy_s=10.0)
+            gcloud = InstalledGcloud(program, variables, deploy_s=10.0)
             look = real_look(gcloud, ready_s=0.0)
             return Planet(gcloud=gcloud, look=look, cloud=made.cloud, run=made.run, functions=made.functions)
 

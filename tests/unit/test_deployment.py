@@ -26,7 +26,7 @@ from shared.core.revisions import (
     Function,
     Live,
     Service,
-    Target,
+    Share,
     Wanted,
     differences,
     read_function,
@@ -69,16 +69,16 @@ OLD = replace(NEW, labels={"commit": BEFORE, "config-hash": "f00d"}, variables={
 FAILED_ = replace(NEW, state="FAILED")
 
 
-def to(revision: str, percent: int = 100, *, is_named: bool = True) -> Target:
-    return Target(revision=revision, percent=percent, tag="", url="", is_named=is_named)
+def to(revision: str, percent: int = 100, *, is_named: bool = True) -> Share:
+    return Share(revision=revision, percent=percent, tag="", url="", is_named=is_named)
 
 
-def tag(name: str, revision: str) -> Target:
+def tag(name: str, revision: str) -> Share:
     url = TAGGED if name == "candidate" else ""
-    return Target(revision=revision, percent=0, tag=name, url=url, is_named=True)
+    return Share(revision=revision, percent=0, tag=name, url=url, is_named=True)
 
 
-def service(last: str, *traffic: Target, ready: str | None = None, commit: str = COMMIT, **more: Any) -> Service:
+def service(last: str, *traffic: Share, ready: str | None = None, commit: str = COMMIT, **more: Any) -> Service:
     made = ready if ready is not None else last
     return Service(
         url=URL, created=last, ready=made, why="no such module", commit=commit, settings={}, traffic=traffic, **more
@@ -373,7 +373,7 @@ def test_what_gcloud_prints_is_read() -> None:
     )
     assert found.settings == {"concurrency": 8, "memory": 2**29, "cpu": 1.0}
     assert (found.serving, found.is_pinned) == ("r1", False)
-    assert found.tagged("verified", "r1") == Target(revision="r1", percent=0, tag="verified", url="u", is_named=True)
+    assert found.tagged("verified", "r1") == Share(revision="r1", percent=0, tag="verified", url="u", is_named=True)
 
 
 def test_where_requests_go_is_read_from_what_moving_them_prints() -> None:
@@ -385,7 +385,7 @@ def test_where_requests_go_is_read_from_what_moving_them_prints() -> None:
     assert read_traffic(told) == (
         to("r1"),
         to("r2", 0, is_named=False),
-        Target(revision="r2", percent=0, tag="candidate", url="u", is_named=False),
+        Share(revision="r2", percent=0, tag="candidate", url="u", is_named=False),
     )
 
 
