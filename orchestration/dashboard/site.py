@@ -198,6 +198,9 @@ class Site:
         asked = day_asked(request.args["date"]) if "date" in request.args else None
         dead = watchdog(home.states, self.doors.settings, frame.now) if home else ""
         days = [sights.today(home, spec, asked, frame.now) for spec in self.pipelines.values()]
+        if asked is None and self.doors.settings.cloud is None:  # in a home nothing begins by itself: its own last day
+            specs = zip(self.pipelines.values(), days, strict=True)
+            days = [sights.today(home, spec, each.latest, frame.now) for spec, each in specs]
         day = days[0].day
         return pages.render("today.html", frame, days=days, day=asked, watchdog=dead, before=day - DAY, after=day + DAY)
 

@@ -242,8 +242,16 @@ def test_a_mode_that_nobody_has_begun_says_when_it_usually_begins(browser: Brows
 
 
 def test_a_day_without_runs_leads_to_the_last_one_that_has_some(browser: Browser) -> None:
-    assert 'href="/?date=2025-12-03"' in browser.get("/?date=2025-12-20").text
+    assert 'is <a href="/?date=2025-12-02">' in browser.get("/?date=2025-12-20").text
     assert "last day before" not in browser.get("/?date=2024-01-01").text
+
+
+def test_a_home_in_which_nothing_is_due_shows_its_own_last_day(browser: Browser) -> None:
+    browser.doors.clock.time += timedelta(days=300)
+    text = words_of(browser.get("/").text)
+    assert "nba Tuesday, 2 December 2025" in text
+    assert "overnight degraded" in text
+    assert "same day to come" not in text
 
 
 def test_a_run_tells_its_whole_story(browser: Browser) -> None:
