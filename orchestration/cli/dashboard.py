@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
             pipelines=PIPELINES,
             who=lambda _headers: who,
             poll_s=POLL_S if settings.cloud is None else CLOUD_POLL_S,
+            is_local=True,  # whatever its target
         )
         with server(site, arguments.port) as listening:
             url = f"http://{HOST}:{listening.port}/"

@@ -89,6 +89,7 @@ def say_what_next(console: Console, settings: Settings, keys: list[RunKey]) -> N
         console.print(f"{path} ({path.stat().st_size:,} bytes)", soft_wrap=True)
     console.print("\nAsk it why:", style="dim")
     console.print(f"  tipoff explain {keys[0]}{home_option(settings)}", soft_wrap=True)
+    console.print(f"  tipoff dashboard{home_option(settings)}", soft_wrap=True)
     console.print("\nThe last day at a glance:", style="dim")
     console.print(f"  tipoff health{home_option(settings)}", soft_wrap=True)
 

@@ -31,9 +31,9 @@ from orchestration.dashboard.pages import Frame, path
 from orchestration.dashboard.verbs import BATCH_VERBS, LETTER_VERBS, RUN_VERBS
 from orchestration.letters import Letter
 from shared import edge
-from shared.config.settings import Target
 from shared.core.codec import Malformed
-from shared.core.model import PipelineSpec, Word
+from shared.core.model import PipelineSpec, RunKey, Word
+from shared.core.watch import record_of
 from shared.endpoint import Answer
 from shared.service import Refusal
 from shared.wiring import ReadHome
@@ -55,18 +55,28 @@ class Refused:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Led:
+    """A word that was taken: the address that shows what has come of it."""
+
+    to: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """One for a process; any number of threads."""
 
     doors: Doors
     pipelines: Mapping[str, PipelineSpec]
+    is_secure: bool  # whether it is asked over TLS, as a deployed one always is
 
     def matter(self, segments: Sequence[str], ids: Sequence[str], home: ReadHome) -> Matter | None:
         """What the word of this address is about; None for an address that asks for no word."""
         match segments:
             case ["run", text, verb] if verb in RUN_VERBS:
                 run = run_asked(text, self.pipelines)
+                if run == record_of(run.pipeline) and verb == "acknowledge":
+                    return _beside(run)
                 sights.known_plan(home.states, run)
                 seen = sights.see(home.states, run, self.doors.clock.now())
                 assert seen is not None, f"{run} was just there"
@@ -95,7 +105,7 @@ class Desk:
         key, headers = request.cookies.get(self._cookie, ""), {}
         if not guard.is_key(key):
             key = guard.new_key()
-            headers["Set-Cookie"] = guard.set_cookie(key, secure=self._is_secure)
+            headers["Set-Cookie"] = guard.set_cookie(key, secure=self.is_secure)
         token = guard.token(key, matter.action, frame.who, frame.now.isoformat())
         form = Form(matter=matter, asked_at=frame.now, token=token, typed=typed, error=error)
         return pages.render("say.html", frame, form=form), 200, headers
@@ -115,8 +125,8 @@ class Desk:
         if matter is None:
             return None
         outcome = self._speak(request, matter, frame, typed)
-        if isinstance(outcome, str):
-            return "", 303, {"Location": outcome}
+        if isinstance(outcome, Led):
+            return "", 303, {"Location": outcome.to}
         page, _, headers = self.ask(request, matter, frame, typed, outcome.why)
         return page, outcome.status, headers
 
@@ -131,7 +141,7 @@ class Desk:
             raise Malformed("the form ends before it says, or is larger than it says")
         return read_form(body)
 
-    def _speak(self, request: Request, matter: Matter, frame: Frame, typed: Mapping[str, str]) -> str | Refused:
+    def _speak(self, request: Request, matter: Matter, frame: Frame, typed: Mapping[str, str]) -> Led | Refused:
         """Where to go once it is done; or why it is not."""
         asked_at = read_time(typed.get("asked_at", ""))
         key, given = request.cookies.get(self._cookie, ""), typed.get("token", "")
@@ -145,43 +155,46 @@ class Desk:
             return Refused(400, str(error))
         word = Word(verb=matter.verb.name, about=typed.get("about", ""), act=act)
         done = edge.attempt(lambda: self._done(matter, word, asked_at))
-        if isinstance(done, Refused):
-            return done
-        if not done.startswith("/"):
+        if isinstance(done, str):
             again = "Sent again, this form does nothing twice."
             return Refused(503, f"Whether it was done is not certain: {done}. {again}")
         return done
 
-    def _done(self, matter: Matter, word: Word, asked_at: datetime) -> str | Refused:
+    def _done(self, matter: Matter, word: Word, asked_at: datetime) -> Led | Refused:
         with ExitStack() as opened:
             try:
                 home = opened.enter_context(self.doors.acting())
             except OSError as error:
                 return Refused(503, f"Nothing was done: {error}")
+            if matter.run and word.verb == "acknowledge":
+                refused = verbs.acknowledge(home, matter.run, word.act)
+                return Refused(409, refused.reason) if refused else Led(f"{matter.back}?said=acknowledged")
             if matter.run:
                 said = verbs.say(home, matter.run, word, asked_at)
                 if isinstance(said, Refusal):
                     return Refused(409, said.reason)
-                return f"/run/{path(str(said.run))}?said={said.number}"
+                return Led(f"/run/{path(str(said.run))}?said={said.number}")
             if matter.batch:
                 refused = verbs.end_or_recover(home, matter.batch, word.verb, word.act, asked_at)
-                return Refused(409, refused.reason) if refused else f"{matter.back}?said={word.verb}"
+                return Refused(409, refused.reason) if refused else Led(f"{matter.back}?said={word.verb}")
             return _dealt(verbs.deal(home, matter.letters, word.verb, word.act), word.verb)
 
     @property
-    def _is_secure(self) -> bool:
-        """Whether it is asked for over TLS: on Google Cloud always, on this machine never."""
-        return self.doors.settings.target is Target.GCP
-
-    @property
     def _cookie(self) -> str:
-        return guard.COOKIE_SECURE if self._is_secure else guard.COOKIE
+        return guard.COOKIE_SECURE if self.is_secure else guard.COOKIE
 
 
-def _dealt(dealt: verbs.Dealt, verb: str) -> str | Refused:
+def _beside(run: RunKey) -> Matter:
+    """Incidents of what is watched beside the runs, of which there is no page."""
+    at = f"/run/{path(str(run))}/acknowledge"
+    told = "what is watched beside the runs"
+    return Matter(verb=RUN_VERBS["acknowledge"], subject=told, action=at, back="/incidents", run=run)
+
+
+def _dealt(dealt: verbs.Dealt, verb: str) -> Led | Refused:
     if dealt.left and not dealt.done:
         return Refused(409, "; ".join(f"{id}: {why}" for id, why in dealt.left.items()))
-    return f"/letters?said={verb}&done={dealt.done}&left={len(dealt.left)}"
+    return Led(f"/letters?said={verb}&done={dealt.done}&left={len(dealt.left)}")
 
 
 def _chosen(home: ReadHome, ids: Sequence[str]) -> tuple[Letter, ...]:

@@ -14,6 +14,7 @@ from orchestration.dashboard.verbs import Until, Verb, as_kept
 from orchestration.letters import Letter
 from shared.core.codec import Malformed
 from shared.core.fold import View
+from shared.core.incident import open_incidents
 from shared.core.line import time_ahead
 from shared.core.model import END, Act, OutcomeKind, RunKey
 from shared.core.status import RunStatus
@@ -104,13 +105,15 @@ def offered(verbs: Mapping[str, Verb], view: View, status: RunStatus) -> tuple[V
     """The words that can do something for a run as it is now."""
     control, now = view.control, view.now
     if control.cancel:
-        names: Sequence[str] = ("replay",)
+        names: Sequence[str] = ("replay", "acknowledge")
     elif status.next_look_at is None:
-        names = ("retry", "look_again", "replay")
+        names = ("retry", "look_again", "replay", "acknowledge")
     else:
         held = ("release",) if control.held_at(now) else ("hold",)
         names = (*held, *(name for name in verbs if name not in ("hold", "release")))
-    return tuple(verbs[name] for name in names)
+    if all(alert.acknowledged for alert in open_incidents(view)):
+        names = [name for name in names if name != "acknowledge"]
+    return tuple(verbs[name] for name in dict.fromkeys(names))
 
 
 def read_form(body: bytes) -> dict[str, list[str]]:

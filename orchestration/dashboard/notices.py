@@ -8,6 +8,7 @@ from orchestration import speech
 from orchestration.wording import moment
 from shared.core.batch_status import BatchState, BatchStatus
 from shared.core.fold import View
+from shared.core.incident import open_incidents
 from shared.core.model import Word
 
 BATCH_ENDS = {"seal": BatchState.SEALED, "cancel": BatchState.CANCELLED}
@@ -18,10 +19,23 @@ def of_run(view: View, said: str) -> str:
     """Of the word of this number among those said of a run, -1 for one that changed nothing; empty for any other."""
     if said == "-1":
         return f"{view.plan.run} was so already; nothing has changed."
+    if said == "acknowledged":
+        return _acknowledged(view)
     words = view.control.said
     if not (said.isascii() and said.isdecimal() and len(said) <= NUMBER_MAX and int(said) < len(words)):
         return ""
     return _told(view, words[int(said)])
+
+
+def _acknowledged(view: View) -> str:
+    taken = {alert.cause: alert.acknowledged for alert in open_incidents(view)}
+    told = [f"{cause} by {act.actor}: {act.reason}" for cause, act in taken.items() if act]
+    return f"Acknowledged, and open still: {'; '.join(told)}." if told else ""
+
+
+def of_incidents(said: str) -> str:
+    """Of what was taken beside the runs."""
+    return "Acknowledged, and open still." if said == "acknowledged" else ""
 
 
 def _told(view: View, word: Word) -> str:

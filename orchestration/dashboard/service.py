@@ -33,6 +33,7 @@ def site(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Page
         pipelines={declared.name: declared},
         who=who_of(settings),
         poll_s=POLL_S,
+        is_local=settings.target is not Target.GCP,
     )
 
 

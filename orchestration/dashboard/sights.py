@@ -176,7 +176,6 @@ def today(home: ReadHome | None, spec: PipelineSpec, day: date | None, now: date
     alerts = [(found.run, alert) for found in (*seen.values(), *others) for alert in found.incidents]
     alerts += [(record_of(spec.name), alert) for alert in (watched(home.states, spec.name) if home else ())]
     before = home.states.runs(spec.name, date.min, day) if home and not there else ()
-    earlier = [run for run in before if run.mode != WATCH]
     return Today(
         pipeline=spec.name,
         zone=spec.zone,
@@ -188,8 +187,13 @@ def today(home: ReadHome | None, spec: PipelineSpec, day: date | None, now: date
             Opened(run=run, alert=alert, ended_at=None)
             for run, alert in sorted(alerts, key=lambda each: each[1].at, reverse=True)
         ),
-        latest=earlier[-1].date if earlier else None,
+        latest=max((begins_on(spec, run) for run in before if run.mode != WATCH), default=None),
     )
+
+
+def begins_on(spec: PipelineSpec, run: RunKey) -> date:
+    """The local day on which a run of this mode and date usually begins, and whose page shows it."""
+    return run.date + DAY * next((mode.start_days for mode in spec.modes if mode.name == run.mode), 0)
 
 
 def known_plan(states: StateStore, run: RunKey) -> Plan:

@@ -24,7 +24,6 @@ from orchestration.dashboard.verbs import BATCH_VERBS, RUN_VERBS
 from orchestration.letters import body_lines
 from orchestration.summary import summarise_day, watchdog
 from shared import edge
-from shared.config.settings import Target
 from shared.core.codec import Malformed
 from shared.core.model import PipelineSpec
 from shared.endpoint import Answer
@@ -35,6 +34,7 @@ log = logging.getLogger("tipoff.dashboard")
 QUERY_MAX = 2_000  # characters; a few chosen ids fit
 ATTRIBUTES_SHOWN, ATTRIBUTE_SHOWN = 20, 200  # how many, and characters of each
 DAY = timedelta(days=1)
+SLO_DAYS = 28  # of an objective whose window is a year, where reading a run costs: a year is 60,000 documents
 HOSTS_HERE = ("127.0.0.1", "localhost", "[::1]")
 """By which a page of this machine is asked for. Another name means that a stranger's page has led here."""
 
@@ -78,6 +78,7 @@ class Site:
     pipelines: Mapping[str, PipelineSpec]
     who: Who
     poll_s: int
+    is_local: bool  # whether it serves this machine alone, without a certificate
 
     def __call__(self, request: Request) -> Answer:
         """The page that is asked for, or one that says why it is not to be had."""
@@ -109,7 +110,7 @@ class Site:
 
     def _check(self, request: Request) -> None:
         """What holds for every request."""
-        if self.doors.settings.target is not Target.GCP and request.host.rsplit(":", 1)[0] not in HOSTS_HERE:
+        if self.is_local and request.host.rsplit(":", 1)[0] not in HOSTS_HERE:
             raise Elsewhere(f"This page is for whoever sits at this machine, and not for {request.host[:80]!r}.")
         if len(request.query_string) > QUERY_MAX:
             raise Malformed(f"{len(request.query_string)} characters behind the question mark; at most {QUERY_MAX}")
@@ -118,7 +119,10 @@ class Site:
         segments = request.path.strip("/").split("/")
         if len(segments) == 1 and segments[0] in pages.FILES:
             return pages.asset(segments[0]), 200, {"Content-Type": pages.FILES[segments[0]]}
-        frame, desk = self._frame(request), Desk(doors=self.doors, pipelines=self.pipelines)
+        frame, desk = (
+            self._frame(request),
+            Desk(doors=self.doors, pipelines=self.pipelines, is_secure=not self.is_local),
+        )
         if request.method == "POST" and (taken := desk.take(request, segments, frame)):
             return taken
         if request.method not in ("GET", "HEAD"):
@@ -152,7 +156,8 @@ class Site:
             case ["incidents"]:
                 specs = self.pipelines.values()
                 found = [each for spec in specs if home for each in sights.incidents(home.states, spec, frame.now)]
-                return pages.render("incidents.html", frame, incidents=found, days=sights.INCIDENT_DAYS)
+                notice = notices.of_incidents(request.args.get("said", ""))
+                return pages.render("incidents.html", frame, incidents=found, days=sights.INCIDENT_DAYS, notice=notice)
             case ["slos"]:
                 settings = self.doors.settings
                 begins = settings.cloud is not None and settings.starts_missing_runs
@@ -193,6 +198,9 @@ class Site:
         asked = day_asked(request.args["date"]) if "date" in request.args else None
         dead = watchdog(home.states, self.doors.settings, frame.now) if home else ""
         days = [sights.today(home, spec, asked, frame.now) for spec in self.pipelines.values()]
+        if asked is None and self.doors.settings.cloud is None:  # in a home nothing begins by itself: its own last day
+            specs = zip(self.pipelines.values(), days, strict=True)
+            days = [sights.today(home, spec, each.latest, frame.now) for spec, each in specs]
         day = days[0].day
         return pages.render("today.html", frame, days=days, day=asked, watchdog=dead, before=day - DAY, after=day + DAY)
 

@@ -106,6 +106,12 @@ RUN_VERBS = {
             about="phase",
         ),
         Verb(
+            name="acknowledge",
+            title="Acknowledge",
+            does="Whoever is called sees that you look into what is open of this. It stays open until it is over, and "
+            "is told to more people after two hours all the same.",
+        ),
+        Verb(
             name="cancel",
             title="Cancel",
             does="The run ends for good, as it is. What it has published stays; only a replay does the rest.",
@@ -181,6 +187,15 @@ def say(home: Home, run: RunKey, word: Word, asked_at: datetime) -> Done | Refus
         return Done(run=answer, number=0, changed=True)
     said = len(states.load(run).control.said)
     return Done(run=run, number=said - 1 if said > kept else -1, changed=said > kept)
+
+
+def acknowledge(home: Home, run: RunKey, act: Act) -> Refusal | None:
+    """Take the open incidents of a run, or of what is watched beside the runs. What is taken stays whose it is."""
+    answer = service_of(home, run).acknowledge(run, act)
+    if isinstance(answer, Refusal):
+        return answer
+    log.info("acknowledge of %s by %s: %s", run, act.actor, act.reason)
+    return None
 
 
 def said_since(states: StateStore, run: RunKey, word: Word, asked_at: datetime) -> Done | None:

@@ -48,6 +48,10 @@ ENDS_BATCHES = ("nba_admin_dashboard",)
 """What does a coordinator's work at a person's word."""
 
 
+BEHIND_PROXY = ("nba_admin_dashboard",)
+"""Before what Identity-Aware Proxy stands, where the environment has one."""
+
+
 def account(name: str, environment: Environment) -> str:
     """The member that an account of this project is."""
     return f"serviceAccount:{account_of(name, environment.project)}"
@@ -174,7 +178,9 @@ def _callers(environment: Environment, functions: Sequence[FunctionSpec]) -> Ite
             yield binding(on, "roles/run.invoker", account(SCHEDULER, environment))
         if spec.name == "self_heal":  # asked from outside whether it lives; by whom, monitoring says
             yield binding(on, "roles/run.invoker", agent("monitoring-notification", environment))
-        if spec.asked_by_people:
+        if spec.name in BEHIND_PROXY and environment.iap_audience:  # people go through it, and it alone comes
+            yield binding(on, "roles/run.invoker", agent("iap", environment))
+        elif spec.asked_by_people:
             for member in environment.operators:
                 yield binding(on, "roles/run.invoker", member)
 

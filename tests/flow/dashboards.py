@@ -86,7 +86,7 @@ class HandDoors:
 
 
 def site_of(doors: HandDoors, who: str = "ann", poll_s: int = 1) -> Site:
-    return Site(doors=doors, pipelines={NBA.name: NBA}, who=lambda _: who, poll_s=poll_s)
+    return Site(doors=doors, pipelines={NBA.name: NBA}, who=lambda _: who, poll_s=poll_s, is_local=True)
 
 
 def interesting_day(path: Path) -> HandDoors:

@@ -224,10 +224,16 @@ def test_what_the_timer_watches_beside_the_runs_is_told_and_has_no_page(browser:
     for path in ("/", "/incidents", "/?date=2024-01-01"):
         page = browser.get(path).text
         assert "tomorrow has not come through" in page
-        assert str(run) not in page
+        assert f'href="/run/{run}"' not in page
     assert "3 open incidents" in browser.get("/").text
     assert browser.get(f"/run/{run}").status_code == 404
     assert browser.get(f"/run/{run}/hold").status_code == 404
+    assert f'href="/run/{run}/acknowledge"' in browser.get("/").text
+    answer = browser.say(f"/run/{run}/acknowledge")
+    assert answer.headers["Location"] == "/incidents?said=acknowledged"
+    page = words_of(browser.get(answer.headers["Location"]).text)
+    assert "Acknowledged, and open still." in page
+    assert "ann has it" in page
 
 
 def test_a_mode_that_nobody_has_begun_says_when_it_usually_begins(browser: Browser) -> None:
@@ -236,8 +242,16 @@ def test_a_mode_that_nobody_has_begun_says_when_it_usually_begins(browser: Brows
 
 
 def test_a_day_without_runs_leads_to_the_last_one_that_has_some(browser: Browser) -> None:
-    assert 'href="/?date=2025-12-03"' in browser.get("/?date=2025-12-20").text
+    assert 'is <a href="/?date=2025-12-02">' in browser.get("/?date=2025-12-20").text
     assert "last day before" not in browser.get("/?date=2024-01-01").text
+
+
+def test_a_home_in_which_nothing_is_due_shows_its_own_last_day(browser: Browser) -> None:
+    browser.doors.clock.time += timedelta(days=300)
+    text = words_of(browser.get("/").text)
+    assert "nba Tuesday, 2 December 2025" in text
+    assert "overnight degraded" in text
+    assert "same day to come" not in text
 
 
 def test_a_run_tells_its_whole_story(browser: Browser) -> None:
@@ -375,7 +389,7 @@ WORDS = {
 
 
 def test_every_word_on_a_run_has_its_case() -> None:
-    assert {*WORDS, "release"} == set(RUN_VERBS)
+    assert {*WORDS, "release", "acknowledge"} == set(RUN_VERBS)
 
 
 @pytest.mark.parametrize("verb", [verb for verb in WORDS if verb != "skip"])
@@ -403,6 +417,21 @@ def test_a_hold_that_was_released_does_not_come_back_by_the_form_of_before(brows
     browser.say(f"/run/{SAME_DAY}/release", reason="feed is mended")
     browser.post(path, fields)
     assert browser.status(SAME_DAY).reason.startswith("0 of 1 processors of predictions are done")
+
+
+def test_who_has_an_incident_is_told_wherever_it_is_and_it_stays_the_first_ones(browser: Browser) -> None:
+    path = f"/run/{BLOCKED}/acknowledge"
+    fields = browser.fill(path, reason="on it")
+    first = browser.post(path, fields)
+    assert first.headers["Location"] == f"/run/{BLOCKED}?said=acknowledged"
+    page = words_of(browser.get(first.headers["Location"]).text)
+    assert "Acknowledged, and open still: stalled by ann: on it." in page
+    assert f'{path}"' not in browser.get(f"/run/{BLOCKED}").text, "what somebody has is not asked for again"
+    before = kept_in(browser.doors.path)
+    assert browser.post(path, fields).status_code == 303
+    assert kept_in(browser.doors.path) == before
+    refused = browser.say(f"/run/{NIGHT}/acknowledge")
+    assert (refused.status_code, "has no open incident" in refused.text) == (409, True)
 
 
 def test_a_replay_leads_to_the_new_generation(browser: Browser) -> None:
@@ -609,6 +638,20 @@ def test_another_name_for_this_machine_is_refused(browser: Browser) -> None:
     answer = browser.client.get("/", base_url="http://evil.example")
     assert answer.status_code == 421
     assert str(browser.doors.path) not in answer.text
+
+
+def test_deployed_it_answers_by_its_own_name_and_its_key_is_for_tls_alone(day: Path, tmp_path: Path) -> None:
+    for browser in opened(day, tmp_path, lambda site: replace(site, is_local=False)):
+        answer = browser.client.get(f"/run/{SAME_DAY}/hold", base_url="https://runs.example.com")
+        assert answer.status_code == 200
+        assert answer.headers["Set-Cookie"].startswith("__Host-tipoff=")
+        assert answer.headers["Set-Cookie"].endswith("; Secure")
+        fields = {**Fields(answer.text).sent, "reason": "feed is wrong"}
+        headers = {"Origin": "https://runs.example.com", "Sec-Fetch-Site": "same-origin"}
+        path = f"/run/{SAME_DAY}/hold"
+        told = browser.client.post(path, base_url="https://runs.example.com", data=fields, headers=headers)
+        assert told.status_code == 303
+        assert [word.verb for word in browser.said(SAME_DAY)] == ["hold"]
 
 
 def test_deployed_somebody_must_have_been_verified(day: Path, tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ ABOUT = {
 }
 
 
-@pytest.mark.parametrize("verb", [verb for verb in RUN_VERBS if verb not in ("release", "skip")])
+@pytest.mark.parametrize("verb", [verb for verb in RUN_VERBS if verb not in ("release", "skip", "acknowledge")])
 def test_every_word_on_a_run_is_said_by_its_button(open_view: Open, verb: str) -> None:
     run = RUNS.get(verb, SAME_DAY)
     with open_view() as view:
@@ -222,6 +222,17 @@ def test_every_word_on_a_run_is_said_by_its_button(open_view: Open, verb: str) -
             view.page.click("button.do")
             assert "is released by ann: feed is mended" in view.page.inner_text("[role=status].good")
             assert view.said(run) == ["hold", "release"]
+
+
+def test_an_incident_is_taken_from_the_day(open_view: Open) -> None:
+    with open_view() as view:
+        view.go("/")
+        view.page.click("text=acknowledge >> nth=0")
+        view.page.fill("#reason", "on it")
+        view.page.click("button.do")
+        assert "stalled by ann: on it" in view.page.inner_text("[role=status].good")
+        view.go("/")
+        assert "ann has it" in view.page.inner_text(".banner.bad")
 
 
 def test_what_is_not_planned_to_be_optional_any_more_is_skipped(open_view: Open) -> None:
@@ -266,6 +277,14 @@ def test_chosen_messages_are_dealt_with(open_view: Open, verb: str) -> None:
         assert view.page.inner_text("[role=status].good").startswith("2 messages were")
         assert view.page.locator("input[type=checkbox]").count() == 0
         assert view.said(NIGHT) == [verb]
+
+
+def test_a_day_is_gone_to(open_view: Open) -> None:
+    with open_view() as view:
+        view.go("/")
+        view.page.fill("input[type=date]", "2025-12-01")
+        view.page.click("button:has-text('Go')")
+        assert "Monday, 1 December 2025" in view.page.inner_text("h1")
 
 
 def test_a_refusal_keeps_what_was_typed_and_says_what_to_do(open_view: Open) -> None:

@@ -44,7 +44,7 @@ def incident(summary: str) -> Opened:
 
 
 def test_what_a_stranger_wrote_is_text_and_its_odd_characters_are_their_numbers() -> None:
-    page = Page(pages.render("incidents.html", FRAME, incidents=[incident(HOSTILE)], days=7))
+    page = Page(pages.render("incidents.html", FRAME, incidents=[incident(HOSTILE)], days=7, notice=""))
     assert "img" not in page.tags
     assert "onerror" not in dict(page.attributes)
     assert "<img src=x onerror=alert(1)>\"'&\\u202eevil\\x07\\nnext" in page.text

@@ -157,6 +157,14 @@ def test_each_function_is_invoked_by_those_alone_who_have_a_reason() -> None:
     assert not [b.name for b in invokers if "allUsers" in b.name]
 
 
+def test_where_the_proxy_stands_before_the_dashboard_it_alone_may_come() -> None:
+    audience = "/projects/100000000001/locations/us-central1/services/nba-admin-dashboard"
+    told = replace(DEV, operators=("group:oncall@example.com",), iap_audience=audience)
+    found = {b.fields["member"] for b in access.bindings(told) if b.fields["on"] == "run/nba-admin-dashboard"}
+    assert "group:oncall@example.com" not in found
+    assert "serviceAccount:service-100000000001@gcp-sa-iap.iam.gserviceaccount.com" in found
+
+
 def test_operators_may_invoke_what_people_are_meant_to_ask() -> None:
     told = replace(DEV, operators=("group:oncall@example.com",))
     found = {b.fields["on"] for b in access.bindings(told) if b.fields["member"] == "group:oncall@example.com"}
