@@ -34,6 +34,7 @@ PRELOADED = (
 
 PROBE = """\
 import json, os, signal, sys, traceback
+from os import environ  # made here, not read
 sys.path.insert(0, sys.argv[1])
 for name in sys.argv[3:]:
     try:
@@ -58,8 +59,8 @@ for job in json.load(sys.stdin):
         os.close(reading)
         os.dup2(2, 1)
         os.chdir(job["folder"])
-        os.environ.clear()
-        os.environ.update(job["environment"])
+        environ.clear()
+        environ.update(job["environment"])
         try:
             told = test(job["folder"], job["target"])
         except BaseException:
