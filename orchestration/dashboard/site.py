@@ -22,7 +22,7 @@ from orchestration.dashboard.forms import offered
 from orchestration.dashboard.pages import Frame
 from orchestration.dashboard.verbs import BATCH_VERBS, RUN_VERBS
 from orchestration.letters import body_lines
-from orchestration.summary import summarise_day, watchdog
+from orchestration.summary import last_time, summarise_day, watchdog
 from shared import edge
 from shared.core.codec import Malformed
 from shared.core.model import PipelineSpec
@@ -180,7 +180,8 @@ class Site:
                 sight = sights.run_sight(_there(home), self.doors.settings, key, frame.now)
                 notice = notices.of_run(sight.story.view, request.args.get("said", ""))
                 acts = offered(RUN_VERBS, sight.story.view, sight.story.status)
-                return pages.render("run.html", frame, sight=sight, notice=notice, acts=acts)
+                day = sights.begins_on(self.pipelines[key.pipeline], key)
+                return pages.render("run.html", frame, sight=sight, notice=notice, acts=acts, day=day)
             case ["ledger", run]:
                 key = run_asked(run, self.pipelines)
                 return pages.render("ledger.html", frame, run=key, entries=sights.ledger(_there(home).states, key))
@@ -206,7 +207,8 @@ class Site:
 
     def _summary(self, home: ReadHome, frame: Frame) -> str:
         specs, doors = list(self.pipelines.values()), self.doors
-        found = summarise_day(home, doors.settings, doors.tables, specs, until=frame.now, now=frame.now)
+        until = frame.now if home.is_written else last_time(home, specs, frame.now)
+        found = summarise_day(home, doors.settings, doors.tables, specs, until=until, now=frame.now)
         return pages.render("summary.html", frame, summary=found)
 
     def _letter(self, home: ReadHome, id: str, frame: Frame) -> str:
