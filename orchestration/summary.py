@@ -16,7 +16,7 @@ from shared import edge
 from shared.config.functions import FAN_OUTS, functions_of
 from shared.config.prices import PRICES
 from shared.config.settings import Settings
-from shared.core.calendar import game_day
+from shared.core.calendar import game_day, usual_start
 from shared.core.cost import bill, day_with, levels_of, rest_of
 from shared.core.fold import View
 from shared.core.heartbeat import NEVER, SELF_HEAL, dead_since
@@ -54,6 +54,19 @@ def summarise_day(
     if dead:  # a missing run is begun by nobody
         days = [replace(day, begins="") for day in days]
     return summary_of(days, until=until, now=now, watchdog=dead)
+
+
+def last_time(home: ReadHome, specs: Sequence[PipelineSpec], now: datetime) -> datetime:
+    """Now; in a home where nothing has been due for a day, when its newest run was."""
+    starts = [
+        usual_start(mode, run.date, spec.zone)
+        for spec in specs
+        for run in home.states.runs(spec.name, date.min, date.max)[-LOOK_BACK_DAYS:]
+        for mode in spec.modes
+        if mode.name == run.mode
+    ]
+    last = max(starts, default=now)
+    return last if last <= now - timedelta(days=1) else now
 
 
 def watchdog(states: StateStore, settings: Settings, now: datetime) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 
 from rich.console import Console
@@ -13,13 +13,13 @@ from rich.text import Text
 from orchestration.cli import show
 from orchestration.cli.main import NOT_PUBLISHED, OK, UsageError
 from orchestration.cli.options import settings_of, spec_of, where
-from orchestration.summary import summarise_day
+from orchestration.summary import last_time, summarise_day
 from shared import wiring
 from shared.config.orchestration_config import PIPELINES
 from shared.core import calendar
 from shared.core.codec import to_data
 from shared.core.model import PipelineSpec
-from shared.core.morning import LOOK_BACK_DAYS, MORNING
+from shared.core.morning import MORNING
 from shared.core.summary import Fate, PipelineDay, RunDay, Signal, Summary
 from shared.core.summary_card import facts, headline, incident, story, took
 
@@ -48,24 +48,11 @@ def _until(day: date | None, home: wiring.ReadHome, specs: Sequence[PipelineSpec
     """When the day ends that is asked for. UsageError for one that has not begun."""
     zone = specs[0].zone
     if day is None:
-        return now if home.is_written else _last_time(home, specs, now)
+        return now if home.is_written else last_time(home, specs, now)
     today = calendar.game_day(now, zone)
     if day > today:
         raise UsageError(f"--date {day} is still to come; today is {today} in {zone}")
     return min(now, calendar.at(day, MORNING, zone))
-
-
-def _last_time(home: wiring.ReadHome, specs: Sequence[PipelineSpec], now: datetime) -> datetime:
-    """Now; in a home where nothing has been due for a day, when its newest run was."""
-    starts = [
-        calendar.usual_start(mode, run.date, spec.zone)
-        for spec in specs
-        for run in home.states.runs(spec.name, date.min, date.max)[-LOOK_BACK_DAYS:]
-        for mode in spec.modes
-        if mode.name == run.mode
-    ]
-    last = max(starts, default=now)
-    return last if last <= now - timedelta(days=1) else now
 
 
 # --- on a terminal ----------------------------------------------------------------------------------------

@@ -196,7 +196,7 @@ def bars(status: RunStatus, now: datetime) -> Mapping[str, Bar]:
     """Each phase that has opened, on one line of time from the run's start to its end, or to the last deadline."""
     ends = [phase.passed_at or phase.deadline_at for phase in status.phases]
     end = status.ended_at or max([now, *ends])
-    whole_s = max(1.0, (end - status.started_at).total_seconds())
+    whole_s = max(0.001, (end - status.started_at).total_seconds())
 
     def place(instant: datetime) -> int:
         return round(BAR * min(1.0, max(0.0, (instant - status.started_at).total_seconds() / whole_s)))

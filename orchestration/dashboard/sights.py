@@ -100,11 +100,15 @@ class Today:
     pipeline: str
     zone: str
     day: date
-    is_today: bool
+    today: date
     rows: tuple[Row, ...]
     others: tuple[Seen, ...]
     incidents: tuple[Opened, ...]
     latest: date | None  # the last day before this one that has runs, where this one has none
+
+    @property
+    def is_today(self) -> bool:
+        return self.day == self.today
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +184,7 @@ def today(home: ReadHome | None, spec: PipelineSpec, day: date | None, now: date
         pipeline=spec.name,
         zone=spec.zone,
         day=day,
-        is_today=day == this,
+        today=this,
         rows=tuple(rows),
         others=tuple(others),
         incidents=tuple(

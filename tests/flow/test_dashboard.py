@@ -259,6 +259,7 @@ def test_a_run_tells_its_whole_story(browser: Browser) -> None:
     assert "failed: column zone is not there in nba_raw.team_boxscores (3 of 3 attempts)" in text
     assert "Gate behind it: open: 4 of 5 processors of precompute are done" in text
     assert "through; nothing is under way" in text
+    assert '<a href="/?date=2025-12-02">its day</a>' in browser.get(f"/run/{NIGHT}").text, "on whose morning it began"
     blocked = browser.get(f"/run/{BLOCKED}").text
     assert "Incident" in blocked
     assert f'<a class="button" href="/run/{BLOCKED}/retry?about=schedule">another attempt now</a>' in blocked
