@@ -23,7 +23,6 @@ from shared.core.revisions import (
     settings_of,
 )
 
-
 FORESEEN_MAX = 10  # seven at most
 
 
