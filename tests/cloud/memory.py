@@ -16,6 +16,7 @@ from shared.core.revisions import Wanted
 from shared.ports import Health
 from tests.cloud.fake import Cloud, Dropped, Refused, Request, read_request
 from tests.cloud.functions import Functions
+from tests.cloud.google import Google
 from tests.cloud.projects import Projects
 from tests.cloud.run import CloudRun
 
@@ -23,11 +24,12 @@ from tests.cloud.run import CloudRun
 class MemoryGcloud:
     """A gcloud, and a look at what it deployed."""
 
-    def __init__(self) -> None:
-        self.run = CloudRun()
-        self.run.address = "http://127.0.0.1:1/-/serving"
-        self.functions = Functions(self.run)
-        self.cloud = Cloud(self.run, self.functions, Projects())
+    def __init__(self, there: Google | None = None) -> None:
+        """With parts of its own, or with those of a fake that listens."""
+        self.run = there.run if there else CloudRun()
+        self.run.address = self.run.address or "http://127.0.0.1:1/-/serving"
+        self.functions = there.functions if there else Functions(self.run)
+        self.cloud = there.cloud if there else Cloud(self.run, self.functions, Projects())
 
     def __call__(self, arguments: Sequence[str]) -> Ran:
         words = [word for word in arguments if not word.startswith("-")]
@@ -57,7 +59,7 @@ class MemoryGcloud:
 
     def look(self, step: Verify, wanted: Wanted) -> str:
         """As the real one, without its patience."""
-        path, said = urlsplit(step.url).path.removeprefix("/-/serving"), dict[str, dict[str, Any]]()
+        path, said = urlsplit(step.url).path.partition("/-/serving")[2], dict[str, dict[str, Any]]()
         for what in ("health", "ready"):
             try:
                 said[what] = self._ask("serving", f"{path}/{what}")

@@ -23,13 +23,15 @@ from orchestration.deploying.selftest import self_tests
 from orchestration.deploying.tools import InstalledGcloud, NotPossible, Ran, Tools, commit_of, real_look
 from orchestration.deploying.wanted import wanted_of
 from orchestration.staging import REPOSITORY, stage
-from shared.config.deployment import environment
+from shared.config.deployment import environment, service_of
 from shared.config.functions import FUNCTIONS, function
 from shared.core.deployment import Verify
+from shared.core.drift import Kind
 from tests.cloud.fake import Fault, denied
 from tests.cloud.functions import Mishap
 from tests.cloud.google import TOKEN, Google, gcloud_environment, google, require_gcloud
 from tests.cloud.memory import MemoryGcloud
+from tests.cloud.whole import whole
 
 PATIENCE_S = 240.0
 
@@ -192,6 +194,20 @@ def test_it_waits_for_anothers_deployment_and_not_for_ever(tmp_path: Path) -> No
     memory.functions.busy["self-heal"] = AWAITS_MAX + 2
     outcome = deploy(wanted, None, tools, said.append)
     assert (outcome.result, outcome.why) == ("failed", "another deployment does not end; look in the console")
+
+
+@pytest.mark.parametrize("name", ["self_heal", "mlb_prediction_worker", "raw_processor"])
+def test_doctor_finds_a_deployed_function_as_it_was_declared(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with whole(monkeypatch) as made:
+        memory = MemoryGcloud(made.google)
+        tools = Tools(gcloud=memory, look=memory.look, pause=lambda _: None)
+        outcome = deploy(wanted_of(function(name), made.place, "0123abc", tmp_path), None, tools, lambda _: None)
+        assert outcome.result == "deployed", outcome.why
+        of = (Kind.FUNCTION, service_of(name))
+        found = [each for each in made.look().differences if (each.kind, each.name) == of]
+    assert [each.live for each in found] == ["nobody"], "invokes it: there is neither topic nor schedule yet"
 
 
 # --- dry run --------------------------------------------------------------------------------------------
