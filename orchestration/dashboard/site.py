@@ -6,9 +6,10 @@ GET reads and changes nothing. What goes wrong is a page that says what and what
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 
 from werkzeug.wrappers import Request
@@ -26,6 +27,7 @@ from orchestration.summary import last_time, summarise_day, watchdog
 from shared import edge
 from shared.core.codec import Malformed
 from shared.core.model import PipelineSpec
+from shared.core.slo import Attained
 from shared.endpoint import Answer
 from shared.wiring import ReadHome
 
@@ -119,10 +121,8 @@ class Site:
         segments = request.path.strip("/").split("/")
         if len(segments) == 1 and segments[0] in pages.FILES:
             return pages.asset(segments[0]), 200, {"Content-Type": pages.FILES[segments[0]]}
-        frame, desk = (
-            self._frame(request),
-            Desk(doors=self.doors, pipelines=self.pipelines, is_secure=not self.is_local),
-        )
+        frame = self._frame(request)
+        desk = Desk(doors=self.doors, pipelines=self.pipelines, is_secure=not self.is_local)
         if request.method == "POST" and (taken := desk.take(request, segments, frame)):
             return taken
         if request.method not in ("GET", "HEAD"):
@@ -159,14 +159,7 @@ class Site:
                 notice = notices.of_incidents(request.args.get("said", ""))
                 return pages.render("incidents.html", frame, incidents=found, days=sights.INCIDENT_DAYS, notice=notice)
             case ["slos"]:
-                settings = self.doors.settings
-                begins = settings.cloud is not None and settings.starts_missing_runs
-                kept = [
-                    each
-                    for name in self.pipelines
-                    if home
-                    for each in slo.keeps(home.states, name, frame.now, begins=begins)
-                ]
+                kept = self._kept(home, frame) if home else ()
                 return pages.render("slos.html", frame, kept=kept, late=sights.late(kept))
             case ["summary"]:
                 return self._summary(_there(home), frame)
@@ -205,6 +198,12 @@ class Site:
         day = days[0].day
         return pages.render("today.html", frame, days=days, day=asked, watchdog=dead, before=day - DAY, after=day + DAY)
 
+    def _kept(self, home: ReadHome, frame: Frame) -> Sequence[Attained]:
+        settings = self.doors.settings
+        is_cloud = settings.cloud is not None
+        kept = partial(slo.keeps, home.states, now=frame.now, begins=is_cloud and settings.starts_missing_runs)
+        return [each for name in self.pipelines for each in kept(name, days=SLO_DAYS if is_cloud else None)]
+
     def _summary(self, home: ReadHome, frame: Frame) -> str:
         specs, doors = list(self.pipelines.values()), self.doors
         until = frame.now if home.is_written else last_time(home, specs, frame.now)
@@ -213,9 +212,10 @@ class Site:
 
     def _letter(self, home: ReadHome, id: str, frame: Frame) -> str:
         letter = sights.letter(home, id)
-        attributes = [f"{name} = {text}"[:ATTRIBUTE_SHOWN] for name, text in letter.attributes.items()]
-        if more := len(attributes) - ATTRIBUTES_SHOWN:
-            attributes = [*islice(attributes, ATTRIBUTES_SHOWN), *([f"and {more} more"] if more > 0 else [])]
+        told = islice(letter.attributes.items(), ATTRIBUTES_SHOWN)
+        attributes = [f"{name} = {text}"[:ATTRIBUTE_SHOWN] for name, text in told]
+        if (more := len(letter.attributes) - ATTRIBUTES_SHOWN) > 0:
+            attributes.append(f"and {more} more")
         body = list(body_lines(letter.body))
         return pages.render("letter.html", frame, letter=letter, attributes=attributes, body=body)
 

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from orchestration.cli import show
 from orchestration.deploying.engine import NotTold, Outcome, deploy, gather_all
-from orchestration.deploying.selftest import self_test
+from orchestration.deploying.selftest import self_tests
 from orchestration.deploying.tools import InstalledGcloud, NotPossible, Ran, Tools, commit_of, find_gcloud, real_look
 from orchestration.deploying.wanted import wanted_of
 from orchestration.staging import REPOSITORY, NotStaged, stage
@@ -33,7 +33,7 @@ from shared.core.revisions import Live, Wanted
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 STAGED = "build/deploy"
-TESTS_AT_ONCE = 2  # each is a second of computing
+TESTS_AT_ONCE = 2  # nothing but computing
 DEPLOYED_AT_ONCE = 4  # builds run at Google, but gcloud itself takes a second of computing for each call
 LOCK_S = 1.0
 NOTHING_SERVES = "nothing that was verified serves: let nothing invoke it before it is deployed"
@@ -167,10 +167,15 @@ def _prepared(specs: Sequence[FunctionSpec], there: Environment, commit: str, fo
     wanted = tuple(wanted_of(spec, there, commit, stage(spec.name, folder).folder.resolve()) for spec in specs)
     _say(f"staged in {STAGED}; testing what was staged, and asking what is live")
     with ThreadPoolExecutor(max_workers=TESTS_AT_ONCE) as pool:
-        tests = pool.map(self_test, wanted)
+        parts = [part for start in range(TESTS_AT_ONCE) if (part := wanted[start::TESTS_AT_ONCE])]
+        tests = pool.map(self_tests, parts)
         live, unknown = _gathered(wanted, tools)
-        found = dict(zip((each.function for each in wanted), tests, strict=True))
-    faults = {name: f"self-test: {why}" if why else "" for name, why in found.items()}
+        whys = {
+            each.function: why
+            for part, told in zip(parts, tests, strict=True)
+            for each, why in zip(part, told, strict=True)
+        }
+    faults = {each.function: f"self-test: {why}" if (why := whys[each.function]) else "" for each in wanted}
     for name, why in faults.items():
         if why:
             _say(f"{name}: {why}")

@@ -23,6 +23,8 @@ from shared.core.revisions import (
     settings_of,
 )
 
+FORESEEN_MAX = 10  # seven at most
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Did:
@@ -149,13 +151,10 @@ def foreseen(wanted: Wanted, live: Live) -> tuple[Step, ...]:
     """The steps that a run would take if all went well. A revision that is not made yet has no name: REVISION."""
     steps: list[Step] = []
     did = Did()
-    for _ in range(10):  # seven at most
-        step = decide(wanted, live, did)
-        steps.append(step)
-        live, did = _imagined(step, wanted, live, did)
-        if isinstance(step, (Done, Failed, Await)):
-            return tuple(steps)
-    raise AssertionError(steps)
+    while len(steps) < FORESEEN_MAX and not (steps and isinstance(steps[-1], (Done, Failed, Await))):
+        steps.append(decide(wanted, live, did))
+        live, did = _imagined(steps[-1], wanted, live, did)
+    return tuple(steps)
 
 
 def _imagined(step: Step, wanted: Wanted, live: Live, did: Did) -> tuple[Live, Did]:

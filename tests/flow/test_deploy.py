@@ -19,7 +19,7 @@ import pytest
 
 from orchestration.deploying.command import FAILED, OK, USAGE, chosen, main
 from orchestration.deploying.engine import AWAITS_MAX, deploy
-from orchestration.deploying.selftest import self_test
+from orchestration.deploying.selftest import self_tests
 from orchestration.deploying.tools import InstalledGcloud, NotPossible, Ran, Tools, commit_of, real_look
 from orchestration.deploying.wanted import wanted_of
 from orchestration.staging import REPOSITORY, stage
@@ -283,11 +283,24 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
 COMMIT = "a" * 40
 
 
-@pytest.mark.parametrize("name", [spec.name for spec in FUNCTIONS])
-def test_every_staged_function_would_serve(name: str, tmp_path: Path) -> None:
-    staged = stage(name, tmp_path)
-    assert self_test(wanted_of(function(name), environment("prod"), COMMIT, staged.folder)) == ""
-    assert not list(staged.folder.rglob("__pycache__")), "what was tested is what is uploaded"
+def test_every_staged_function_would_serve(tmp_path: Path) -> None:
+    staged = [stage(spec.name, tmp_path) for spec in FUNCTIONS]
+    wanted = [wanted_of(function(each.name), environment("prod"), COMMIT, each.folder) for each in staged]
+    assert dict(zip([each.name for each in staged], self_tests(wanted), strict=True)) == dict.fromkeys(
+        [spec.name for spec in FUNCTIONS], ""
+    )
+    assert not list(tmp_path.rglob("__pycache__")), "what was tested is what is uploaded"
+
+
+def test_a_test_says_nothing_of_its_neighbour(tmp_path: Path) -> None:
+    wanted = [
+        wanted_of(function(name), environment("dev"), COMMIT, stage(name, tmp_path).folder)
+        for name in ("phase1_to_phase2", "phase2_to_phase3")
+    ]
+    (tmp_path / "phase1_to_phase2" / "main.py").write_text("print('{}')\nraise SystemExit(0)\n")
+    broken, sound = self_tests(wanted)
+    assert "it cannot be imported" in broken
+    assert sound == ""
 
 
 @pytest.mark.parametrize(
@@ -306,13 +319,13 @@ def test_a_staged_function_that_would_not_serve_is_found_before_it_is_built(
     main_file = staged.folder / "main.py"
     main_file.write_text(broken + main_file.read_text())
     wanted = wanted_of(function("phase1_to_phase2"), environment("dev"), COMMIT, staged.folder)
-    assert why in self_test(wanted, within_s=5.0 if "slow" in why or "took" in why else 60.0)
+    assert why in self_tests([wanted], within_s=5 if "took" in why else 60)[0]
 
 
 def test_a_staged_function_that_is_another_is_found(tmp_path: Path) -> None:
     staged = stage("phase1_to_phase2", tmp_path)
     wanted = wanted_of(function("phase1_to_phase2"), environment("dev"), COMMIT, staged.folder)
-    assert self_test(replace(wanted, commit="b" * 40)) == f"/health says version {COMMIT!r}, not {'b' * 40!r}"
+    assert self_tests([replace(wanted, commit="b" * 40)])[0] == f"/health says version {COMMIT!r}, not {'b' * 40!r}"
 
 
 # --- the tools ------------------------------------------------------------------------------------------

@@ -314,7 +314,7 @@ def test_every_setting_that_is_not_as_it_is_to_be_is_named(change: dict[str, Any
 
 
 def test_a_last_revision_that_does_not_have_what_the_function_says_is_seen() -> None:
-    told = replace(service("r2", to("r2")), settings={"memory": 2**28})
+    told = replace(service("r2", to("r2")), settings={"memory": 2**28, "cpu": 1.0})
     found = differences(WANTED, Live(function=NEW, service=told))
     assert found == ("memory of the last revision is 268435456, not 536870912",)
 
