@@ -184,6 +184,8 @@ class Batches:
         labour = self._labour(order)
         if labour.fault:
             world.fault(labour.fault, order.batch)
+        if labour.silent or labour.endings:
+            world.trouble(order.start.run)
         if labour.hard:
             story = world.stories[order.start.run]
             story.excused = story.excused or labour.fault

@@ -90,6 +90,8 @@ class Processors:
         behaviour = weathered or world.fate.behave(story.plan, start)
         if behaviour.fault:
             world.fault(behaviour.fault, start.id)
+        if behaviour.kind is not Kind.SUCCESS:
+            world.trouble(start.run)
         if behaviour.kind in LOST_WORK:
             story.spoilt.add(start.id)
         if behaviour.kind in LOST_WORK and not behaviour.hard:

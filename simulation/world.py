@@ -690,6 +690,10 @@ class World:
                 self.check(run, rule, invariants.End(story, record, self.fate.games, self.sink.told))
         self.batches.judge()
 
+    def trouble(self, run: RunKey) -> None:
+        """Something has come near a run that may well be told, whether or not it counts as a fault."""
+        self._troubled.add(str(run))
+
     def fault(self, kind: str, where: str) -> None:
         self.faults[kind] += 1
         self.note(where, "fault", kind)
