@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-SECONDS_MAX = 240  # a planted bug may make every message die for days, which takes a loaded machine two minutes to live through
+SECONDS_MAX = 240
+"""A planted bug may make every message die for days, which takes a loaded machine two minutes to live through."""
 
 
 @dataclass(frozen=True, slots=True)
