@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from orchestration.deploying.engine import deploy
-from orchestration.deploying.tools import Tools, real_gcloud, real_look
+from orchestration.deploying.tools import InstalledGcloud, Tools, real_look
 from orchestration.deploying.wanted import wanted_of
 from shared.config.deployment import secret_of
 from shared.config.functions import function
@@ -342,7 +342,7 @@ def test_what_the_real_gcloud_deploys_is_no_drift(ready: Whole, tmp_path: Path) 
     ready.google.functions.functions.pop("self-heal")
     ready.google.run.services.pop("self-heal")
     variables = {**os.environ, **gcloud_environment(ready.cloud.port, tmp_path / "gcloud")}
-    gcloud = real_gcloud(require_gcloud(), variables, deploy_s=20.0)
+    gcloud = InstalledGcloud(require_gcloud(), variables, deploy_s=20.0)
     tools = Tools(gcloud=gcloud, look=real_look(gcloud, ready_s=0.0), pause=lambda _: None)
 
     def deployed(commit: str) -> tuple[str, str]:
