@@ -44,7 +44,7 @@ def watch(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Wat
         spec.pipeline,
         [schedule for schedule in schedules if settings.starts_missing_runs or not schedule.mode],
         wiring.last_due,
-        services_watched(),
+        services_watched(proxied=bool(settings.iap_audience)),
         wiring.ailing(home),
         AtOnce(edge.attempt),
     )
