@@ -160,6 +160,37 @@ def test_two_that_look_at_once_raise_one() -> None:
     assert [latch.key.rpartition("/")[2] for latch in claimed] == ["raise"]
 
 
+def test_one_that_was_not_asked_for_a_while_ends_nothing_by_what_it_saw_before() -> None:
+    rounds = Rounds().go(10)
+    first, rounds.watch = rounds.watch, rounds.new()
+    rounds.why["export_processor"] = "503"
+    rounds.go(10)
+    rounds.why, rounds.watch = {}, first
+    rounds.go(10)
+    assert rounds.told == ["health-export_processor/1/raise at +11", "health-export_processor/1/resolve at +25"]
+
+
+def test_one_that_was_not_asked_for_a_while_raises_nothing_by_what_it_saw_before() -> None:
+    rounds = Rounds(why={"export_processor": "503"}).go(1)
+    first, rounds.watch = rounds.watch, rounds.new()
+    rounds.why = {}
+    rounds.go(10)
+    rounds.why, rounds.watch = {"export_processor": "503"}, first
+    rounds.go(1)
+    rounds.why = {}
+    rounds.go(10)
+    assert rounds.told == []
+
+
+def test_two_that_go_the_rounds_by_turns_miss_nothing() -> None:
+    rounds = Rounds(why={"export_processor": "503"})
+    other = rounds.new()
+    for _ in range(4):
+        rounds.go(1)
+        rounds.watch, other = other, rounds.watch
+    assert rounds.told == ["health-export_processor/1/raise at +2"]
+
+
 def test_the_next_time_is_a_new_occurrence() -> None:
     rounds = Rounds(why={"export_processor": "503"}).go(5)
     rounds.why = {}
