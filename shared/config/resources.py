@@ -254,10 +254,12 @@ MONITORED = {
 
 
 def _monitoring(generated: Mapping[str, Sequence[Mapping[str, object]]]) -> Iterator[Resource]:
-    """Each by its own id; a metric, by its type."""
+    """Each by its own id; a metric, by its type. What it is called is not compared: Google tells names of services and
+    objectives with the project's number, whatever they were made with."""
     for key, bodies in generated.items():
         for body in bodies:
             kind = MONITORED[key]
             labels: Any = body.get("userLabels") or body.get("labels")
             name = str(body["type"]) if kind is Kind.METRIC else str(labels["id"])
-            yield Resource(kind=kind, name=name, fields=flat(body), seen={"body": json.dumps(body)})
+            told = {key: value for key, value in body.items() if key != "name"}
+            yield Resource(kind=kind, name=name, fields=flat(told), seen={"body": json.dumps(body)})
