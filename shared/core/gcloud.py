@@ -114,6 +114,7 @@ KNOWN = (
         "another deployment is under way: run this again once it is over",
     ),
     (r"[Bb]uild failed", "read the build's log: `gcloud builds list --project={project} --limit=5`"),
+    (r"[Pp]ermission denied on secret|Secret Accessor", "run `bin/deploy/iam`, then this again"),
     (
         r"not ready|failed to start|Healthcheck",
         "read the log: `gcloud functions logs read {service} --gen2 --project={project} --region={region}`",
