@@ -52,7 +52,7 @@ SCRIPTS: Mapping[str, tuple[Kind, ...]] = {
 SCRIPT_OF: Mapping[Kind, str] = {kind: script for script, kinds in SCRIPTS.items() for kind in kinds}
 
 FIXED: Mapping[Kind, tuple[str, ...]] = {
-    Kind.SUBSCRIPTION: ("topic", "filter", "ordering"),
+    Kind.SUBSCRIPTION: ("topic", "filter", "ordering", "detached", "delivers"),
     Kind.DATASET: ("location",),
     Kind.INDEX: ("scope",),
 }

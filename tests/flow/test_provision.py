@@ -168,6 +168,8 @@ DRIFTS: list[Any] = [
             ("exactly_once", {"enableExactlyOnceDelivery": True}),
             ("filter", {"filter": 'attributes.x = "y"'}),
             ("topic", {"topic": "projects/tipoff-dev/topics/nba-scrape-start"}),
+            ("detached", {"detached": True}),
+            ("delivers", {"pushConfig": {}, "bigqueryConfig": {"table": "tipoff-dev.nba_raw.messages"}}),
         )
     ],
     pytest.param(
