@@ -492,6 +492,13 @@ def test_questions_name_project_and_region() -> None:
             "ERROR: unable to queue the operation", "queue", "another deployment is under way", id="two at once"
         ),
         pytest.param(
+            "ERROR: Build failed with status: FAILURE. Could not build the function due to a missing permission on the "
+            "build service account. If you didn't revoke that permission explicitly, this could be caused by a change",
+            "missing permission",
+            "have an owner give it roles/cloudbuild.builds.builder: docs/deploy.md",
+            id="a new project whose account may not build",
+        ),
+        pytest.param(
             "ERROR: Build failed: no such package", "no such", "gcloud builds list --project=tipoff-dev", id="build"
         ),
         pytest.param(
