@@ -23,9 +23,9 @@ from shared.ports import CloudError
 OK, LEFT, UNDONE = 0, 1, 2
 
 MAKES = {
+    "iam": "service accounts, datasets, and who may do what; what functions may be called by, once they are deployed",
     "topics": "topics, dead letters with subscriptions, push subscriptions",
     "secrets": "secrets, without their values: those a person adds, from standard input",
-    "iam": "service accounts, datasets, and who may do what; what functions may be called by, once they are deployed",
     "indexes": "Firestore's indexes, and fields that are indexed otherwise",
     "schedules": "Cloud Scheduler's jobs, one for each function that a schedule wakes",
     "monitoring": "metrics, objectives, uptime checks, alert policies and the dashboard of Cloud Monitoring",

@@ -24,9 +24,10 @@ ASK_S = 8.0  # for all services together; each has three seconds
 LastDue = Callable[[ScheduleSpec, datetime], datetime | None]
 """When a schedule was due the last time before an instant; None if it never was."""
 
-DEEP_EVERY_MIN = 5
-"""A service is asked each minute whether it lives, and in every fifth one, or once it is not well, whether it could
-work now too: that reads what it depends on, and would cost more than all the rounds of the timer."""
+DEEP_EVERY_MIN = 20
+"""A service is asked each minute whether it lives, and in every twentieth one, or once it is not well, whether it could
+work now too: that asks what it depends on, and every five minutes it would cost more than all else at rest. A gate asks
+it itself before it sends anything there."""
 
 SEEN_FOR = timedelta(seconds=150)
 """Between two looks of one process, for it to go on from what it saw; else others went the rounds, and saw what it has

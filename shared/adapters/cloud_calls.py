@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,7 @@ CALL_S = 30.0  # all tries: somebody sits before it
 CONNECTIONS = 64  # kept to one host: kinds beside each other, and policies within one
 PAGES_MAX = 200  # of a list; a thousand things each are more than any project has
 SAID_MAX = 300  # characters of what Google says
+NO_ACCOUNT = re.compile(r"[Ss]ervice account .*(?:not found|does not exist)")
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 READS: Mapping[str, str] = {
@@ -44,7 +46,7 @@ READS: Mapping[str, str] = {
 """The smallest role with which a service can be asked what is there."""
 
 WRITES: Mapping[str, str] = {
-    "pubsub": "roles/pubsub.admin",
+    "pubsub": "roles/pubsub.admin and roles/iam.serviceAccountUser",  # of the account whose token a push carries
     "cloudscheduler": "roles/cloudscheduler.admin and roles/iam.serviceAccountUser",
     "iam": "roles/iam.serviceAccountAdmin",
     "cloudresourcemanager": "roles/resourcemanager.projectIamAdmin",
@@ -201,7 +203,7 @@ def unanswered(service: str, error: Exception) -> CloudError:
 def explained(where: str, service: str, method: str, status: int, said: str) -> CloudError:
     """What an answer that is none means, and what helps."""
     if status == 404:
-        return Absent(f"{where}: is not there")
+        return Absent(f"{where}: is not there" if method == "GET" else f"{where}: {said}{_first(said)}")
     if status == 409 or status == 412:
         return Conflict(f"{where}: {said}")
     if status in (401, 403) and ("SERVICE_DISABLED" in said or "has not been used in project" in said):
@@ -213,8 +215,13 @@ def explained(where: str, service: str, method: str, status: int, said: str) -> 
         role = (READS if asks else WRITES).get(service, "a role of that service")
         return CloudDenied(f"{where}: permission denied: {said}; {role} helps")
     if status in PASSING or "does not exist" in said:  # an account that was made a moment ago is not known everywhere
-        return Passing(f"{where}: {status}: {said}; try again later")
+        return Passing(f"{where}: {status}: {said}{_first(said) or '; try again later'}")
     return CloudError(f"{where}: {status}: {said}")
+
+
+def _first(said: str) -> str:
+    """What must be done before, where Google misses an account that is named."""
+    return "; run `bin/deploy/iam` first" if NO_ACCOUNT.search(said) else ""
 
 
 def _said(answer: requests.Response) -> str:

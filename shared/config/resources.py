@@ -50,6 +50,8 @@ GOOGLES = {
 }
 """Names of what Google's services make in a project by themselves."""
 
+ACTS_AS = "roles/iam.serviceAccountUser"
+
 DECLARED_ALONE = (Kind.DATASET,)
 """Kinds of which a project may hold others that are none of ours."""
 
@@ -78,7 +80,8 @@ def declared(
 
 def concerns(live: Resource, environment: Environment) -> bool:
     """Whether something that is not declared is ours to wonder about. People's rights on the project and on tables are
-    not, nor is what Google's services make and hold by themselves; the whole world's always is."""
+    not, nor who may act as an account, which whoever deploys must, nor what Google's services make and hold by
+    themselves; the whole world's always is, and what our own accounts may do."""
     patterns = (*GOOGLES.get(live.kind, ()), *_others(live.kind, environment))
     if any(fnmatchcase(live.name, pattern) for pattern in patterns) or live.kind in DECLARED_ALONE:
         return False
@@ -87,6 +90,8 @@ def concerns(live: Resource, environment: Environment) -> bool:
     on, member = str(live.fields["on"]), str(live.fields["member"])
     if member in ("allUsers", "allAuthenticatedUsers"):
         return True
+    if on.startswith("account/") and live.fields["role"] == ACTS_AS:
+        return member in {access.account(name, environment) for name in access.accounts()}
     kind, _, whom = member.partition(":")
     if kind == "serviceAccount":
         name, _, domain = whom.partition("@")
@@ -254,10 +259,12 @@ MONITORED = {
 
 
 def _monitoring(generated: Mapping[str, Sequence[Mapping[str, object]]]) -> Iterator[Resource]:
-    """Each by its own id; a metric, by its type."""
+    """Each by its own id; a metric, by its type. What it is called is not compared: Google tells names of services and
+    objectives with the project's number, whatever they were made with."""
     for key, bodies in generated.items():
         for body in bodies:
             kind = MONITORED[key]
             labels: Any = body.get("userLabels") or body.get("labels")
             name = str(body["type"]) if kind is Kind.METRIC else str(labels["id"])
-            yield Resource(kind=kind, name=name, fields=flat(body), seen={"body": json.dumps(body)})
+            told = {key: value for key, value in body.items() if key != "name"}
+            yield Resource(kind=kind, name=name, fields=flat(told), seen={"body": json.dumps(body)})

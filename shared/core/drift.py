@@ -18,9 +18,9 @@ Value = str | int | float | bool | tuple[str, ...] | None
 class Kind(StrEnum):
     """In the order in which they are made: each stands on those before it."""
 
-    TOPIC = "topic"
-    SUBSCRIPTION = "subscription"
     ACCOUNT = "account"  # a service account
+    TOPIC = "topic"
+    SUBSCRIPTION = "subscription"  # a push carries an account's token
     DATASET = "dataset"
     SECRET = "secret"  # noqa: S105 - the word, not one
     BINDING = "binding"  # one role of one member on one resource
@@ -37,9 +37,9 @@ class Kind(StrEnum):
 
 
 SCRIPTS: Mapping[str, tuple[Kind, ...]] = {
+    "iam": (Kind.ACCOUNT, Kind.DATASET, Kind.BINDING),
     "topics": (Kind.TOPIC, Kind.SUBSCRIPTION),
     "secrets": (Kind.SECRET,),
-    "iam": (Kind.ACCOUNT, Kind.DATASET, Kind.BINDING),
     "indexes": (Kind.INDEX, Kind.FIELD),
     "schedules": (Kind.SCHEDULE,),
     "monitoring": (
@@ -52,7 +52,7 @@ SCRIPTS: Mapping[str, tuple[Kind, ...]] = {
 SCRIPT_OF: Mapping[Kind, str] = {kind: script for script, kinds in SCRIPTS.items() for kind in kinds}
 
 FIXED: Mapping[Kind, tuple[str, ...]] = {
-    Kind.SUBSCRIPTION: ("topic", "filter", "ordering"),
+    Kind.SUBSCRIPTION: ("topic", "filter", "ordering", "detached", "delivers"),
     Kind.DATASET: ("location",),
     Kind.INDEX: ("scope",),
 }

@@ -113,7 +113,9 @@ KNOWN = (
         r"unable to queue|[Cc]onflict|is being deployed",
         "another deployment is under way: run this again once it is over",
     ),
+    (r"build service account", "have an owner give it roles/cloudbuild.builds.builder: docs/deploy.md"),
     (r"[Bb]uild failed", "read the build's log: `gcloud builds list --project={project} --limit=5`"),
+    (r"[Pp]ermission denied on secret|Secret Accessor", "run `bin/deploy/iam`, then this again"),
     (
         r"not ready|failed to start|Healthcheck",
         "read the log: `gcloud functions logs read {service} --gen2 --project={project} --region={region}`",

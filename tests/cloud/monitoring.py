@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from google.api import metric_pb2
@@ -21,6 +22,8 @@ KINDS: dict[str, Any] = {
     "dashboards": dashboards.Dashboard,
 }
 NAMED_BY = {"services": "serviceId", "serviceLevelObjectives": "serviceLevelObjectiveId"}
+NUMBERS = {"projects/tipoff-dev/": "projects/100000000001/"}
+"""What a project is called in the names of services and objectives, whatever it was called by who made them."""
 
 
 class Monitoring:
@@ -38,7 +41,11 @@ class Monitoring:
         self.routes.on("DELETE", name, self._delete)
 
     def answer(self, request: Request) -> Answer | None:
-        return self.routes.answer(request)
+        """By the project's number as by its id."""
+        path = request.path
+        for by_id, by_number in NUMBERS.items():
+            path = path.replace(by_number, by_id)
+        return self.routes.answer(replace(request, path=path))
 
     def of(self, kind: str, parent: str = "projects/tipoff-dev") -> list[Body]:
         """Those of a kind under something; a metric's name has slashes of its own."""
@@ -60,7 +67,7 @@ class Monitoring:
                 raise Refused(409, f"{name} already exists")
         else:
             name = f"{parent}/{kind}/{len(self.things) + 1}"
-        self.things[name] = {**body, "name": name, "etag": "e1"}
+        self.things[name] = {**body, "name": _told(name, kind), "etag": "e1"}
         return Answer(self.things[name])
 
     def _patch(self, request: Request, name: str, kind: str) -> Answer:
@@ -68,7 +75,8 @@ class Monitoring:
         if kind == "dashboards" and request.json.get("etag") != stands["etag"]:
             raise Refused(409, "the dashboard has changed")
         given = {key: value for key, value in request.json.items() if key != "etag"}
-        self.things[name] = {**parsed(given, KINDS[kind]), "name": name, "etag": f"e{int(stands['etag'][1:]) + 1}"}
+        etag = f"e{int(stands['etag'][1:]) + 1}"
+        self.things[name] = {**parsed(given, KINDS[kind]), "name": _told(name, kind), "etag": etag}
         return Answer(self.things[name])
 
     def _delete(self, _request: Request, name: str, kind: str) -> Answer:
@@ -80,3 +88,10 @@ class Monitoring:
         if name not in self.things:
             raise Refused(404, f"{name} is not there")
         return self.things[name]
+
+
+def _told(name: str, kind: str) -> str:
+    """What a thing is called when it is read."""
+    for by_id, by_number in NUMBERS.items() if kind in NAMED_BY else ():
+        name = name.replace(by_id, by_number)
+    return name

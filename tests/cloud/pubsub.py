@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from google.pubsub_v1 import types
@@ -22,7 +23,8 @@ CHANGEABLE = {
 class PubSub:
     names: tuple[str, ...] = ("pubsub",)
 
-    def __init__(self) -> None:
+    def __init__(self, has_account: Callable[[str], bool]) -> None:
+        self.has_account = has_account
         self.topics: dict[str, Body] = {}
         self.subscriptions: dict[str, Body] = {}
         self.policies = Policies(lambda name: name in self.topics or name in self.subscriptions)
@@ -97,6 +99,9 @@ class PubSub:
         for topic in filter(None, (made["topic"], buried.get("deadLetterTopic"))):
             if topic not in self.topics and topic != "_deleted-topic_":
                 raise Refused(404, f"Resource not found (resource={topic}).")
+        account = made.get("pushConfig", {}).get("oidcToken", {}).get("serviceAccountEmail", "")
+        if account and not self.has_account(account):
+            raise Refused(404, f"Service account {account} was not found.")
         if not 10 <= made.get("ackDeadlineSeconds", 10) <= 600:
             raise Refused(400, "Invalid ack deadline given.")
         if buried and not 5 <= buried["maxDeliveryAttempts"] <= 100:

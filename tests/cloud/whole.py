@@ -32,7 +32,7 @@ from tests.cloud.pubsub import PubSub
 from tests.cloud.scheduler import Scheduler
 
 COMMIT = "0123abc"
-SCRIPTS = ("topics", "secrets", "iam", "indexes", "schedules", "monitoring")
+SCRIPTS = ("iam", "topics", "secrets", "indexes", "schedules", "monitoring")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Whole:
 
     def set_up(self) -> None:
         """As a person would, who then says what the secrets are and waits for the indexes."""
-        for name in ("topics", "secrets", "iam", "indexes"):
+        for name in ("iam", "topics", "secrets", "indexes", "iam"):
             self.script(name)
         for name in self.secrets.secrets:
             self.secrets.add_version(name.rpartition("/")[2])
@@ -155,10 +155,11 @@ def _secret(variable: str) -> str:
 @contextmanager
 def whole(monkeypatch: pytest.MonkeyPatch) -> Iterator[Whole]:
     """An empty project that listens, and the environment of whoever is to use it."""
+    accounts = Accounts()
     parts = {
-        "pubsub": PubSub(),
+        "pubsub": PubSub(lambda email: email in accounts.accounts),
         "scheduler": Scheduler(),
-        "accounts": Accounts(),
+        "accounts": accounts,
         "secrets": Secrets(),
         "storage": Storage(),
         "firestore": Firestore(),

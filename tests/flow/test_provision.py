@@ -17,7 +17,8 @@ import pytest
 from orchestration.deploying.engine import deploy
 from orchestration.deploying.tools import InstalledGcloud, Tools, real_look
 from orchestration.deploying.wanted import wanted_of
-from shared.config.deployment import secret_of
+from shared.config.access import PUSHER
+from shared.config.deployment import account_of, secret_of
 from shared.config.functions import function
 from shared.config.secrets import SECRETS
 from shared.core.drift import Difference, Kind
@@ -49,6 +50,13 @@ def ready(there: Whole, made: list[dict[str, Any]], capsys: pytest.CaptureFixtur
     """All of it is there, as it should be."""
     there.restore(made)
     capsys.readouterr()
+    return there
+
+
+@pytest.fixture
+def begun(there: Whole) -> Whole:
+    """Of all that bin/deploy/iam makes first, the account that pushes carry is there."""
+    there.accounts.add(account_of(PUSHER, there.place.project))
     return there
 
 
@@ -168,6 +176,8 @@ DRIFTS: list[Any] = [
             ("exactly_once", {"enableExactlyOnceDelivery": True}),
             ("filter", {"filter": 'attributes.x = "y"'}),
             ("topic", {"topic": "projects/tipoff-dev/topics/nba-scrape-start"}),
+            ("detached", {"detached": True}),
+            ("delivers", {"pushConfig": {}, "bigqueryConfig": {"table": "tipoff-dev.nba_raw.messages"}}),
         )
     ],
     pytest.param(
@@ -493,7 +503,7 @@ def test_what_may_not_be_read_is_named_with_the_role_that_helps_and_the_rest_is_
 @pytest.mark.parametrize(
     ("script", "fault", "said"),
     [
-        ("topics", "PUT pubsub", "roles/pubsub.admin helps"),
+        ("topics", "PUT pubsub", "roles/pubsub.admin and roles/iam.serviceAccountUser helps"),
         ("schedules", "GET cloudscheduler", "roles/cloudscheduler.viewer helps"),
         ("schedules", "POST cloudscheduler", "roles/cloudscheduler.admin and roles/iam.serviceAccountUser helps"),
         ("iam", "POST iam/.*serviceAccounts$", "roles/iam.serviceAccountAdmin helps"),
@@ -503,16 +513,25 @@ def test_what_may_not_be_read_is_named_with_the_role_that_helps_and_the_rest_is_
     ],
 )
 def test_who_may_not_is_told_which_role_helps(
-    there: Whole, script: str, fault: str, said: str, capsys: pytest.CaptureFixture[str]
+    begun: Whole, script: str, fault: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    there.script("topics")
-    there.pubsub.topics.pop("projects/tipoff-dev/topics/nba-raw-start")
+    begun.script("topics")
+    begun.pubsub.topics.pop("projects/tipoff-dev/topics/nba-raw-start")
     capsys.readouterr()
-    there.cloud.faults = [Fault(fault, denied("some.permission", "projects/tipoff-dev"), times=99)]
-    assert there.script(script) == 2
+    begun.cloud.faults = [Fault(fault, denied("some.permission", "projects/tipoff-dev"), times=99)]
+    assert begun.script(script) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"bin/deploy/{script}: ")
     assert said in err
+
+
+def test_a_push_needs_its_account_so_topics_come_after_it(there: Whole, capsys: pytest.CaptureFixture[str]) -> None:
+    assert there.script("topics") == 2
+    said = "Service account pubsub-pusher@tipoff-dev.iam.gserviceaccount.com was not found.; run `bin/deploy/iam` first"
+    assert capsys.readouterr().err.endswith(f"{said}\n")
+    assert there.script("iam") == 1, "who may do what with topics can be said once they are there"
+    assert there.script("topics") == 0
+    assert not [each for each in there.look().differences if each.kind in (Kind.TOPIC, Kind.SUBSCRIPTION)]
 
 
 def test_a_service_that_is_not_enabled_is_said_to_be(there: Whole, capsys: pytest.CaptureFixture[str]) -> None:
@@ -522,11 +541,11 @@ def test_a_service_that_is_not_enabled_is_said_to_be(there: Whole, capsys: pytes
     assert "run `gcloud services enable pubsub.googleapis.com`" in capsys.readouterr().err
 
 
-def test_an_answer_that_is_none_is_tried_again(there: Whole) -> None:
+def test_an_answer_that_is_none_is_tried_again(begun: Whole) -> None:
     garbled = Refused(503, "")
     garbled.answer = Answer(b"<html>Sorry", 200)
-    there.cloud.faults = [Fault("GET pubsub", garbled, times=2)]
-    assert there.script("topics") == 0
+    begun.cloud.faults = [Fault("GET pubsub", garbled, times=2)]
+    assert begun.script("topics") == 0
 
 
 @pytest.mark.parametrize("script", [name for name in SCRIPTS if name != "secrets"])
@@ -569,26 +588,26 @@ def empty(there: Whole, script: str) -> None:
             there.monitoring.things.clear()
 
 
-def test_dead_letters_are_kept_before_anything_can_die(there: Whole) -> None:
-    there.cloud.faults = [Fault("PUT pubsub.*subscriptions/[^/]*(?<!-dead)$", denied("x", "y"))]
-    assert there.script("topics") == 2
-    kept = {name.rpartition("/")[2] for name in there.pubsub.subscriptions}
-    assert kept == {name.rpartition("/")[2] for name in there.pubsub.topics if name.endswith("-dead")}
+def test_dead_letters_are_kept_before_anything_can_die(begun: Whole) -> None:
+    begun.cloud.faults = [Fault("PUT pubsub.*subscriptions/[^/]*(?<!-dead)$", denied("x", "y"))]
+    assert begun.script("topics") == 2
+    kept = {name.rpartition("/")[2] for name in begun.pubsub.subscriptions}
+    assert kept == {name.rpartition("/")[2] for name in begun.pubsub.topics if name.endswith("-dead")}
 
 
 @pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
-def test_a_connection_that_breaks_before_or_after_the_deed_is_no_matter(there: Whole, is_done: bool) -> None:
-    there.cloud.faults = [Fault("PUT pubsub", Dropped(), times=3, is_done=is_done)]
-    assert there.script("topics") == 0
-    assert not [each for each in there.look().differences if each.kind in (Kind.TOPIC, Kind.SUBSCRIPTION)]
+def test_a_connection_that_breaks_before_or_after_the_deed_is_no_matter(begun: Whole, is_done: bool) -> None:
+    begun.cloud.faults = [Fault("PUT pubsub", Dropped(), times=3, is_done=is_done)]
+    assert begun.script("topics") == 0
+    assert not [each for each in begun.look().differences if each.kind in (Kind.TOPIC, Kind.SUBSCRIPTION)]
 
 
-def test_whoever_else_changes_a_policy_at_the_same_time_loses_nothing(there: Whole) -> None:
-    there.script("topics")
+def test_whoever_else_changes_a_policy_at_the_same_time_loses_nothing(begun: Whole) -> None:
+    begun.script("topics")
     theirs = Refused(409, "There were concurrent policy changes.")
-    there.cloud.faults = [Fault("POST pubsub.*setIamPolicy", theirs, times=2)]
-    there.script("iam")
-    assert not [each for each in there.look().differences if each.name.startswith(("topic/", "subscription/"))]
+    begun.cloud.faults = [Fault("POST pubsub.*setIamPolicy", theirs, times=2)]
+    begun.script("iam")
+    assert not [each for each in begun.look().differences if each.name.startswith(("topic/", "subscription/"))]
 
 
 def test_an_environment_that_nobody_declares_is_refused(there: Whole, capsys: pytest.CaptureFixture[str]) -> None:

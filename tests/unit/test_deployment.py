@@ -492,6 +492,13 @@ def test_questions_name_project_and_region() -> None:
             "ERROR: unable to queue the operation", "queue", "another deployment is under way", id="two at once"
         ),
         pytest.param(
+            "ERROR: Build failed with status: FAILURE. Could not build the function due to a missing permission on the "
+            "build service account. If you didn't revoke that permission explicitly, this could be caused by a change",
+            "missing permission",
+            "have an owner give it roles/cloudbuild.builds.builder: docs/deploy.md",
+            id="a new project whose account may not build",
+        ),
+        pytest.param(
             "ERROR: Build failed: no such package", "no such", "gcloud builds list --project=tipoff-dev", id="build"
         ),
         pytest.param(
@@ -499,6 +506,14 @@ def test_questions_name_project_and_region() -> None:
             "Healthcheck",
             "gcloud functions logs read self-heal --gen2 --project=tipoff-dev --region=us-central1",
             id="a revision that does not start",
+        ),
+        pytest.param(
+            "ERROR: Revision 'r2' is not ready and cannot serve traffic. spec.template.spec.containers[0].env[9]: "
+            "Permission denied on secret: projects/1/secrets/a/versions/latest for Revision service account a@b. The "
+            "service account used must be granted the 'Secret Manager Secret Accessor' role",
+            "projects/1/secrets/a",
+            "run `bin/deploy/iam`, then this again",
+            id="a secret that its account may not read",
         ),
         pytest.param("ERROR: Quota exceeded", "Quota", "wait a minute", id="quota"),
         pytest.param("one\ntwo\nthree\nfour\x1b[31m", "two three four [31m", AGAIN, id="what nobody knows"),

@@ -21,6 +21,7 @@ from shared.core.messages import read_nudge
 DEV = environment("dev")
 INDEXES = json.loads((Path(__file__).parents[2] / "firestore.indexes.json").read_text(encoding="utf-8"))
 ALL = declared(DEV, commit="0123abc", indexes=INDEXES, monitoring=generated(DEV))
+STRAY = f"serviceAccount:{account_of('stray', DEV.project)}"
 PUBSUB_AGENT = "serviceAccount:service-100000000001@gcp-sa-pubsub.iam.gserviceaccount.com"
 
 
@@ -208,6 +209,11 @@ def test_an_account_has_a_name_that_google_takes() -> None:
         (binding("project", "roles/editor", f"serviceAccount:{account_of('ci-deployer', DEV.project)}"), False),
         (binding("project", "roles/editor", "serviceAccount:1-compute@developer.gserviceaccount.com"), False),
         (binding("topic/a", "roles/pubsub.publisher", "allUsers"), True),
+        (binding("account/self-heal", "roles/iam.serviceAccountUser", "user:deployer@example.com"), False),
+        (binding("account/self-heal", "roles/iam.serviceAccountUser", STRAY), False),
+        (binding("account/self-heal", "roles/iam.serviceAccountUser", "allUsers"), True),
+        (binding("account/self-heal", "roles/iam.serviceAccountUser", access.account("raw_processor", DEV)), True),
+        (binding("account/self-heal", "roles/iam.serviceAccountTokenCreator", "user:deployer@example.com"), True),
         (binding("run/self-heal", "roles/run.invoker", "user:a@example.com"), True),
         (binding("run/self-heal", "roles/run.invoker", PUBSUB_AGENT), False),
         (binding("bucket/b", "roles/storage.legacyBucketOwner", "projectOwner:p"), False),

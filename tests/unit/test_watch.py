@@ -123,12 +123,12 @@ def test_one_that_flaps_all_day_has_one_incident() -> None:
     ]
 
 
-def test_one_that_lives_and_could_not_work_is_found_in_the_fifth_minute_and_the_next() -> None:
+def test_one_that_lives_and_could_not_work_is_found_when_it_is_asked_for_more_and_in_the_next_minute() -> None:
     rounds = Rounds(services=("export_processor",)).go(1)
     rounds.unready["export_processor"] = "not ready: state"
-    rounds.go(9)
-    assert rounds.told == ["health-export_processor/1/raise at +6"]
-    assert rounds.asked == [True, *[False] * 4, *[True] * 5]
+    rounds.go(24)
+    assert rounds.told == ["health-export_processor/1/raise at +21"]
+    assert rounds.asked == [True, *[False] * 19, *[True] * 5]
 
 
 def test_each_service_has_an_incident_of_its_own() -> None:
