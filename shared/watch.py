@@ -5,7 +5,7 @@ Its own heartbeat it cannot watch: who is paused does nothing. That is asked fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -14,10 +14,21 @@ from shared.core.heartbeat import SELF_HEAL
 from shared.core.incident import Cause
 from shared.core.measures import of_latches
 from shared.core.model import Latch, RunKey, ScheduleSpec
-from shared.core.watch import BAD_FOR, BEAT_GRACE, HEALTH, WELL_FOR, ailing, late, record, record_of, watch_latches
+from shared.core.watch import (
+    BAD_FOR,
+    BEAT_GRACE,
+    HEALTH,
+    HEARTBEAT,
+    WELL_FOR,
+    ailing,
+    late,
+    record,
+    record_of,
+    watch_latches,
+)
 from shared.gather import AtOnce
 from shared.heal import LATCH_LEASE_S
-from shared.ports import Ports
+from shared.ports import Ports, RunRecord
 
 ASK_S = 8.0  # for all services together; each has three seconds
 
@@ -73,20 +84,32 @@ class Watch:
             return ()
         self._ports.states.create_run(record(self.run.pipeline, now))
         kept = self._ports.states.load(self.run)
-        unsure = [f"{HEALTH}-{name}" for name in self._services if not self._is_well(name, now)]
-        latches = watch_latches(self.run, kept.latches, found, unsure, now)
-        stays = any(not alert.resolved for alert in incidents_of((*kept.latches, *latches)).values())
+        latches = watch_latches(self.run, kept.latches, found, self._unsure(kept.latches, now), now)
+        stays = _has_open((*kept.latches, *latches))
+        claimed = self._claim(kept, latches, now if stays else None, now)
+        if not stays and _has_open((again := self._ports.states.load(self.run)).latches):
+            self._claim(again, (), now, now)  # another has raised one in between, and it would be looked at no more
+        self._ports.meter.add(of_latches(claimed))
+        return claimed
+
+    def _claim(
+        self, kept: RunRecord, latches: Sequence[Latch], due_at: datetime | None, now: datetime
+    ) -> tuple[Latch, ...]:
         claimed = self._ports.states.claim(
             self.run,
             control_version=kept.control.version,
             latches=latches,
             entry=None,
-            due_at=now if stays else None,
+            due_at=due_at,
             now=now,
             lease_s=LATCH_LEASE_S,
         )
-        self._ports.meter.add(of_latches(claimed or ()))
         return claimed or ()
+
+    def _unsure(self, latches: Sequence[Latch], now: datetime) -> list[str]:
+        """Names of what this look has not shown to be over: services not well for long enough, heartbeats not read."""
+        unread = [] if self._read_at == now else [name for name in incidents_of(latches) if name.startswith(HEARTBEAT)]
+        return unread + [f"{HEALTH}-{name}" for name in self._services if not self._is_well(name, now)]
 
     def _late(self, now: datetime, is_open: bool) -> Iterator[Cause]:
         """A job that nobody has heard of yet has just been deployed: it gets its first heartbeat here.
@@ -127,3 +150,7 @@ class Watch:
     def _is_well(self, name: str, now: datetime) -> bool:
         since = self._well_since.get(name)
         return since is not None and now - since >= WELL_FOR
+
+
+def _has_open(latches: Iterable[Latch]) -> bool:
+    return any(not alert.resolved for alert in incidents_of(latches).values())

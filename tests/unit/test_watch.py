@@ -15,7 +15,7 @@ from shared.core.fold import incidents_of
 from shared.core.incident import looked_at_by
 from shared.core.model import Latch, RunKey, ScheduleSpec
 from shared.core.watch import ailing, late, record_of, watch_latches
-from shared.ports import Ports
+from shared.ports import Ports, RunRecord
 from shared.watch import Watch
 
 NOON = datetime(2024, 1, 16, 12, 0, tzinfo=timezone.utc)
@@ -189,6 +189,41 @@ def test_two_that_go_the_rounds_by_turns_miss_nothing() -> None:
         rounds.go(1)
         rounds.watch, other = other, rounds.watch
     assert rounds.told == ["health-export_processor/1/raise at +2"]
+
+
+def test_what_another_raises_while_one_ends_the_last_is_looked_at_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = Rounds(why={"export_processor": "503"}).go(5)
+    rounds.why = {}
+    rounds.go(5)  # the next look ends it
+    other, load = rounds.new(), rounds.store.states.load
+    rounds.why = {"raw_processor": "503"}
+    other.look(minute(9), is_open=True)
+
+    def load_before_another_looks(run: RunKey) -> RunRecord:
+        kept = load(run)
+        monkeypatch.undo()
+        rounds.why = {"raw_processor": "503"}
+        assert [latch.key.rpartition("/")[2] for latch in other.look(minute(10), is_open=True)][:1] == ["raise"]
+        rounds.why = {}
+        return kept
+
+    rounds.why = {}
+    monkeypatch.setattr(rounds.store.states, "load", load_before_another_looks)
+    rounds.go(10)
+    assert rounds.told[-1] == "health-raw_processor/1/resolve at +11"
+
+
+def test_who_has_not_read_the_heartbeats_ends_no_incident_of_a_job() -> None:
+    rounds = Rounds(schedules=(HALF_HOURLY,), services=("export_processor",))
+    rounds.store.states.beat("recovery", minute(0))
+    rounds.go(15)
+    other = rounds.new()
+    rounds.go(27)
+    assert rounds.told == ["heartbeat-recovery/1/raise at +41"]
+    rounds.why = {"export_processor": "503"}
+    other.look(minute(41.5), is_open=True)
+    claimed = other.look(minute(42.5), is_open=False)  # as it was when the sweep began
+    assert [latch.key.removeprefix(f"{RUN}/incident/") for latch in claimed] == ["health-export_processor/1/raise"]
 
 
 def test_the_next_time_is_a_new_occurrence() -> None:
