@@ -253,6 +253,18 @@ def test_other_causes_end_with_the_run() -> None:
     assert day.told[-1] == "resolve dead-letters/1 at +9"
 
 
+def test_a_run_that_has_failed_for_good_has_one_incident_and_no_other_stays_open_beside_it() -> None:
+    day = Day(ONE).play("+5 look", until=6)
+    stuck = raise_latch(day.view(minute(6)), Cause("dead-letters", Severity.WARN, "two letters"))
+    day.latches[stuck.key] = stuck
+    day.play("+7 look", until=61)
+    assert day.told[1:] == ["raise stalled/1 at +60"], "it is blocked, and may go on"
+    day.play("+62 look", until=190)
+    assert summarise(day.view(minute(190))).state is RunState.FAILED
+    assert day.told[2:] == ["resolve dead-letters/1 at +120", "escalate stalled/1 at +180"]
+    assert [alert.cause for alert in open_incidents(day.view(minute(190)))] == ["stalled"]
+
+
 def test_of_a_run_that_is_replayed_nobody_is_told_and_what_was_told_is_over() -> None:
     day = Day(ONE).play("+5 a failed", until=6)
     view = day.view(minute(7))
