@@ -26,6 +26,12 @@ log = logging.getLogger("tipoff.heal")
 LATCH_LEASE_S = 30
 """Longer than any publish takes; after it whoever sweeps sends what the dead one did not."""
 
+TELLING = timedelta(seconds=10)
+"""What is left of a lease has to last for telling people."""
+
+SWEEP_MAX = 500
+"""Runs and latches taken up in one sweep; the next one goes on."""
+
 DOUBTS_MAX = 10
 """Starts of a run that are looked for at one look: each may be a query. Another minute begins with others."""
 
@@ -135,12 +141,22 @@ class Healer:
         return self._claim(view, [resolve_latch(view, NOT_FIRED, ended)])
 
     def tell(self, latches: Iterable[Latch], now: datetime) -> None:
-        """Tell people what these carry, incident by incident; what becomes of one keeps none of the others."""
+        """Tell people what these carry, claimed since `now`, incident by incident: what becomes of one keeps none of
+        the others."""
         groups: dict[str, list[Latch]] = {}
-        for latch in latches:
+        for latch in self._held(list(latches), now):
             groups.setdefault(latch.incident, []).append(latch)
         for group in groups.values():
             self._guard(partial(self._tell_of, group, now))
+
+    def _held(self, latches: Sequence[Latch], since: datetime) -> Sequence[Latch]:
+        """Those that nobody else tells by now. What was claimed a lease ago may be another's: it is taken anew, and
+        what cannot be had is left to the next sweep."""
+        now, over_at = self._ports.clock.now(), since + timedelta(seconds=LATCH_LEASE_S)
+        if not latches or now + TELLING < over_at:
+            return latches
+        taken = self._ports.states.take_lapsed(max(now, over_at), LATCH_LEASE_S, SWEEP_MAX)
+        return [latch for latch in taken if latch.alert]
 
     def _tell_of(self, group: Sequence[Latch], now: datetime) -> None:
         """Tell people of one incident, then close. A sink that is down leaves the latches open: they come again.
@@ -154,7 +170,7 @@ class Healer:
         in_order = [each for each in latches if each.key in mine]
         told = [each for each in in_order if each.told.raises] + ends if ends else in_order
         took = {name: self._takes(name, told, keys) for name in self._ports.notifiers}
-        is_late = all(now - each.told.at > TOLD_WITHIN for each in group)
+        is_late = all(now - each.told.said_at > TOLD_WITHIN for each in group)
         if all(len(each) == len(told) for each in took.values()):
             self._ports.states.close(run, [*mine, *(each.key for each in ends)])
         elif is_late:

@@ -58,15 +58,12 @@ from shared.core.repairs import BEGUN_BY
 from shared.core.standing import under_way_until
 from shared.core.words import QUALITY, checked, phase_of, same, speak
 from shared.gather import READINGS_S, Answers, Asks, AtOnce, Attempt
-from shared.heal import LATCH_LEASE_S, Guard, Healer, claim
+from shared.heal import LATCH_LEASE_S, SWEEP_MAX, Guard, Healer, claim
 from shared.ports import LOOK_WITHIN_S, Bus, Ports, RunRecord, Tracer
 from shared.watch import Watch
 
 LOOKS_MAX = 20
 """Looks at one run per message: its phases, and as many races lost; the rest is the sweep's."""
-
-SWEEP_MAX = 500
-"""Runs and latches taken up in one sweep; the next one goes on."""
 
 NUDGE_AHEAD = timedelta(hours=1)
 """A schedule speaks when it is due; this much its clock may be ahead of ours."""

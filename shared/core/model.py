@@ -299,6 +299,13 @@ class Alert:
         """Whether it tells that the incident is there: what follows it tells that no more."""
         return not (self.resolved or self.escalated_at or self.acknowledged)
 
+    @property
+    def said_at(self) -> datetime:
+        """When what it tells last came to be so."""
+        if self.acknowledged:
+            return self.acknowledged.at
+        return self.at if self.resolved else self.escalated_at or self.at
+
 
 class RepairKind(StrEnum):
     """What the backup did because the primary path had not."""

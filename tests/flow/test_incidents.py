@@ -14,7 +14,9 @@ from shared.adapters.sinks import PagerDuty, SlackNotifier
 from shared.adapters.slack import AGAIN, SlackWebhook
 from shared.adapters.sqlite import Sqlite
 from shared.core.model import Act, Alert, RunKey, Start, Status
+from shared.gather import one_by_one
 from shared.service import LATCH_LEASE_S, Refusal, Service
+from shared.watch import Watch
 from tests.contract.recorder import Recorder, recording
 from tests.flow.test_path_of_a_completion import RUN, HandClock, World, line
 
@@ -113,6 +115,43 @@ def test_one_who_dies_between_telling_and_closing_tells_the_same_again(world: To
     world.after(200)
     assert world.sink.heard[-1] == (INCIDENT, True)
     assert not world.sink.open
+
+
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("seconds", [5, 25, 35, 70])
+def test_a_sweep_that_takes_longer_than_its_lease_tells_what_no_other_has_told(
+    world: Told, seconds: int, others: int
+) -> None:
+    world.sink.is_up = False
+    world.stall()
+    world.sink.is_up = True
+
+    def slowly(_name: str, _deep: bool) -> str:
+        world.clock.pass_by(seconds=seconds)
+        for _ in range(others if seconds > LATCH_LEASE_S else 0):
+            world.service.sweep()
+        return ""
+
+    ports = replace(world.ports, notifiers={"sink": world.sink})
+    watch = Watch(ports, "line", [], lambda _schedule, _now: None, ["p0"], slowly, one_by_one)
+    slow = Service(ports, {"line": world.spec}, starts_missing_runs=False, watch=watch)
+    world.clock.pass_by(seconds=61)
+    slow.sweep()
+    assert world.sink.heard == [(INCIDENT, False)]
+
+
+def test_what_was_said_a_moment_ago_is_told_however_old_its_incident_is(world: Told) -> None:
+    world.stall()
+    world.after(60)
+    for _ in range(5):
+        world.after(24 * 3600)
+    said = len(world.sink.heard)
+    world.sink.is_up = False
+    world.service.acknowledge(RUN, Act(actor="ann", reason="on it", at=world.clock.now()))
+    world.after(60)
+    world.sink.is_up = True
+    world.after(60)
+    assert len(world.sink.heard) == said + 1
 
 
 def test_a_replay_ends_what_was_told_of_the_run_that_it_replays(world: Told) -> None:
@@ -259,7 +298,7 @@ def test_an_acknowledgement_reaches_who_calls_once_and_ends_nothing(paged: Paged
 def test_what_nobody_takes_for_days_is_given_up_aloud(paged: Paged, caplog: pytest.LogCaptureFixture) -> None:
     paged.pager.status = 400
     paged.stall()
-    for _ in range(74):
+    for _ in range(76):  # it is escalated after two, which is told for three days too
         paged.after(3_600)
     assert "told to nobody more, after 3 days" in caplog.text
     assert not paged.store.states.take_lapsed(paged.clock.now() + timedelta(days=1), LATCH_LEASE_S, 10)
