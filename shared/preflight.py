@@ -18,6 +18,9 @@ from shared.ports import Health, HealthProbe
 PROBE_S = 3.0
 """For one service; a phase has two at most, and all readings of a gate have eight seconds."""
 
+WATCH_PROBE_S = 7.0
+"""The same where no gate waits: one without an instance takes some five seconds to start, and is well."""
+
 KEPT_S = 20.0
 """How long an answer is good for: a night's runs ask the same services at the same time, and 60 s later comes anew."""
 
@@ -66,26 +69,29 @@ class Preflight:
 
     def ailing(self, name: str, deep: bool, pipeline: str) -> str:
         """Why a service is not well, whoever needs it now; empty where it is, or where nobody has said where it is.
-        Not `deep`, it is asked only whether it lives, and is who it should be."""
+        Not `deep`, it is asked only whether it lives, and is who it should be. No run waits for it: it may be of any
+        configuration."""
         url = self.services.url_of(name) if self.services.url_of else ""
         asking = self.services.identity(pipeline)
-        found = self._one(name, url, "", asking, deep=deep)  # no run waits: it may be of any configuration
+        found = self._one(name, url, "", asking, deep=deep, within_s=WATCH_PROBE_S)
         return found.note if found.answer is Answer.BAD else ""
 
-    def _one(self, name: str, url: str, planned: str, asking: Identity, *, deep: bool = True) -> Finding:
+    def _one(
+        self, name: str, url: str, planned: str, asking: Identity, *, deep: bool = True, within_s: float = PROBE_S
+    ) -> Finding:
         if not url:
             note = f"nobody has said where {name} answers; set TIPOFF_SERVICES"
             return Finding(answer=Answer.WARNED, note=note, values={name: "not asked"})
-        return judge(name, self._ask(url, deep=deep), planned, asking)
+        return judge(name, self._ask(url, deep=deep, within_s=within_s), planned, asking)
 
-    def _ask(self, url: str, *, deep: bool) -> Health:
+    def _ask(self, url: str, *, deep: bool, within_s: float) -> Health:
         with self._lock:
             if not self._probe:
                 self._probe.append(self.services.probe())
             asked_at, health = self._kept.get((url, deep), (0.0, None))
         if health is not None and self.services.tick() - asked_at < KEPT_S:
             return health
-        health = self._probe[0].probe(url, within_s=PROBE_S, deep=deep)
+        health = self._probe[0].probe(url, within_s=within_s, deep=deep)
         with self._lock:
             self._kept[url, deep] = (self.services.tick(), health)
         return health

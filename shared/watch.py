@@ -30,7 +30,7 @@ from shared.gather import AtOnce
 from shared.heal import LATCH_LEASE_S
 from shared.ports import Ports, RunRecord
 
-ASK_S = 8.0  # for all services together; each has three seconds
+ASK_S = 8.0  # for all services together, side by side; each has seven seconds
 
 LastDue = Callable[[ScheduleSpec, datetime], datetime | None]
 """When a schedule was due the last time before an instant; None if it never was."""

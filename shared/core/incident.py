@@ -93,7 +93,7 @@ def alerts_due(
         there = [cause for cause in there if cause is not slow]
     if isinstance(verdict.decision, Done) or view.control.cancel or replayed:  # whatever else was wrong is over as well
         over = set(open_now)
-    elif isinstance(verdict.decision, Fail):  # that it has failed says it all, until a person cancels or replays it
+    elif isinstance(verdict.decision, Fail):  # that it has failed says it all, until somebody replays it
         over = set(open_now) - {STALLED}
     ended = f"{view.plan.run}: {'a newer generation does it over' if replayed else verdict.decision.reason}"
     return (

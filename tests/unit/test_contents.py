@@ -11,7 +11,8 @@ from shared.core.model import Completion, Start, Status
 from shared.core.plan import PlannedProcessor
 from shared.core.readings import Answer, Claim, Finding, Table
 from shared.ports import Health, Stamp, Stood
-from shared.preflight import Identity, Preflight, Services, judge
+from shared.preflight import WATCH_PROBE_S, Identity, Preflight, Services, judge
+from shared.watch import ASK_S
 from tests.unit.plans import RUN, T0, critical, optional
 
 TABLE = Table(name="nba_raw.a", column="game_date", unit="game_id")
@@ -208,9 +209,10 @@ class Answers:
     """Whoever is asked answers the same."""
 
     health: Health
+    after_s: float = 0.0  # as one that has to start
 
     def probe(self, url: str, *, within_s: float, deep: bool = True) -> Health:
-        return self.health
+        return self.health if self.after_s <= within_s else Health(alive=False, why=f"no answer within {within_s:g} s")
 
 
 @pytest.mark.parametrize(
@@ -227,3 +229,11 @@ def test_a_service_that_no_run_waits_for_may_be_of_any_configuration(health: Hea
         behind=lambda _: (), url_of=lambda name: name, probe=lambda: Answers(health), identity=lambda _: ASKING
     )
     assert Preflight(services).ailing("raw_processor", True, "nba") == why
+
+
+@pytest.mark.parametrize(("after_s", "why"), [(5.5, ""), (9.0, "raw_processor no answer within 7 s")])
+def test_a_service_that_has_to_start_first_is_not_taken_for_ill(after_s: float, why: str) -> None:
+    slow = Answers(replace(WELL, config_hash="newer"), after_s)
+    services = Services(behind=lambda _: (), url_of=lambda name: name, probe=lambda: slow, identity=lambda _: ASKING)
+    assert Preflight(services).ailing("raw_processor", False, "nba") == why
+    assert WATCH_PROBE_S < ASK_S, "it says so itself"
