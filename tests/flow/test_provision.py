@@ -367,6 +367,8 @@ def test_what_the_real_gcloud_deploys_is_no_drift(ready: Whole, tmp_path: Path) 
     deployed(COMMIT)
     assert ready.look().differences == ()
     ready.google.functions.functions["self-heal"]["serviceConfig"]["environmentVariables"]["DEBUG"] = "1"
+    (container,) = ready.google.run.service("self-heal").revisions[-1].template["spec"]["containers"]
+    container["env"].append({"name": "DEBUG", "value": "1"})
     (stray,) = ready.look().differences
     _, remove, _ = stray.mend.split(" && ")
     ran = gcloud(shlex.split(remove.replace("build/deploy/self_heal", str(source)))[1:])
@@ -388,6 +390,34 @@ def test_a_service_that_is_not_what_its_function_says_is_found(ready: Whole) -> 
     ready.google.functions.functions["self-heal"]["serviceConfig"]["environmentVariables"]["TIPOFF_COMMIT"] = "fedcba9"
     told = {each.field: each.live for each in ready.look().differences}
     assert told == {"variable.TIPOFF_COMMIT": "fedcba9", "serves": f"code of {COMMIT}, not of fedcba9"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "live"),
+    [
+        ("LOG_LEVEL", {"value": "DEBUG"}, "another LOG_LEVEL than its function's"),
+        (
+            "SLACK_WEBHOOK_URL",
+            {"valueFrom": {"secretKeyRef": {"name": "slack-webhook-url", "key": "1"}}},
+            "another SLACK_WEBHOOK_URL than its function's",
+        ),
+    ],
+    ids=["a variable", "a secret"],
+)
+def test_a_revision_that_was_changed_past_its_function_is_found_and_mended(
+    ready: Whole, name: str, changed: dict[str, Any], live: str
+) -> None:
+    """As `gcloud run services update --update-env-vars` does: Cloud Functions' own record stays as it is."""
+    run, before = ready.google.run, ready.google.run.service("self-heal").revisions[-1]
+    template = copy.deepcopy(before.template)
+    (container,) = template["spec"]["containers"]
+    container["env"] = [{"name": name, **changed} if each["name"] == name else each for each in container["env"]]
+    made = run.add_revision("self-heal", template, before.identity)
+    run.service("self-heal").traffic = [{"revisionName": made.name, "percent": 100}]
+    (found,) = ready.look().differences
+    assert (found.field, found.live) == ("serves", live)
+    ready.mend(found)
+    assert ready.look().differences == ()
 
 
 def test_a_disabled_secret_is_found_whatever_older_versions_it_has(ready: Whole) -> None:
