@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.adapters.cloud_calls import Calls, last
-from shared.core.drift import NEWEST, PINNED, VARIABLE, Kind, Resource, Value
+from shared.core.drift import LABEL, NEWEST, PINNED, VARIABLE, Kind, Resource, Value
 from shared.core.revisions import COMMIT, environment_of
 
-GCLOUDS_LABELS = re.compile(r"deployment-tool|goog-.*")
 GCLOUDS_VARIABLES = ("LOG_EXECUTION_ID",)
 """What gcloud and Google add of their own."""
 
@@ -66,11 +65,8 @@ def _function(live: Mapping[str, Any]) -> dict[str, Value]:
         "timeout_s": config.get("timeoutSeconds"),
         "ingress": INGRESS.get(config.get("ingressSettings", "ALLOW_ALL")),
     }
-    for each in config.get("secretEnvironmentVariables", ()):
-        fields[f"secret.{each['key']}"] = last(each["secret"])
-    for name, value in (live.get("labels") or {}).items():
-        if not GCLOUDS_LABELS.fullmatch(name):
-            fields[f"label.{name}"] = value
+    fields |= {f"secret.{name}": secret for name, secret in _secrets(config).items()}
+    fields |= {f"{LABEL}{name}": value for name, value in (live.get("labels") or {}).items()}
     for name, value in (config.get("environmentVariables") or {}).items():
         if name not in GCLOUDS_VARIABLES:
             fields[f"{VARIABLE}{name}"] = value

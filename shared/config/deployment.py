@@ -10,6 +10,9 @@ from shared.config.functions import FunctionSpec
 RUNTIME = "python311"
 """What pyproject.toml and the pinned requirements are made for."""
 
+SECRET_VERSION = "latest"  # noqa: S105 - the word, not one
+"""Of a secret, read when an instance starts: a new key needs no deployment."""
+
 ACK_DEADLINE_S = 600
 """How long Pub/Sub waits for a push to be answered, its longest; then the message comes again."""
 

@@ -316,6 +316,14 @@ DRIFTS: list[Any] = [
         "memory_mb",
         id="less memory",
     ),
+    pytest.param(
+        lambda t: t.google.functions.functions["self-heal"]["serviceConfig"]["secretEnvironmentVariables"][0].update(
+            version="1"
+        ),
+        "function",
+        f"secret.{function('self_heal').secrets[0]}",
+        id="a secret of a version that stays",
+    ),
     pytest.param(lambda t: t.google.functions.functions.pop("self-heal"), "function", "", id="a missing function"),
     pytest.param(
         lambda t: t.google.functions.functions.update(
@@ -384,6 +392,11 @@ def test_a_revision_that_is_not_the_newest_is_found(ready: Whole) -> None:
     ready.google.run.service("self-heal").traffic = pinned
     (found,) = ready.look().differences
     assert (found.field, found.live) == ("serves", "self-heal-00001-fak, not self-heal-00002-fak")
+
+
+def test_a_label_that_nobody_declares_is_left_alone(ready: Whole) -> None:
+    ready.google.functions.functions["self-heal"]["labels"].update({"cost-center": "12", "goog-managed-by": "x"})
+    assert ready.look().differences == ()
 
 
 def test_a_service_that_is_not_what_its_function_says_is_found(ready: Whole) -> None:
