@@ -38,7 +38,7 @@ def wanted_of(spec: FunctionSpec, there: Environment, commit: str, source: Path)
         timeout_s=spec.timeout_s,
         ingress=spec.ingress,
         labels=labels_of(spec, commit, declared),
-        variables=variables_of(there, commit),
+        variables=variables_of(there, spec, commit),
         secrets={name: f"{secret_of(name)}:{SECRET_VERSION}" for name in spec.secrets},
         commit=commit,
         config_hash=declared,

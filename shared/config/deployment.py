@@ -19,6 +19,9 @@ ACK_DEADLINE_S = 600
 ATTEMPTS_MAX = 30
 """Of a message on Pub/Sub: with pauses of up to a minute, an outage of 25 minutes buries nothing."""
 
+THREADS_MIN = 2
+"""Of the server: with one it would be of another kind, which an idle connection keeps from all others."""
+
 PAUSE_S, PAUSE_MAX_S = 1, 60
 """Before a message comes again, at first and at most."""
 
@@ -115,11 +118,14 @@ def labels_of(function: FunctionSpec, commit: str, config_hash: str) -> dict[str
     return {"app": "tipoff", "pipeline": function.pipeline, "commit": commit, "config-hash": config_hash}
 
 
-def variables_of(environment: Environment, commit: str) -> Mapping[str, str]:
-    """What a deployed function reads in its environment, beside its secrets. The same for all."""
+def variables_of(environment: Environment, function: FunctionSpec, commit: str) -> Mapping[str, str]:
+    """What a deployed function reads in its environment, beside its secrets. The same for all, but for the threads."""
     return {
         "GOOGLE_CLOUD_PROJECT": environment.project,
         "LOG_LEVEL": environment.log_level,
+        "THREADS": str(
+            max(function.concurrency, THREADS_MIN)
+        ),  # functions-framework would have four for each processor
         "TIPOFF_COMMIT": commit,
         "TIPOFF_DATA": environment.data,
         "TIPOFF_DATASET_PREFIX": environment.dataset_prefix,

@@ -226,7 +226,7 @@ def _indexes(indexes: Mapping[str, Any]) -> Iterator[Resource]:
 
 def _function(spec: FunctionSpec, environment: Environment, commit: str) -> Resource:
     declared_hash = config_hash(PIPELINES[spec.pipeline]) if spec.pipeline in PIPELINES else ""
-    variables = {f"{VARIABLE}{name}": value for name, value in variables_of(environment, commit).items()}
+    variables = {f"{VARIABLE}{name}": value for name, value in variables_of(environment, spec, commit).items()}
     fields: dict[str, Value] = {
         "state": "ACTIVE",
         "runtime": RUNTIME,
