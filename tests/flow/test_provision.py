@@ -581,7 +581,23 @@ def test_a_service_that_is_not_enabled_is_said_to_be(there: Whole, capsys: pytes
     off = Refused(403, "Cloud Pub/Sub API has not been used in project 1 before or it is disabled.")
     there.cloud.faults = [Fault("pubsub", off, times=9)]
     assert there.script("topics") == 2
-    assert "run `gcloud services enable pubsub.googleapis.com`" in capsys.readouterr().err
+    assert "run `gcloud services enable pubsub.googleapis.com --project=tipoff-dev`" in capsys.readouterr().err
+
+
+def test_a_bucket_that_is_not_there_is_named_once_all_else_is_done(
+    ready: Whole, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready.storage.buckets.held.pop("tipoff-dev-data")
+    ready.storage.there.discard("tipoff-dev-data")
+    ready.pubsub.policies.held.clear()
+    assert ready.script("iam") == 2
+    made = "gcloud storage buckets create gs://tipoff-dev-data --location=us-central1 --uniform-bucket-level-access"
+    said = f"bucket tipoff-dev-data: is not there; run `{made} --project=tipoff-dev`, then this again"
+    assert capsys.readouterr().err == f"bin/deploy/iam: {said}\n"
+    assert {each.name.partition(" ")[0] for each in ready.look().differences} == {"bucket/tipoff-dev-data"}
+    ready.storage.there.add("tipoff-dev-data")
+    assert ready.script("iam") == 0
+    assert ready.look().differences == ()
 
 
 def test_an_answer_that_is_none_is_tried_again(begun: Whole) -> None:
