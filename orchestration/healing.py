@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from orchestration import gates
 from orchestration.evidence import PipelineEvidence
@@ -20,6 +21,9 @@ from shared.ports import Ports
 from shared.watch import Watch
 
 EVIDENCE_RETRY_S = 5.0  # of each call of the warehouse: what cannot be read now is looked for again at the next look
+
+KNOWN_FOR = timedelta(minutes=2)
+"""That a heartbeat is not read again: several places ask each minute, and it proves life for longer."""
 
 
 class NoHeartbeat(Exception):
@@ -44,7 +48,7 @@ def watch(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Wat
         spec.pipeline,
         [schedule for schedule in schedules if settings.starts_missing_runs or not schedule.mode],
         wiring.last_due,
-        services_watched(),
+        services_watched(proxied=bool(settings.iap_audience)),
         wiring.ailing(home),
         AtOnce(edge.attempt),
     )
@@ -59,10 +63,13 @@ def heartbeat(ports: Ports) -> Callable[[], object]:
 
     It could not say so itself: who is paused does nothing.
     """
-    born_at = ports.clock.now()
+    born_at, known = ports.clock.now(), list[datetime]()
 
     def beats() -> None:
-        why = dead_since(SELF_HEAL, ports.states.beats().get(SELF_HEAL), ports.clock.now(), born_at)
+        now = ports.clock.now()
+        if not (known and known[0] <= now < known[0] + KNOWN_FOR):
+            known[:] = [at] if (at := ports.states.beats().get(SELF_HEAL)) else []
+        why = dead_since(SELF_HEAL, known[0] if known else None, now, born_at)
         if why:
             raise NoHeartbeat(why)
 

@@ -69,7 +69,7 @@ class Preflight:
         Not `deep`, it is asked only whether it lives, and is who it should be."""
         url = self.services.url_of(name) if self.services.url_of else ""
         asking = self.services.identity(pipeline)
-        found = self._one(name, url, asking.config_hash, asking, deep=deep)
+        found = self._one(name, url, "", asking, deep=deep)  # no run waits: it may be of any configuration
         return found.note if found.answer is Answer.BAD else ""
 
     def _one(self, name: str, url: str, planned: str, asking: Identity, *, deep: bool = True) -> Finding:
@@ -95,13 +95,14 @@ def judge(name: str, health: Health, planned: str, asking: Identity) -> Finding:
     """Ready, itself, and of the configuration that the run was planned by, or that its gates go by now.
 
     A deploy in the middle of a day leaves runs that were planned before it; a service that knows neither was missed.
+    Where no run was planned (""), any will do: while services are deployed one by one they differ, and are well.
     """
     why = ""
     if not health.ready:
         why = health.why
     elif health.service != name:
         why = f"answers as {health.service}"
-    elif health.config_hash not in (planned, asking.config_hash):
+    elif planned and health.config_hash not in (planned, asking.config_hash):
         why = f"goes by configuration {health.config_hash}; the run was planned by {planned}"
     seen = f"{'ready' if health.ready else 'not ready'}, version {health.version or 'unknown'}"
     notes = [
@@ -115,4 +116,4 @@ def judge(name: str, health: Health, planned: str, asking: Identity) -> Finding:
 
 
 def _is_newer(health: Health, planned: str) -> bool:
-    return bool(health.config_hash) and health.config_hash != planned
+    return bool(planned and health.config_hash) and health.config_hash != planned

@@ -6,7 +6,7 @@ Its own heartbeat it cannot watch: who is paused does nothing. That is asked fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from shared.core.fold import incidents_of
@@ -24,9 +24,14 @@ ASK_S = 8.0  # for all services together; each has three seconds
 LastDue = Callable[[ScheduleSpec, datetime], datetime | None]
 """When a schedule was due the last time before an instant; None if it never was."""
 
-DEEP_EVERY_MIN = 5
-"""A service is asked each minute whether it lives, and in every fifth one, or once it is not well, whether it could
-work now too: that reads what it depends on, and would cost more than all the rounds of the timer."""
+DEEP_EVERY_MIN = 20
+"""A service is asked each minute whether it lives, and in every twentieth one, or once it is not well, whether it could
+work now too: that asks what it depends on, and every five minutes it would cost more than all else at rest. A gate asks
+it itself before it sends anything there."""
+
+SEEN_FOR = timedelta(seconds=150)
+"""Between two looks of one process, for it to go on from what it saw; else others went the rounds, and saw what it has
+not. Two that take turns are two minutes apart, and some seconds."""
 
 Ask = Callable[[str, bool], str]
 """Why a service of this name is not well; empty where it is, or where nobody has said where it answers. The flag asks
@@ -56,6 +61,7 @@ class Watch:
         self._ask = ask
         self._ask_all: AskAll = ask_all or AtOnce()
         self._read_at: datetime | None = None  # the heartbeats, the last time
+        self._asked_at: datetime | None = None  # the services, the last time
         self._bad_since: dict[str, datetime] = {}
         self._well_since: dict[str, datetime] = {}
 
@@ -100,6 +106,10 @@ class Watch:
 
     def _ailing(self, now: datetime) -> Iterator[Cause]:
         """Those that were not well at two rounds in a row, a minute apart."""
+        if self._asked_at is None or now - self._asked_at > SEEN_FOR:
+            self._bad_since.clear()
+            self._well_since.clear()
+        self._asked_at = now
         turn = now.minute % DEEP_EVERY_MIN == 0
         asks = {name: partial(self._ask, name, turn or name in self._bad_since) for name in self._services}
         answers = self._ask_all(asks, ASK_S) if asks else {}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from shared.config.deployment import Environment, account_of, secret_of, service_of
 from shared.config.functions import (
+    BEHIND_PROXY,
     FUNCTIONS,
     PREDICTION_REQUEST_TOPIC,
     PREDICTION_START_TOPIC,
@@ -46,10 +47,6 @@ WATCHES = ("self_heal",)
 
 ENDS_BATCHES = ("nba_admin_dashboard",)
 """What does a coordinator's work at a person's word."""
-
-
-BEHIND_PROXY = ("nba_admin_dashboard",)
-"""Before what Identity-Aware Proxy stands, where the environment has one."""
 
 
 def account(name: str, environment: Environment) -> str:
@@ -119,7 +116,7 @@ def _of_function(spec: FunctionSpec, environment: Environment) -> Iterator[Resou
                 yield binding(dead, "roles/pubsub.subscriber", member)
     yield from _tables(spec, environment, member)
     yield from _objects(spec, environment, member)
-    yield from _health(spec, member)
+    yield from _health(spec, environment, member)
 
 
 def _tables(spec: FunctionSpec, environment: Environment, member: str) -> Iterator[Resource]:
@@ -151,11 +148,11 @@ def _objects(spec: FunctionSpec, environment: Environment, member: str) -> Itera
         yield binding(f"bucket/{data}", "roles/storage.objectViewer", member)
 
 
-def _health(spec: FunctionSpec, member: str) -> Iterator[Resource]:
+def _health(spec: FunctionSpec, environment: Environment, member: str) -> Iterator[Resource]:
     """A gate asks the services behind it how they are; whoever looks at a run may be the one to open any of its. Who
     watches asks all."""
     if spec.name in WATCHES:
-        for name in services_watched():
+        for name in services_watched(proxied=bool(environment.iap_audience)):
             yield binding(f"run/{service_of(name)}", "roles/run.invoker", member)
         return
     pipeline = PIPELINES.get(spec.pipeline)

@@ -54,6 +54,10 @@ PREDICTION_READY_TOPIC = "nba-prediction-ready"
 """Where the workers say that they have recorded them."""
 
 
+BEHIND_PROXY = ("nba_admin_dashboard",)
+"""Before what Identity-Aware Proxy stands, where the environment has one."""
+
+
 def ready_topic(pipeline: str) -> str:
     """Where the workers of a pipeline say that they have recorded a chunk."""
     return PREDICTION_READY_TOPIC.replace("nba", pipeline, 1)
@@ -158,12 +162,16 @@ def pushed_topics(spec: FunctionSpec) -> tuple[str, ...]:
     return tuple(topic for topic in spec.listens if topic != NUDGE_TOPIC)
 
 
-def services_watched() -> tuple[str, ...]:
+def services_watched(*, proxied: bool) -> tuple[str, ...]:
     """Those that are asked each minute how they are, whether or not a gate needs them. What merely decides is missed by
-    itself, so is what a schedule wakes, by its heartbeat; and the timer's own function is asked from outside."""
+    itself, so is what a schedule wakes, by its heartbeat; and the timer's own function is asked from outside.
+
+    `proxied`: whether Identity-Aware Proxy stands before what people come to. It lets in nobody but people.
+    """
     works = [spec for spec in FUNCTIONS if spec.kind is FunctionKind.SERVICE]
     tells = [spec for spec in FUNCTIONS if spec.kind is FunctionKind.REPORT and NUDGE_TOPIC not in spec.listens]
-    return tuple(spec.name for spec in (*works, *tells))
+    asked = (spec.name for spec in (*works, *tells))
+    return tuple(name for name in asked if not (proxied and name in BEHIND_PROXY))
 
 
 def services_behind(start_topic: str) -> tuple[str, ...]:

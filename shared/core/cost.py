@@ -104,8 +104,12 @@ NUDGE_READS = 3  # the run and what is new in it
 SWEEP_LOOK_READS, SWEEP_LOOK_WRITES = 5, 2  # once for each completion: a fact asks the sweep to look soon after
 BEAT_WRITES = 1  # of each sweep of the runs: its heartbeat, the only thing that a day at rest writes
 WATCHED = 10  # services that each of these sweeps asks whether they live; a test counts them
-READY_EVERY_MIN = 5  # and, every fifth minute, whether they could work
-ASKED_S = 0.1  # that a service takes to answer either: it is charged by tenths of a second
+READY_EVERY_MIN = 20  # and, this often, whether they could work; a test compares
+ASKED_S = 0.1  # that a service takes to say that it lives: it is charged by tenths of a second
+READY_S = 2.0  # and whether it could work: most ask BigQuery, whose shortest query takes about as long
+UPTIME_PLACES = 3  # from which Cloud Monitoring asks each minute whether the watchdog is well; a test counts them
+UPTIME_READS = 1  # of each such question, the plan that it tries to read
+BEAT_READS = 8  # of a look at the heartbeats, which proves life for two minutes
 BEATS_READ = 400  # a day: in the minutes in which a job may have been late
 DOUBT_LOOKS = 3  # a batch takes minutes: it is looked for after one, two and four
 LETTER_LOOKS = 24  # at the dead letters while a run is open, two hours every five minutes; at rest nobody looks
@@ -137,7 +141,8 @@ ASSUMPTIONS: tuple[str, ...] = (
     f"functions have {CPUS:g} vCPU and {MEMORY_GIB:g} GiB, one request at a time; a sweep takes {SWEEP_S:g} s, a gate "
     f"{GATE_S:g} s, a processor {PROCESSOR_S:g} s, a chunk {CHUNK_S:g} s, and each starts a container in {COLD_S:g} s",
     f"a sweep that finds nothing reads {SWEEP_READS} documents, writes its heartbeat and asks {WATCHED} services "
-    f"whether they live, every {READY_EVERY_MIN} minutes also what they need, {ASKED_S:g} s for each; a run's reads "
+    f"whether they live ({ASKED_S:g} s), every {READY_EVERY_MIN} minutes also what they need ({READY_S:g} s); it is "
+    f"itself asked each minute from {UPTIME_PLACES} places; a run's reads "
     "and writes follow from its plan (a night of nba was counted on the emulator: 99 reads, 78 "
     "writes), with one process for each gate",
     f"every message is published and delivered once, each at least {MESSAGE_BYTES_MIN:,} bytes; "
@@ -313,11 +318,13 @@ def rest_of(spec: PipelineSpec) -> Amounts:
     calls = sum(firings(schedule) * len(schedule.wakes) for schedule in spec.schedules)  # by HTTP, no messages
     looks = summaries * LOOK_BACK_DAYS * len(spec.modes) * SUMMARY_RUN_READS
     ready = beats * WATCHED / READY_EVERY_MIN
-    asked = beats * WATCHED + ready
-    seconds = asked * ASKED_S + sweeps * SWEEP_S + nudges * (GATE_S + COLD_S) + summaries * (SUMMARY_S + COLD_S)
+    outside = beats * UPTIME_PLACES
+    asked = beats * WATCHED + ready + outside
+    answering = (asked - ready) * ASKED_S + ready * READY_S
+    seconds = answering + sweeps * SWEEP_S + nudges * (GATE_S + COLD_S) + summaries * (SUMMARY_S + COLD_S)
     reads = sweeps * SWEEP_READS + nudges * NUDGE_READS + plans + beats / LETTERS_EVERY_MIN + looks
     return _functions(seconds, calls + asked) | {
-        Meter.READS: float(reads + ready + BEATS_READ),
+        Meter.READS: float(reads + ready + BEATS_READ + outside * UPTIME_READS + beats / 2 * BEAT_READS),
         Meter.WRITES: float(beats * BEAT_WRITES + summaries * SUMMARY_WRITES),
         Meter.SCANNED: float(summaries * CHARGED_BYTES_MIN),
         Meter.SECRET_READS: float(STARTS_A_DAY),

@@ -367,6 +367,19 @@ def test_a_watchdog_that_stands_still_is_not_ready(backup: Backup) -> None:
     alive()
 
 
+def test_a_heartbeat_that_is_known_is_not_read_each_time(backup: Backup) -> None:
+    clock, states = backup.days.clock, backup.days.store.states
+    alive = heartbeat(Ports(states=states, bus=backup.days.store.bus, clock=clock))
+    backup.days.service.sweep()
+    alive()
+    states.beat("self-heal", NOON - timedelta(hours=1))  # told it would be dead; for two minutes nobody asks
+    clock.time += timedelta(minutes=2, seconds=-1)
+    alive()
+    clock.time += timedelta(seconds=1)
+    with pytest.raises(NoHeartbeat):
+        alive()
+
+
 def test_a_watchdog_that_stands_still_answers_503_with_the_reason(backup: Backup) -> None:
     clock = backup.days.clock
     ports = Ports(states=backup.days.store.states, bus=backup.days.store.bus, clock=clock)

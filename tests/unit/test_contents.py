@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -11,7 +11,7 @@ from shared.core.model import Completion, Start, Status
 from shared.core.plan import PlannedProcessor
 from shared.core.readings import Answer, Claim, Finding, Table
 from shared.ports import Health, Stamp, Stood
-from shared.preflight import Identity, judge
+from shared.preflight import Identity, Preflight, Services, judge
 from tests.unit.plans import RUN, T0, critical, optional
 
 TABLE = Table(name="nba_raw.a", column="game_date", unit="game_id")
@@ -201,3 +201,29 @@ def test_a_service_is_asked_who_it_is(health: Health, answer: Answer, note: str,
     found = judge("raw_processor", health, "planned", ASKING)
     assert (found.answer, found.note) == (answer, note)
     assert seen in found.values["raw_processor"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Whoever is asked answers the same."""
+
+    health: Health
+
+    def probe(self, url: str, *, within_s: float, deep: bool = True) -> Health:
+        return self.health
+
+
+@pytest.mark.parametrize(
+    ("health", "why"),
+    [
+        pytest.param(replace(WELL, config_hash="newer"), "", id="of the configuration of who asks"),
+        pytest.param(replace(WELL, config_hash="older"), "", id="of another: a deployment is under way"),
+        pytest.param(replace(WELL, service="other"), "raw_processor answers as other", id="another service"),
+        pytest.param(replace(WELL, ready=False, why="not ready: state"), "raw_processor not ready: state", id="ill"),
+    ],
+)
+def test_a_service_that_no_run_waits_for_may_be_of_any_configuration(health: Health, why: str) -> None:
+    services = Services(
+        behind=lambda _: (), url_of=lambda name: name, probe=lambda: Answers(health), identity=lambda _: ASKING
+    )
+    assert Preflight(services).ailing("raw_processor", True, "nba") == why

@@ -20,11 +20,14 @@ from shared.config.nba import NBA
 from shared.config.prices import PRICES
 from shared.core.batch import Batch, Chunk, ChunkReport, Ordered, Unit, UnitResult, UnitState, batch_id
 from shared.core.cost import (
+    BEAT_READS,
     CHARGED_BYTES_MIN,
     GIB,
     MIB,
     MONTH_DAYS,
     QUERY_TABLES,
+    READY_EVERY_MIN,
+    UPTIME_PLACES,
     WATCHED,
     Free,
     Line,
@@ -49,6 +52,7 @@ from shared.core.timeouts import HISTORY_RUNS
 from shared.ports import BatchStore, Ports, RunRecord, StateStore, Written
 from shared.readings import readers
 from shared.service import Refusal, Service
+from shared.watch import DEEP_EVERY_MIN
 from tests.flow.test_path_of_a_completion import HandClock
 from tests.house.tree import ROOT
 
@@ -318,12 +322,13 @@ def schedule(cron: str) -> ScheduleSpec:
 
 def test_at_rest_only_the_schedules_are_heard() -> None:
     rest = rest_of(NBA)
-    asked = 1_440 * WATCHED * 6 / 5
-    assert len(services_watched()) == WATCHED
+    asked = 1_440 * (WATCHED * (1 + 1 / READY_EVERY_MIN) + UPTIME_PLACES)
+    assert (len(services_watched(proxied=False)), DEEP_EVERY_MIN) == (WATCHED, READY_EVERY_MIN)
     assert rest[Meter.REQUESTS] == 2 * 1_440 + 48 + 4 + 1 + asked, "each function that they wake is called"
     summary = 30 * 3 * 60
-    ready = 1_440 * WATCHED / 5
-    assert 1_488 * 3 <= rest[Meter.READS] - summary - ready < 1_488 * 4
+    ready = 1_440 * WATCHED / READY_EVERY_MIN
+    from_outside = 1_440 * UPTIME_PLACES + 1_440 / 2 * BEAT_READS
+    assert 1_488 * 3 <= rest[Meter.READS] - summary - ready - from_outside < 1_488 * 4
     assert rest[Meter.WRITES] == 1_440 + 3, "a heartbeat each minute, of 20,000 that are free in a day"
     assert rest[Meter.SCANNED] == CHARGED_BYTES_MIN, "the summary asks once"
     assert Meter.MESSAGES not in rest

@@ -22,6 +22,7 @@ from shared.config.functions import FUNCTIONS
 from shared.config.metrics import METRICS
 from shared.config.orchestration_config import PIPELINES
 from shared.config.slos import SLOS
+from shared.core.cost import UPTIME_PLACES
 from tests.house.tree import ROOT
 
 TYPES = {
@@ -186,6 +187,7 @@ def test_the_timer_is_asked_from_outside_as_one_that_may_ask() -> None:
     assert message.http_check.path == "/ready"
     assert message.monitored_resource.labels["host"] == "self-heal-100000000001.us-central1.run.app"
     assert message.http_check.service_agent_authentication.type_ == 1, "OIDC_TOKEN"
+    assert len({*message.selected_regions}) == UPTIME_PLACES >= 3, "three is the fewest that are taken"
 
 
 def test_the_answer_that_is_looked_for_is_the_one_that_it_gives() -> None:

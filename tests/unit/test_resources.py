@@ -12,7 +12,7 @@ import pytest
 from orchestration.monitoring import generated
 from shared.config import access
 from shared.config.deployment import account_of, environment, url_at
-from shared.config.functions import FUNCTIONS, function, pushed_topics
+from shared.config.functions import FUNCTIONS, function, pushed_topics, services_watched
 from shared.config.orchestration_config import PIPELINES
 from shared.config.resources import asked_by_people, concerns, declared, job_of, jobs
 from shared.core.drift import HAS_VALUE, Kind, Resource, binding
@@ -163,7 +163,9 @@ def test_where_the_proxy_stands_before_the_dashboard_it_alone_may_come() -> None
     told = replace(DEV, operators=("group:oncall@example.com",), iap_audience=audience)
     found = {b.fields["member"] for b in access.bindings(told) if b.fields["on"] == "run/nba-admin-dashboard"}
     assert "group:oncall@example.com" not in found
-    assert "serviceAccount:service-100000000001@gcp-sa-iap.iam.gserviceaccount.com" in found
+    assert found == {"serviceAccount:service-100000000001@gcp-sa-iap.iam.gserviceaccount.com"}
+    assert "nba_admin_dashboard" in services_watched(proxied=False), "where it does not stand, the timer asks"
+    assert "nba_admin_dashboard" not in services_watched(proxied=True), "the proxy would refuse the timer each minute"
 
 
 def test_operators_may_invoke_what_people_are_meant_to_ask() -> None:

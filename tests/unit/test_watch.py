@@ -123,12 +123,12 @@ def test_one_that_flaps_all_day_has_one_incident() -> None:
     ]
 
 
-def test_one_that_lives_and_could_not_work_is_found_in_the_fifth_minute_and_the_next() -> None:
+def test_one_that_lives_and_could_not_work_is_found_when_it_is_asked_for_more_and_in_the_next_minute() -> None:
     rounds = Rounds(services=("export_processor",)).go(1)
     rounds.unready["export_processor"] = "not ready: state"
-    rounds.go(9)
-    assert rounds.told == ["health-export_processor/1/raise at +6"]
-    assert rounds.asked == [True, *[False] * 4, *[True] * 5]
+    rounds.go(24)
+    assert rounds.told == ["health-export_processor/1/raise at +21"]
+    assert rounds.asked == [True, *[False] * 19, *[True] * 5]
 
 
 def test_each_service_has_an_incident_of_its_own() -> None:
@@ -158,6 +158,37 @@ def test_two_that_look_at_once_raise_one() -> None:
     other.look(minute(0), is_open=False)
     claimed = [*rounds.look(), *other.look(minute(1), is_open=False)]
     assert [latch.key.rpartition("/")[2] for latch in claimed] == ["raise"]
+
+
+def test_one_that_was_not_asked_for_a_while_ends_nothing_by_what_it_saw_before() -> None:
+    rounds = Rounds().go(10)
+    first, rounds.watch = rounds.watch, rounds.new()
+    rounds.why["export_processor"] = "503"
+    rounds.go(10)
+    rounds.why, rounds.watch = {}, first
+    rounds.go(10)
+    assert rounds.told == ["health-export_processor/1/raise at +11", "health-export_processor/1/resolve at +25"]
+
+
+def test_one_that_was_not_asked_for_a_while_raises_nothing_by_what_it_saw_before() -> None:
+    rounds = Rounds(why={"export_processor": "503"}).go(1)
+    first, rounds.watch = rounds.watch, rounds.new()
+    rounds.why = {}
+    rounds.go(10)
+    rounds.why, rounds.watch = {"export_processor": "503"}, first
+    rounds.go(1)
+    rounds.why = {}
+    rounds.go(10)
+    assert rounds.told == []
+
+
+def test_two_that_go_the_rounds_by_turns_miss_nothing() -> None:
+    rounds = Rounds(why={"export_processor": "503"})
+    other = rounds.new()
+    for _ in range(4):
+        rounds.go(1)
+        rounds.watch, other = other, rounds.watch
+    assert rounds.told == ["health-export_processor/1/raise at +2"]
 
 
 def test_the_next_time_is_a_new_occurrence() -> None:
