@@ -182,9 +182,13 @@ class _Tokens:
             return self._kept[audience]
 
     def _fetch(self, audience: str) -> str:
-        """A service account says for whom its token is; a person's is good for all."""
-        account = self._gcloud(("config", "get-value", "account")).out.strip()
-        named = [f"--audiences={audience}"] if account.endswith(".gserviceaccount.com") else []
+        """A service account says for whom its token is; a person's is good for all. As whom a person acts is said
+        here once more: all other commands go by the setting, but not the one that prints a token."""
+        named: list[str] = []
+        if acting := self._setting("auth/impersonate_service_account"):
+            named = [f"--audiences={audience}", f"--impersonate-service-account={acting}", "--include-email"]
+        elif self._setting("account").endswith(".gserviceaccount.com"):
+            named = [f"--audiences={audience}"]
         ran = self._gcloud(("auth", "print-identity-token", *named))
         if ran.code != 0 or not ran.out.strip():
             raise NotPossible(
@@ -192,6 +196,9 @@ class _Tokens:
                 "or `gcloud config set auth/impersonate_service_account` with one that may invoke it"
             )
         return ran.out.strip()
+
+    def _setting(self, name: str) -> str:
+        return self._gcloud(("config", "get-value", name)).out.strip()
 
 
 # --- which commit ---------------------------------------------------------------------------------------

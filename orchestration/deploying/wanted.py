@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.config.deployment import RUNTIME, Environment, account_of, labels_of, secret_of, service_of, variables_of
+from shared.config.deployment import (
+    RUNTIME,
+    SECRET_VERSION,
+    Environment,
+    account_of,
+    labels_of,
+    secret_of,
+    service_of,
+    variables_of,
+)
 from shared.config.functions import FunctionSpec
 from shared.config.orchestration_config import PIPELINES
 from shared.core.plan import config_hash
 from shared.core.revisions import Wanted
-
-SECRET_VERSION = "latest"  # noqa: S105 - of a secret, read when an instance starts: a new key needs no deployment
 
 
 def wanted_of(spec: FunctionSpec, there: Environment, commit: str, source: Path) -> Wanted:
@@ -31,7 +38,7 @@ def wanted_of(spec: FunctionSpec, there: Environment, commit: str, source: Path)
         timeout_s=spec.timeout_s,
         ingress=spec.ingress,
         labels=labels_of(spec, commit, declared),
-        variables=variables_of(there, commit),
+        variables=variables_of(there, spec, commit),
         secrets={name: f"{secret_of(name)}:{SECRET_VERSION}" for name in spec.secrets},
         commit=commit,
         config_hash=declared,

@@ -11,6 +11,7 @@ from typing import Any
 from shared.adapters.cloud_calls import Absent, Calls, Conflict, last
 from shared.adapters.retry import FullJitter, is_one_of
 from shared.core.drift import HAS_VALUE, Kind, Resource, Value, binding
+from shared.ports import CloudError
 
 ASKERS = 8  # policies that are read beside each other
 POLICY_VERSION = 3  # the first that tells conditions
@@ -161,17 +162,24 @@ class Bindings:
         by_thing: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for each in resources:
             by_thing[str(each.fields["on"])].append((str(each.fields["role"]), str(each.fields["member"])))
-        for on, pairs in by_thing.items():
-            AT_ONCE(self._alter)(on, pairs, alter)
+        absent = [on for on, pairs in by_thing.items() if not AT_ONCE(self._alter)(on, pairs, alter)]
+        if buckets := [on.partition("/")[2] for on in absent if on.startswith("bucket/")]:
+            raise CloudError("; ".join(map(self._no_bucket, buckets)))  # nothing here makes one, unlike all else
 
-    def _alter(self, on: str, pairs: Sequence[tuple[str, str]], alter: Callable[[Policy, str, str], bool]) -> None:
-        """In one write for each thing, on what was read a moment ago; nothing where nothing would change."""
+    def _alter(self, on: str, pairs: Sequence[tuple[str, str]], alter: Callable[[Policy, str, str], bool]) -> bool:
+        """In one write for each thing, on what was read a moment ago; nothing where nothing would change. Whether the
+        thing is there."""
         policy = self._policy(on)
-        if policy is None:  # it is not there yet
-            return
+        if policy is None:
+            return False
         altered = [alter(policy, role, member) for role, member in pairs]
         if any(altered):
             self._write(on, policy)
+        return True
+
+    def _no_bucket(self, name: str) -> str:
+        at = f"--location={self._calls.region} --uniform-bucket-level-access --project={self._calls.project}"
+        return f"bucket {name}: is not there; run `gcloud storage buckets create gs://{name} {at}`, then this again"
 
     def _policy(self, on: str) -> Policy | None:
         place = place_of(on, self._calls)

@@ -164,7 +164,7 @@ class Calls:
             raise unanswered(service, error) from None
         where = f"{method} {service}{path}"
         if not 200 <= answer.status_code < 300:
-            raise explained(where, service, method, answer.status_code, _said(answer))
+            raise explained(where, service, method, answer.status_code, _said(answer), self.project)
         try:
             return answer.json() if answer.content else {}
         except ValueError:
@@ -200,16 +200,15 @@ def unanswered(service: str, error: Exception) -> CloudError:
     return Passing(f"{service}: no answer ({type(error).__name__}); see whether this machine reaches Google")
 
 
-def explained(where: str, service: str, method: str, status: int, said: str) -> CloudError:
+def explained(where: str, service: str, method: str, status: int, said: str, project: str) -> CloudError:
     """What an answer that is none means, and what helps."""
     if status == 404:
         return Absent(f"{where}: is not there" if method == "GET" else f"{where}: {said}{_first(said)}")
     if status == 409 or status == 412:
         return Conflict(f"{where}: {said}")
     if status in (401, 403) and ("SERVICE_DISABLED" in said or "has not been used in project" in said):
-        return CloudDenied(
-            f"{where}: the service is not enabled; run `gcloud services enable {service}.googleapis.com`"
-        )
+        enable = f"gcloud services enable {service}.googleapis.com --project={project}"
+        return CloudDenied(f"{where}: the service is not enabled; run `{enable}`")
     if status in (401, 403):
         asks = method == "GET" or where.endswith(":getIamPolicy")
         role = (READS if asks else WRITES).get(service, "a role of that service")

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.adapters.cloud_calls import Calls, last
-from shared.core.drift import NEWEST, PINNED, VARIABLE, Kind, Resource, Value
+from shared.core.drift import LABEL, NEWEST, PINNED, VARIABLE, Kind, Resource, Value
+from shared.core.revisions import COMMIT, environment_of
 
-COMMIT = "TIPOFF_COMMIT"
-
-GCLOUDS_LABELS = re.compile(r"deployment-tool|goog-.*")
 GCLOUDS_VARIABLES = ("LOG_EXECUTION_ID",)
 """What gcloud and Google add of their own."""
 
@@ -31,8 +29,7 @@ class Functions:
         found = []
         for each in self._calls.pages("cloudfunctions", f"{at}/functions", "functions"):
             name, config = _named(each["name"], self._calls.region), each.get("serviceConfig") or {}
-            commit = (config.get("environmentVariables") or {}).get(COMMIT)
-            fields = {**_function(each), **_service(services.get(name), commit)}
+            fields = {**_function(each), **_service(services.get(name), config)}
             found.append(Resource(kind=Kind.FUNCTION, name=name, fields=fields))
         return found
 
@@ -68,19 +65,16 @@ def _function(live: Mapping[str, Any]) -> dict[str, Value]:
         "timeout_s": config.get("timeoutSeconds"),
         "ingress": INGRESS.get(config.get("ingressSettings", "ALLOW_ALL")),
     }
-    for each in config.get("secretEnvironmentVariables", ()):
-        fields[f"secret.{each['key']}"] = last(each["secret"])
-    for name, value in (live.get("labels") or {}).items():
-        if not GCLOUDS_LABELS.fullmatch(name):
-            fields[f"label.{name}"] = value
+    fields |= {f"secret.{name}": secret for name, secret in _secrets(config).items()}
+    fields |= {f"{LABEL}{name}": value for name, value in (live.get("labels") or {}).items()}
     for name, value in (config.get("environmentVariables") or {}).items():
         if name not in GCLOUDS_VARIABLES:
             fields[f"{VARIABLE}{name}"] = value
     return fields
 
 
-def _service(live: Mapping[str, Any] | None, commit: str | None) -> dict[str, Value]:
-    """Which of its revisions answers; the newest should, and be of the code that the function says."""
+def _service(live: Mapping[str, Any] | None, config: Mapping[str, Any]) -> dict[str, Value]:
+    """Which of its revisions answers; the newest should, and be of the code and have what the function says."""
     if live is None:
         return {"traffic": "nothing serves", "serves": None}
     status = live.get("status") or {}
@@ -94,14 +88,25 @@ def _service(live: Mapping[str, Any] | None, commit: str | None) -> dict[str, Va
     newest = status.get("latestCreatedRevisionName")
     if names != [newest]:
         return {"traffic": traffic, "serves": f"{', '.join(names)}, not {newest}"}
-    containers = live["spec"]["template"]["spec"]["containers"]
-    commits = {each.get("value") for container in containers for each in container.get("env", ()) if _is_commit(each)}
-    serves = NEWEST if commits == {commit} else f"code of {', '.join(map(str, commits))}, not of {commit}"
-    return {"traffic": traffic, "serves": serves}
+    return {"traffic": traffic, "serves": _unlike(live["spec"]["template"], config) or NEWEST}
 
 
-def _is_commit(variable: Mapping[str, Any]) -> bool:
-    return variable.get("name") == COMMIT
+def _unlike(template: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """What the newest revision has otherwise than its function, by name: a value may be nobody's to read here. One
+    that was made past Cloud Functions is like that; what Google adds of its own is let be."""
+    variables, secrets = environment_of(template)
+    should = config.get("environmentVariables") or {}
+    if (has := variables.get(COMMIT)) != should.get(COMMIT):
+        return f"code of {has}, not of {should.get(COMMIT)}"
+    other = [name for name, value in should.items() if variables.get(name) != value]
+    other += [name for name, value in _secrets(config).items() if secrets.get(name) != value]
+    return f"another {', '.join(other)} than its function's" if other else ""
+
+
+def _secrets(config: Mapping[str, Any]) -> dict[str, str]:
+    """By variable: the secret and its version."""
+    found = config.get("secretEnvironmentVariables") or ()
+    return {each["key"]: f"{last(each['secret'])}:{each.get('version', '')}" for each in found}
 
 
 def _memory_mb(said: object) -> Value:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.adapters.cloud_calls import Calls, duration, last, seconds
-from shared.core.drift import NEVER, Kind, Resource, Value
+from shared.core.drift import LABEL, NEVER, Kind, Resource, Value
 
 SERVICE = "pubsub"
 WEEK_S = 7 * 86_400  # what Pub/Sub keeps where nothing is said
 MONTH_S = 31 * 86_400  # after which it deletes a subscription that nobody uses, where nothing is said
-LABEL = "label."
 
 MASKS = {
     "push_endpoint": "pushConfig",

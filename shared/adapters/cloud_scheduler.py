@@ -73,7 +73,7 @@ class Jobs:
                 where, status = f"{method} {SERVICE}/v1/{self._parent}/jobs", int(error.code or 500)
                 reasons = " ".join(str(each.get("reason", "")) for each in error.errors if isinstance(each, dict))
                 said = f"{error.message} {getattr(error, 'reason', '') or reasons}".strip()
-                raise explained(where, SERVICE, method, status, said) from None
+                raise explained(where, SERVICE, method, status, said, self._calls.project) from None
             except (GoogleAuthError, requests.RequestException) as error:
                 raise unanswered(SERVICE, error) from None
 

@@ -10,11 +10,17 @@ from shared.config.functions import FunctionSpec
 RUNTIME = "python311"
 """What pyproject.toml and the pinned requirements are made for."""
 
+SECRET_VERSION = "latest"  # noqa: S105 - the word, not one
+"""Of a secret, read when an instance starts: a new key needs no deployment."""
+
 ACK_DEADLINE_S = 600
 """How long Pub/Sub waits for a push to be answered, its longest; then the message comes again."""
 
 ATTEMPTS_MAX = 30
 """Of a message on Pub/Sub: with pauses of up to a minute, an outage of 25 minutes buries nothing."""
+
+THREADS_MIN = 2
+"""Of the server: with one it would be of another kind, which an idle connection keeps from all others."""
 
 PAUSE_S, PAUSE_MAX_S = 1, 60
 """Before a message comes again, at first and at most."""
@@ -112,11 +118,14 @@ def labels_of(function: FunctionSpec, commit: str, config_hash: str) -> dict[str
     return {"app": "tipoff", "pipeline": function.pipeline, "commit": commit, "config-hash": config_hash}
 
 
-def variables_of(environment: Environment, commit: str) -> Mapping[str, str]:
-    """What a deployed function reads in its environment, beside its secrets. The same for all."""
+def variables_of(environment: Environment, function: FunctionSpec, commit: str) -> Mapping[str, str]:
+    """What a deployed function reads in its environment, beside its secrets. The same for all, but for the threads."""
     return {
         "GOOGLE_CLOUD_PROJECT": environment.project,
         "LOG_LEVEL": environment.log_level,
+        "THREADS": str(
+            max(function.concurrency, THREADS_MIN)
+        ),  # functions-framework would have four for each processor
         "TIPOFF_COMMIT": commit,
         "TIPOFF_DATA": environment.data,
         "TIPOFF_DATASET_PREFIX": environment.dataset_prefix,

@@ -29,7 +29,7 @@ class FunctionSpec:
     pipeline: str = "nba"
     memory_mb: int = 512  # Google's clients take 81 MB, the server and its workers as much again
     cpu: float = 1.0  # less than one allows one request at a time
-    concurrency: int = 8  # the server's threads; a gate waits for Firestore most of its time
+    concurrency: int = 8  # the server gets as many threads; a gate waits for Firestore most of its time
     min_instances: int = 0  # a cold start takes seconds, and a pipeline has hours
     max_instances: int = 5  # a phase's reports come within seconds; more gates would only lose the race for its latch
     timeout_s: int = 120  # readings take ten seconds at most, and what did not end the sweep takes up

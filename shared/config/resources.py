@@ -18,6 +18,7 @@ from shared.config.deployment import (
     PAUSE_MAX_S,
     PAUSE_S,
     RUNTIME,
+    SECRET_VERSION,
     Environment,
     account_of,
     labels_of,
@@ -28,7 +29,7 @@ from shared.config.deployment import (
 )
 from shared.config.functions import FUNCTIONS, FunctionSpec, pushed_topics
 from shared.config.orchestration_config import PIPELINES
-from shared.core.drift import HAS_VALUE, NEVER, NEWEST, PINNED, VARIABLE, Kind, Resource, Value, flat
+from shared.core.drift import HAS_VALUE, LABEL, NEVER, NEWEST, PINNED, VARIABLE, Kind, Resource, Value, flat
 from shared.core.messages import spoken
 from shared.core.model import ScheduleSpec
 from shared.core.plan import config_hash
@@ -140,7 +141,7 @@ def _subscriptions(environment: Environment) -> Iterator[Resource]:
             }
             yield Resource(kind=Kind.SUBSCRIPTION, name=name, fields=fields)
             kept = {**_subscription(name + DEAD, DEAD_KEPT_S), "ack_deadline_s": 10}  # Google's own; people pull them
-            kept |= {f"label.{label}": value for label, value in DEAD_LABELS.items()}
+            kept |= {f"{LABEL}{label}": value for label, value in DEAD_LABELS.items()}
             yield Resource(kind=Kind.SUBSCRIPTION, name=name + DEAD, fields=kept)
 
 
@@ -225,7 +226,7 @@ def _indexes(indexes: Mapping[str, Any]) -> Iterator[Resource]:
 
 def _function(spec: FunctionSpec, environment: Environment, commit: str) -> Resource:
     declared_hash = config_hash(PIPELINES[spec.pipeline]) if spec.pipeline in PIPELINES else ""
-    variables = {f"{VARIABLE}{name}": value for name, value in variables_of(environment, commit).items()}
+    variables = {f"{VARIABLE}{name}": value for name, value in variables_of(environment, spec, commit).items()}
     fields: dict[str, Value] = {
         "state": "ACTIVE",
         "runtime": RUNTIME,
@@ -240,8 +241,8 @@ def _function(spec: FunctionSpec, environment: Environment, commit: str) -> Reso
         "ingress": str(spec.ingress),
         "traffic": PINNED,
         "serves": NEWEST,
-        **{f"secret.{variable}": secret_of(variable) for variable in spec.secrets},
-        **{f"label.{name}": value for name, value in labels_of(spec, commit, declared_hash).items()},
+        **{f"secret.{variable}": f"{secret_of(variable)}:{SECRET_VERSION}" for variable in spec.secrets},
+        **{f"{LABEL}{name}": value for name, value in labels_of(spec, commit, declared_hash).items()},
         **variables,
     }
     return Resource(kind=Kind.FUNCTION, name=service_of(spec.name), fields=fields)

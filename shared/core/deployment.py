@@ -159,7 +159,9 @@ def foreseen(wanted: Wanted, live: Live) -> tuple[Step, ...]:
 
 def _imagined(step: Step, wanted: Wanted, live: Live, did: Did) -> tuple[Live, Did]:
     """The live state and the deeds after a step that went well."""
-    service = live.service or Service(url="URL", created="", ready="", why="", commit="", settings={}, traffic=())
+    service = live.service or Service(
+        url="URL", created="", ready="", why="", commit="", settings={}, variables={}, secrets={}, traffic=()
+    )
     named = Share(revision="", percent=0, tag="", url="", is_named=True)
     match step:
         case Pin(revision):
@@ -168,7 +170,15 @@ def _imagined(step: Step, wanted: Wanted, live: Live, did: Did) -> tuple[Live, D
                 live, service=replace(service, traffic=(*kept, replace(named, revision=revision, percent=100)))
             ), did
         case Deploy(is_first=is_first):
-            new = replace(service, created="REVISION", ready="REVISION", commit=wanted.commit, settings={})
+            new = replace(
+                service,
+                created="REVISION",
+                ready="REVISION",
+                commit=wanted.commit,
+                settings={},
+                variables=wanted.variables,
+                secrets=wanted.secrets,
+            )
             if is_first:
                 latest = replace(named, revision="REVISION", percent=100, is_named=False)
                 new = replace(new, traffic=(latest,))

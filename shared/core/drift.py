@@ -131,12 +131,17 @@ def compare(declared: Iterable[Resource], live: Iterable[Resource], place: Place
 
 
 def _fields(declared: Resource, live: Resource, place: Place) -> list[Difference]:
-    names = declared.fields.keys() | (live.fields.keys() if declared.kind not in PARTLY else ())
+    names = declared.fields.keys() | {name for name in live.fields if not _is_anybodys(declared.kind, name)}
     return [
         _different(declared.kind, declared.name, name, declared.fields.get(name), live.fields.get(name), place)
         for name in sorted(names)
         if not _same(declared.kind, declared.fields.get(name), live.fields.get(name))
     ]
+
+
+def _is_anybodys(kind: Kind, field: str) -> bool:
+    """Whether it may be there without being declared: no deployment takes a label away, and none changes what runs."""
+    return kind in PARTLY or (kind is Kind.FUNCTION and field.startswith(LABEL))
 
 
 def _same(kind: Kind, declared: Value, live: Value) -> bool:
@@ -180,6 +185,9 @@ HAS_VALUE = "has_value"
 
 BUILDING = "CREATING"
 """The state of an index that Google is making."""
+
+LABEL = "label."
+"""Begins the field that says what one of a thing's labels is."""
 
 VARIABLE = "variable."
 """Begins the field of a function that says what one of its variables is."""

@@ -14,6 +14,7 @@ VERIFIED = "verified"
 """The tag of the last revision that said what it should."""
 
 COMMIT = "TIPOFF_COMMIT"
+ALIASES = "run.googleapis.com/secrets"
 ACTIVE, DEPLOYING = "ACTIVE", "DEPLOYING"
 INGRESS = {"all": "ALLOW_ALL", "internal-only": "ALLOW_INTERNAL_ONLY"}
 MEMORY = re.compile(r"(\d+(?:\.\d+)?)([kMG]i?)?")
@@ -77,6 +78,8 @@ class Service:
     why: str  # the last one cannot
     commit: str  # of the last one
     settings: Mapping[str, object]  # of the last one, as far as it tells them
+    variables: Mapping[str, str]  # of the last one
+    secrets: Mapping[str, str]  # of the last one, from a variable to secret:version
     traffic: tuple[Share, ...]
 
     @property
@@ -132,12 +135,33 @@ def differences(wanted: Wanted, live: Live) -> tuple[str, ...]:
         return (*found, "it has no service")
     if service.ready != service.created or not service.ready:
         found.append(f"revision {service.created} cannot serve: {service.why or 'no reason is given'}")
-    for name, value in service.settings.items():
-        if value != settings_of(wanted)[name]:
-            found.append(f"{name} of the last revision is {value}, not {settings_of(wanted)[name]}")
+    return (*found, *_of_the_last(wanted, service))
+
+
+def _of_the_last(wanted: Wanted, service: Service) -> list[str]:
+    """What the last revision has otherwise: Cloud Run can make one past Cloud Functions, which does not hear of it."""
+    should = settings_of(wanted)
+    found = [
+        f"{name} of the last revision is {value}, not {should[name]}"
+        for name, value in service.settings.items()
+        if value != should[name]
+    ]
+    variables = {name: value for name, value in wanted.variables.items() if name != COMMIT}
+    for what, has, wants in (
+        ("variable", service.variables, variables),
+        ("secret", service.secrets, wanted.secrets),
+    ):
+        found += [
+            f"{what} {name} of the last revision is {has.get(name) or 'not set'}, not {value or 'empty'}"
+            for name, value in wants.items()
+            if has.get(name) != value
+        ]
+    found += [
+        f"secret {name} of the last revision is not wanted" for name in service.secrets if name not in wanted.secrets
+    ]
     if service.commit != wanted.commit:
         found.append(f"the last revision is of commit {service.commit or 'none'}, not {wanted.commit}")
-    return tuple(found)
+    return found
 
 
 def settings_of(wanted: Wanted) -> dict[str, object]:
@@ -185,9 +209,8 @@ def read_function(told: Mapping[str, Any]) -> Function:
 def read_service(told: Mapping[str, Any]) -> Service:
     """From what `gcloud run services describe` prints."""
     status = told.get("status") or {}
-    spec = told["spec"]["template"]["spec"]
-    containers = spec.get("containers") or [{}]
-    variables = {each["name"]: each.get("value", "") for each in containers[0].get("env") or ()}
+    template = told["spec"]["template"]
+    variables, secrets = environment_of(template)
     not_ready = [each for each in status.get("conditions") or () if each.get("status") == "False"]
     ready = str(status.get("latestReadyRevisionName", ""))
     # What is asked for stands in spec; which revision the latest is, and where tags answer, only in status.
@@ -199,7 +222,9 @@ def read_service(told: Mapping[str, Any]) -> Service:
         ready=ready,
         why=next((str(each.get("message", "")) for each in not_ready), ""),
         commit=variables.get(COMMIT, ""),
-        settings=_settings(spec, containers[0]),
+        settings=_settings(template["spec"]),
+        variables=variables,
+        secrets=secrets,
         traffic=tuple(
             Share(
                 revision=each.get("revisionName") or ready,
@@ -230,8 +255,28 @@ def read_traffic(told: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
     return tuple(found)
 
 
-def _settings(spec: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, object]:
-    limits = (container.get("resources") or {}).get("limits") or {}
+def environment_of(template: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """The variables of a revision, and which of a secret's versions each other one has. A secret may stand under an
+    alias, which an annotation explains."""
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    aliases = dict(pair.partition(":")[::2] for pair in str(annotations.get(ALIASES, "")).split(",") if pair)
+    variables, secrets = dict[str, str](), dict[str, str]()
+    for each in _container(template["spec"]).get("env") or ():
+        if (source := each.get("valueFrom")) is None:
+            variables[each["name"]] = each.get("value", "")
+        elif named := source.get("secretKeyRef"):
+            secret = aliases.get(named["name"], named["name"]).rpartition("/")[2]
+            secrets[each["name"]] = f"{secret}:{named.get('key', '')}"
+    return variables, secrets
+
+
+def _container(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (spec.get("containers") or [{}])[0]
+    return found
+
+
+def _settings(spec: Mapping[str, Any]) -> dict[str, object]:
+    limits = (_container(spec).get("resources") or {}).get("limits") or {}
     told = {
         "account": spec.get("serviceAccountName"),
         "concurrency": spec.get("containerConcurrency"),

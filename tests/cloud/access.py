@@ -120,8 +120,9 @@ class Storage:
 
     def __init__(self) -> None:
         self.datasets: dict[str, Body] = {}
-        self.buckets = Policies(lambda name: name in ("tipoff-dev-exports", "tipoff-dev-data"))
-        for name in ("tipoff-dev-exports", "tipoff-dev-data"):
+        self.there = {"tipoff-dev-exports", "tipoff-dev-data"}  # buckets
+        self.buckets = Policies(lambda name: name in self.there)
+        for name in self.there:
             self.buckets.grant(name, "roles/storage.legacyBucketOwner", "projectOwner:tipoff-dev")
         self.routes = Routes()
         self.routes.on("POST", DATASETS, self._create)

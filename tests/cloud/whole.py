@@ -96,7 +96,7 @@ class Whole:
                 "availableMemory": f"{spec.memory_mb}Mi" if spec.memory_mb < 1024 else f"{spec.memory_mb // 1024}Gi",
                 "availableCpu": f"{spec.cpu:g}",
                 "environmentVariables": {
-                    **variables_of(self.place, COMMIT),
+                    **variables_of(self.place, spec, COMMIT),
                     "LOG_EXECUTION_ID": "true",
                     **variables,
                 },

@@ -366,21 +366,39 @@ def test_who_interrupts_does_not_wait_for_what_runs() -> None:
     assert monotonic() - started_at < 10
 
 
-def test_a_token_is_asked_for_the_service_and_named_for_a_service_account_alone() -> None:
+@pytest.mark.parametrize(
+    ("account", "impersonated", "named"),
+    [
+        ("a.person@example.com", "", ()),
+        ("deployer@p.iam.gserviceaccount.com", "", ("--audiences=https://self-heal.invalid",)),
+        (
+            "a.person@example.com",
+            "deployer@p.iam.gserviceaccount.com",
+            (
+                "--audiences=https://self-heal.invalid",
+                "--impersonate-service-account=deployer@p.iam.gserviceaccount.com",
+                "--include-email",
+            ),
+        ),
+    ],
+    ids=["a person", "a service account", "a person who acts as a service account"],
+)
+def test_a_token_is_asked_as_whoever_deploys_and_for_the_service(
+    account: str, impersonated: str, named: tuple[str, ...]
+) -> None:
+    """Unlike all other commands, this one takes no notice of the setting that says as whom one acts."""
     asked: list[tuple[str, ...]] = []
 
     def gcloud(arguments: Sequence[str]) -> Ran:
         asked.append(tuple(arguments))
-        return Ran(0, "deployer@p.iam.gserviceaccount.com\n", "") if "config" in arguments else Ran(1, "", "ERROR: no")
+        settings = {"account": account, "auth/impersonate_service_account": impersonated}
+        return Ran(0, f"{settings[arguments[-1]]}\n", "") if "config" in arguments else Ran(1, "", "ERROR: no")
 
     look = real_look(gcloud, ready_s=0.0)
     step = Verify("r2", "https://candidate---self-heal.invalid", "https://self-heal.invalid")
     why = look(step, wanted_of(function("self_heal"), environment("dev"), COMMIT, Path()))
     assert "gcloud gives no identity token" in why
-    assert asked == [
-        ("config", "get-value", "account"),
-        ("auth", "print-identity-token", "--audiences=https://self-heal.invalid"),
-    ]
+    assert asked[-1] == ("auth", "print-identity-token", *named)
 
 
 # --- the whole, with the installed gcloud ---------------------------------------------------------------

@@ -316,6 +316,14 @@ DRIFTS: list[Any] = [
         "memory_mb",
         id="less memory",
     ),
+    pytest.param(
+        lambda t: t.google.functions.functions["self-heal"]["serviceConfig"]["secretEnvironmentVariables"][0].update(
+            version="1"
+        ),
+        "function",
+        f"secret.{function('self_heal').secrets[0]}",
+        id="a secret of a version that stays",
+    ),
     pytest.param(lambda t: t.google.functions.functions.pop("self-heal"), "function", "", id="a missing function"),
     pytest.param(
         lambda t: t.google.functions.functions.update(
@@ -367,6 +375,8 @@ def test_what_the_real_gcloud_deploys_is_no_drift(ready: Whole, tmp_path: Path) 
     deployed(COMMIT)
     assert ready.look().differences == ()
     ready.google.functions.functions["self-heal"]["serviceConfig"]["environmentVariables"]["DEBUG"] = "1"
+    (container,) = ready.google.run.service("self-heal").revisions[-1].template["spec"]["containers"]
+    container["env"].append({"name": "DEBUG", "value": "1"})
     (stray,) = ready.look().differences
     _, remove, _ = stray.mend.split(" && ")
     ran = gcloud(shlex.split(remove.replace("build/deploy/self_heal", str(source)))[1:])
@@ -384,10 +394,43 @@ def test_a_revision_that_is_not_the_newest_is_found(ready: Whole) -> None:
     assert (found.field, found.live) == ("serves", "self-heal-00001-fak, not self-heal-00002-fak")
 
 
+def test_a_label_that_nobody_declares_is_left_alone(ready: Whole) -> None:
+    ready.google.functions.functions["self-heal"]["labels"].update({"cost-center": "12", "goog-managed-by": "x"})
+    assert ready.look().differences == ()
+
+
 def test_a_service_that_is_not_what_its_function_says_is_found(ready: Whole) -> None:
     ready.google.functions.functions["self-heal"]["serviceConfig"]["environmentVariables"]["TIPOFF_COMMIT"] = "fedcba9"
     told = {each.field: each.live for each in ready.look().differences}
     assert told == {"variable.TIPOFF_COMMIT": "fedcba9", "serves": f"code of {COMMIT}, not of fedcba9"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "live"),
+    [
+        ("LOG_LEVEL", {"value": "DEBUG"}, "another LOG_LEVEL than its function's"),
+        (
+            "SLACK_WEBHOOK_URL",
+            {"valueFrom": {"secretKeyRef": {"name": "slack-webhook-url", "key": "1"}}},
+            "another SLACK_WEBHOOK_URL than its function's",
+        ),
+    ],
+    ids=["a variable", "a secret"],
+)
+def test_a_revision_that_was_changed_past_its_function_is_found_and_mended(
+    ready: Whole, name: str, changed: dict[str, Any], live: str
+) -> None:
+    """As `gcloud run services update --update-env-vars` does: Cloud Functions' own record stays as it is."""
+    run, before = ready.google.run, ready.google.run.service("self-heal").revisions[-1]
+    template = copy.deepcopy(before.template)
+    (container,) = template["spec"]["containers"]
+    container["env"] = [{"name": name, **changed} if each["name"] == name else each for each in container["env"]]
+    made = run.add_revision("self-heal", template, before.identity)
+    run.service("self-heal").traffic = [{"revisionName": made.name, "percent": 100}]
+    (found,) = ready.look().differences
+    assert (found.field, found.live) == ("serves", live)
+    ready.mend(found)
+    assert ready.look().differences == ()
 
 
 def test_a_disabled_secret_is_found_whatever_older_versions_it_has(ready: Whole) -> None:
@@ -538,7 +581,23 @@ def test_a_service_that_is_not_enabled_is_said_to_be(there: Whole, capsys: pytes
     off = Refused(403, "Cloud Pub/Sub API has not been used in project 1 before or it is disabled.")
     there.cloud.faults = [Fault("pubsub", off, times=9)]
     assert there.script("topics") == 2
-    assert "run `gcloud services enable pubsub.googleapis.com`" in capsys.readouterr().err
+    assert "run `gcloud services enable pubsub.googleapis.com --project=tipoff-dev`" in capsys.readouterr().err
+
+
+def test_a_bucket_that_is_not_there_is_named_once_all_else_is_done(
+    ready: Whole, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready.storage.buckets.held.pop("tipoff-dev-data")
+    ready.storage.there.discard("tipoff-dev-data")
+    ready.pubsub.policies.held.clear()
+    assert ready.script("iam") == 2
+    made = "gcloud storage buckets create gs://tipoff-dev-data --location=us-central1 --uniform-bucket-level-access"
+    said = f"bucket tipoff-dev-data: is not there; run `{made} --project=tipoff-dev`, then this again"
+    assert capsys.readouterr().err == f"bin/deploy/iam: {said}\n"
+    assert {each.name.partition(" ")[0] for each in ready.look().differences} == {"bucket/tipoff-dev-data"}
+    ready.storage.there.add("tipoff-dev-data")
+    assert ready.script("iam") == 0
+    assert ready.look().differences == ()
 
 
 def test_an_answer_that_is_none_is_tried_again(begun: Whole) -> None:

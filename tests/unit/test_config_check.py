@@ -784,13 +784,18 @@ def test_what_is_deployed_is_named_after_the_functions_folder() -> None:
 @pytest.mark.parametrize("name", [each.name for each in ENVIRONMENTS])
 def test_a_deployed_function_can_read_its_variables(name: str) -> None:
     there = environment(name)
-    settings = read_settings(variables_of(there, "0123abc"), needs=["TIPOFF_DATA"])
+    settings = read_settings(variables_of(there, function("self_heal"), "0123abc"), needs=["TIPOFF_DATA"])
     assert settings.target is Target.GCP
     assert settings.cloud == Cloud(
         project=there.project, location=there.location, dataset_prefix="", exports=there.exports
     )
     assert url_of(settings.services, "self_heal") == url_at(there, "self_heal")
     assert labels_of(function("self_heal"), "0123abc", "f00")["commit"] == settings.commit
+
+
+@pytest.mark.parametrize(("name", "threads"), [("self_heal", "8"), ("raw_processor", "4"), ("prediction_worker", "2")])
+def test_a_function_has_a_thread_for_each_request_that_it_is_sent(name: str, threads: str) -> None:
+    assert variables_of(environment("dev"), function(name), "0123abc")["THREADS"] == threads
 
 
 def test_all_problems_come_at_once() -> None:

@@ -29,6 +29,7 @@ from shared.core.revisions import (
     Share,
     Wanted,
     differences,
+    environment_of,
     read_function,
     read_service,
     read_traffic,
@@ -80,9 +81,8 @@ def tag(name: str, revision: str) -> Share:
 
 def service(last: str, *traffic: Share, ready: str | None = None, commit: str = COMMIT, **more: Any) -> Service:
     made = ready if ready is not None else last
-    return Service(
-        url=URL, created=last, ready=made, why="no such module", commit=commit, settings={}, traffic=traffic, **more
-    )
+    told = {"settings": {}, "variables": WANTED.variables, "secrets": WANTED.secrets, **more}
+    return Service(url=URL, created=last, ready=made, why="no such module", commit=commit, traffic=traffic, **told)
 
 
 SERVED = (to("r1"), tag("verified", "r1"))
@@ -314,9 +314,49 @@ def test_every_setting_that_is_not_as_it_is_to_be_is_named(change: dict[str, Any
 
 
 def test_a_last_revision_that_does_not_have_what_the_function_says_is_seen() -> None:
-    told = replace(service("r2", to("r2")), settings={"memory": 2**28, "cpu": 1.0})
+    told = service("r2", to("r2"), settings={"memory": 2**28, "cpu": 1.0})
     found = differences(WANTED, Live(function=NEW, service=told))
     assert found == ("memory of the last revision is 268435456, not 536870912",)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"variables": {**WANTED.variables, "TIPOFF_DATA": "x"}},
+            "variable TIPOFF_DATA of the last revision is x, not gs://a/b,c",
+        ),
+        ({"variables": {}}, "variable TIPOFF_DATA of the last revision is not set, not gs://a/b,c"),
+        (
+            {"secrets": {"SLACK_WEBHOOK_URL": "slack-webhook-url:1"}},
+            "secret SLACK_WEBHOOK_URL of the last revision is slack-webhook-url:1, not slack-webhook-url:latest",
+        ),
+        (
+            {"secrets": {**WANTED.secrets, "B": "b:latest"}},
+            "secret B of the last revision is not wanted",
+        ),
+    ],
+    ids=["another value", "none", "another version", "one too many"],
+)
+def test_a_last_revision_whose_environment_was_changed_past_the_function_is_seen(
+    change: dict[str, Any], words: str
+) -> None:
+    """As `gcloud run services update --update-env-vars` does."""
+    others = {**WANTED.variables, "LOG_EXECUTION_ID": "true"}
+    assert differences(WANTED, Live(function=NEW, service=service("r2", to("r2"), variables=others))) == ()
+    assert differences(WANTED, Live(function=NEW, service=service("r2", to("r2"), **change))) == (words,)
+
+
+def test_a_secret_is_told_by_its_own_name_also_where_a_revision_has_another_for_it() -> None:
+    env = [
+        {"name": "A", "valueFrom": {"secretKeyRef": {"name": "a-key", "key": "3"}}},
+        {"name": "B", "valueFrom": {"secretKeyRef": {"name": "secret-1f", "key": "latest"}}},
+        {"name": "C", "value": "c"},
+        {"name": "D"},
+    ]
+    annotations = {"run.googleapis.com/secrets": "secret-1f:projects/1/secrets/b-key,secret-2f:projects/1/secrets/c"}
+    template = {"metadata": {"annotations": annotations}, "spec": {"containers": [{"env": env}]}}
+    assert environment_of(template) == ({"C": "c", "D": ""}, {"A": "a-key:3", "B": "b-key:latest"})
 
 
 def test_what_gcloud_prints_is_read() -> None:
@@ -343,7 +383,11 @@ def test_what_gcloud_prints_is_read() -> None:
     assert function.settings == settings_of(WANTED)
     assert (function.secrets, function.variables) == (WANTED.secrets, WANTED.variables)
     limits = {"limits": {"memory": "512Mi", "cpu": "1"}}
-    variables = [{"name": "TIPOFF_COMMIT", "value": COMMIT}, {"name": "SECRET", "valueFrom": {}}]
+    secret = {"secretKeyRef": {"name": "slack-webhook-url", "key": "latest"}}
+    variables = [
+        *({"name": name, "value": value} for name, value in WANTED.variables.items()),
+        {"name": "SLACK_WEBHOOK_URL", "valueFrom": secret},
+    ]
     found = read_service(
         {
             "spec": {
@@ -372,6 +416,7 @@ def test_what_gcloud_prints_is_read() -> None:
         COMMIT,
     )
     assert found.settings == {"concurrency": 8, "memory": 2**29, "cpu": 1.0}
+    assert (found.variables, found.secrets) == (WANTED.variables, WANTED.secrets)
     assert (found.serving, found.is_pinned) == ("r1", False)
     assert found.tagged("verified", "r1") == Share(revision="r1", percent=0, tag="verified", url="u", is_named=True)
 

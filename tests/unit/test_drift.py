@@ -180,6 +180,15 @@ def test_a_binding_is_there_or_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "differs"), [(Kind.FUNCTION, ["label.app"]), (Kind.SUBSCRIPTION, ["label.app", "label.team"])]
+)
+def test_labels_that_nobody_declares_are_left_where_no_command_takes_them_away(kind: Kind, differs: list[str]) -> None:
+    declared = thing(kind, **{"label.app": "tipoff"})
+    live = thing(kind, **{"label.app": "other", "label.team": "a"})
+    assert [each.field for each in compare([declared], [live], PLACE)] == differs
+
+
+@pytest.mark.parametrize(
     ("declared", "live", "differs"),
     [
         ({"a": 1}, {"a": 1, "etag": "x"}, []),
