@@ -122,11 +122,7 @@ def _run(plan: Plan, record: RunRecord, now: datetime) -> Row:
         if latch.outcome and latch.outcome.kind is OutcomeKind.DONE and latch.outcome.grade != NOTHING_EXPECTED
     ]
     return {
-        "run_id": str(run),
-        "pipeline": run.pipeline,
-        "date": run.date,
-        "mode": run.mode,
-        "generation": run.generation,
+        **_named(run),
         "state": str(status.state),
         "started_at": status.started_at,
         "ended_at": status.ended_at,
@@ -140,15 +136,22 @@ def _run(plan: Plan, record: RunRecord, now: datetime) -> Row:
     }
 
 
-def _missing_run(run: RunKey) -> Row:
-    spec = PIPELINES[run.pipeline]
-    mode = next(mode for mode in spec.modes if mode.name == run.mode)
+def _named(run: RunKey) -> Row:
+    """What a row of a run begins with, whether or not there is one."""
     return {
         "run_id": str(run),
         "pipeline": run.pipeline,
         "date": run.date,
         "mode": run.mode,
         "generation": run.generation,
+    }
+
+
+def _missing_run(run: RunKey) -> Row:
+    spec = PIPELINES[run.pipeline]
+    mode = next(mode for mode in spec.modes if mode.name == run.mode)
+    return {
+        **_named(run),
         "state": "missing",
         "deadline_at": calendar.deadline(mode, run.date, spec.zone),
         "cancelled": False,

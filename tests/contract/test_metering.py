@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ from shared.core.measures import Measure
 from shared.core.messages import completion_message, read_completion, read_start
 from shared.ports import NO_METER, Delivery, Meter, Ports
 from shared.service import Refusal, Service
+from tests.contract.collector import OtlpServer, collecting
 from tests.flow.test_path_of_a_completion import RUN, HandClock, completion, line
 from tests.house.tree import ROOT
 
@@ -35,21 +36,13 @@ STARTS = Measure("tipoff.starts", 2, {"pipeline": "nba", "mode": "overnight", "p
 READY = Measure("tipoff.ready.duration", 90.0, {"pipeline": "nba", "mode": "overnight", "phase": "raw"})
 
 
-class Collector(ThreadingHTTPServer):
+class Collector(OtlpServer):
     """Takes metrics over OTLP/HTTP, and keeps them. It may answer with an error, or never."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answers)
+        super().__init__(0, Answers)
         self.requests: list[ExportMetricsServiceRequest] = []
-        self.status = 200
         self.answers = True
-        self.enough = threading.Event()  # ends a late answer
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     @property
     def last(self) -> dict[str, Metric]:
@@ -77,16 +70,8 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    collector = Collector()
-    thread = threading.Thread(target=lambda: collector.serve_forever(poll_interval=0.01))
-    thread.start()
-    try:
+    with collecting(Collector()) as collector:
         yield collector
-    finally:
-        collector.enough.set()
-        collector.shutdown()
-        thread.join()
-        collector.server_close()
 
 
 @contextmanager

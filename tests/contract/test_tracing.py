@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -28,6 +28,7 @@ from shared.core.traceparent import TRACEPARENT, read_traceparent, write_tracepa
 from shared.logs import about, configure, trace_of
 from shared.ports import NO_TRACE, Delivery, Ports, Tracer
 from shared.service import Service, publish
+from tests.contract.collector import OtlpServer, collecting
 from tests.flow.test_path_of_a_completion import RUN, HandClock, completion, line
 from tests.house.tree import ROOT
 
@@ -35,22 +36,14 @@ PATIENT_S = 60.0  # where the collector answers: so that a busy machine loses no
 NAME = write_traceparent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 
 
-class Collector(ThreadingHTTPServer):
+class Collector(OtlpServer):
     """Takes spans over OTLP/HTTP, and keeps them. It may answer with an error, late, or drop by drop."""
 
-    daemon_threads = True
-
     def __init__(self, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Answers)
+        super().__init__(port, Answers)
         self.requests: list[ExportTraceServiceRequest] = []
-        self.status = 200
         self.manner = "at once"
         self.came = threading.Semaphore(0)  # one for each request
-        self.enough = threading.Event()  # ends a late answer
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     @property
     def spans(self) -> list[SentSpan]:
@@ -93,20 +86,6 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def collecting(port: int = 0) -> Iterator[Collector]:
-    collector = Collector(port)
-    thread = threading.Thread(target=lambda: collector.serve_forever(poll_interval=0.01))
-    thread.start()
-    try:
-        yield collector
-    finally:
-        collector.enough.set()
-        collector.shutdown()
-        thread.join()
-        collector.server_close()
-
-
-@contextmanager
 def tracing(endpoint: str, limit_s: float = PATIENT_S, clock: Callable[[], float] = lambda: 0.0) -> Iterator[Spans]:
     tracer = open_tracer(endpoint, service="phase2_to_phase3", commit="0123abc", limit_s=limit_s, clock=clock)
     try:
@@ -117,7 +96,7 @@ def tracing(endpoint: str, limit_s: float = PATIENT_S, clock: Callable[[], float
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    with collecting() as collector:
+    with collecting(Collector()) as collector:
         yield collector
 
 
