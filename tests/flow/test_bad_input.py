@@ -316,17 +316,22 @@ def test_a_box_score_that_comes_after_its_gate_has_opened_without_it_makes_the_o
     clock = HandClock()
     with opened(home, own_season, clock) as runs:
         clock.time = go(runs).phases[0].deadline_at + timedelta(seconds=1)
-        opened_gates = []
+        opened_gates: list[str] = []
+        came = False
 
-        def they_come(entry: LedgerEntry) -> None:
-            if entry.decision != "open":
-                return
-            opened_gates.append(entry.gate)
-            if opened_gates == ["raw", "analytics"]:
+        def note(entry: LedgerEntry) -> None:
+            if entry.decision == "open":
+                opened_gates.append(entry.gate)
+
+        def they_come(running: list[Start]) -> None:
+            nonlocal came
+            looking = any(start.processor == "boxscores" for start in running)  # it would report the old season late
+            if not came and "analytics" in opened_gates and not looking:
+                came = True
                 seasons.copy(season, own_season)
                 clock.time += timedelta(minutes=6)
 
-        status = go(runs, tell=they_come)
+        status = go(runs, tell=note, watch=they_come)
     assert opened_gates.count("analytics") == 2, "once degraded, once complete"
     assert status.state is RunState.PUBLISHED
     assert status.completeness == 1
@@ -347,6 +352,25 @@ def test_a_box_score_that_comes_after_the_degraded_end_makes_the_outputs_complet
     assert status.state is RunState.PUBLISHED
     assert {game["game_id"] for game in document(home, "results")["games"]} >= set(lacking)
     assert document(home, "results")["completeness"] == 1
+
+
+def test_a_look_that_falls_due_between_two_sweeps_is_not_walked_away_from_though_the_run_has_ended_degraded(
+    season: Path, own_season: Path, home: Path, lacking: list[str]
+) -> None:
+    clock, key = HandClock(), RunKey("nba", FULL_NIGHT, "overnight")
+    with opened(home, own_season, clock) as runs:
+        clock.time = go(runs).phases[0].deadline_at + timedelta(seconds=1)
+        ends = []
+
+        def they_come(running: list[Start]) -> None:
+            if not running and not ends and runs.status(key).state is RunState.DEGRADED:
+                ends.append(clock.time)
+                seasons.copy(season, own_season)
+                clock.time += timedelta(minutes=6)
+
+        status = go(runs, watch=they_come)
+    assert ends, "it never ended degraded"
+    assert status.state is RunState.PUBLISHED
 
 
 def test_a_retry_that_falls_due_between_two_sweeps_is_not_walked_away_from(own_season: Path, home: Path) -> None:
