@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from orchestration import gates
 from orchestration.evidence import PipelineEvidence
 from shared import edge, wiring
-from shared.config.functions import FunctionSpec, services_watched
+from shared.config.functions import FunctionSpec, services_that_queue, services_watched
 from shared.config.orchestration_config import pipeline
 from shared.config.settings import Settings
 from shared.core.heartbeat import SELF_HEAL, dead_since
@@ -51,6 +51,7 @@ def watch(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Wat
         services_watched(proxied=bool(settings.iap_audience)),
         wiring.ailing(home),
         AtOnce(edge.attempt),
+        services_that_queue(),
     )
 
 

@@ -5,7 +5,7 @@ Its own heartbeat it cannot watch: who is paused does nothing. That is asked fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -17,6 +17,7 @@ from shared.core.model import Latch, RunKey, ScheduleSpec
 from shared.core.watch import (
     BAD_FOR,
     BEAT_GRACE,
+    FULL_FOR,
     HEALTH,
     HEARTBEAT,
     WELL_FOR,
@@ -63,7 +64,9 @@ class Watch:
         services: Sequence[str] = (),
         ask: Ask = lambda _name, _deep: "",
         ask_all: AskAll | None = None,
+        queue: Collection[str] = (),
     ) -> None:
+        """`queue`: those of the services whose instances take one request each."""
         self.run: RunKey = record_of(pipeline)
         self._ports = ports
         self._schedules = [schedule for schedule in schedules if schedule.name != SELF_HEAL]
@@ -71,6 +74,7 @@ class Watch:
         self._services = services
         self._ask = ask
         self._ask_all: AskAll = ask_all or AtOnce()
+        self._bad_for = {name: FULL_FOR if name in queue else BAD_FOR for name in services}
         self._read_at: datetime | None = None  # the heartbeats, the last time
         self._asked_at: datetime | None = None  # the services, the last time
         self._bad_since: dict[str, datetime] = {}
@@ -128,7 +132,7 @@ class Watch:
                 yield cause
 
     def _ailing(self, now: datetime) -> Iterator[Cause]:
-        """Those that were not well at two rounds in a row, a minute apart."""
+        """Those that were not well at two rounds in a row, a minute apart; where requests queue, for longer."""
         if self._asked_at is None or now - self._asked_at > SEEN_FOR:
             self._bad_since.clear()
             self._well_since.clear()
@@ -144,7 +148,7 @@ class Watch:
                 continue
             self._well_since.pop(name, None)
             since = self._bad_since.setdefault(name, now)
-            if now - since >= BAD_FOR:
+            if now - since >= self._bad_for[name]:
                 yield ailing(name, why, since)
 
     def _is_well(self, name: str, now: datetime) -> bool:

@@ -21,6 +21,8 @@ from shared.core.incident import ESCALATED_AFTER, LATE, LATE_GATE, SLOW_FACTOR, 
 from shared.core.model import Alert, RunKey, Start
 from shared.core.watch import BEAT_GRACE, record_of
 from shared.ports import Health
+from shared.watch import DEEP_EVERY_MIN
+from simulation.asked import VERSION
 from simulation.fate import Call, Fate
 from simulation.scenario import DAY, OVERNIGHT, SAME_DAY, Scenario, begins_at, calm
 from simulation.spells import Spell, SpellKind
@@ -187,6 +189,26 @@ def unwell(seed: int) -> Trial:
     return trial.expects_nothing_else()
 
 
+def unready(seed: int) -> Trial:
+    """A service lives and could not work, for an hour: found when it is asked for more than whether it lives."""
+    ill_at = calendar.at(DAY, "13:00", NBA.zone) + timedelta(minutes=random.Random(seed).uniform(1, DEEP_EVERY_MIN - 1))
+    asked_at = calendar.at(DAY, "13:00", NBA.zone) + DEEP_EVERY_MIN * MINUTE
+    ill_until = ill_at + timedelta(hours=1)
+
+    def health(service: str, now: datetime) -> Health | None:
+        ill = service == "export_processor" and ill_at <= now < ill_until
+        return Health(alive=True, service=service, version=VERSION, why="not ready: state: no answer") if ill else None
+
+    trial = Trial(_fate(seed, health=health))
+    trial.world.at(ill_at, lambda: trial.world.fault("unready", "export_processor"))
+    trial.play("15:00")
+    incident = _incident(record_of(NBA.name), "health-export_processor")
+    trial.expects("a service lives and could not work", "pagerduty", "trigger", incident, asked_at + MINUTE)
+    ends = [each for each in trial.endpoints.took if (each.what, each.about) == ("resolve", incident)]
+    trial.world.expect(len(ends) == 1, f"{len(ends)} ends of it were told")
+    return trial.expects_nothing_else()
+
+
 def slow(seed: int) -> Trial:
     """Two attempts of a processor stay silent until their timeout, so that its phase takes too long."""
 
@@ -313,6 +335,7 @@ def _alerts(trial: Trial, run: RunKey) -> list[Alert]:
 
 TRIALS: Mapping[str, Callable[[int], Trial]] = {
     "alarm-health": unwell,
+    "alarm-unready": unready,
     "alarm-slow": slow,
     "alarm-stalled": stalled,
     "alarm-waiting": waiting,
@@ -325,6 +348,7 @@ TRIALS: Mapping[str, Callable[[int], Trial]] = {
 
 SAYS = {
     "alarm-health": "a service that no gate needs now is missed all the same, and its incident ends",
+    "alarm-unready": "a service that lives and could not work is found within twenty minutes, and told a minute later",
     "alarm-slow": "a phase that takes twice its usual time is told",
     "alarm-stalled": "who stands still is told once, and to more people after two hours",
     "alarm-waiting": "hours before a deadline, two hours in one phase are told",

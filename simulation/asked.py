@@ -6,12 +6,12 @@ Its rows cannot be untrue: that reading passes. Its services answer as fate and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from shared.adapters.scheduler import last_due
-from shared.config.functions import FunctionKind, functions_of
+from shared.config.functions import FunctionKind, functions_of, services_that_queue
 from shared.config.nba import NBA
 from shared.core.readings import ReadBack, Table
 from shared.ports import Health, Ports, Reader, StateStore, Warehouse
@@ -58,7 +58,8 @@ def watch_of(world: SimulatedWorld, ports: Ports) -> Watch:
     preflight = Preflight(_services(world))
     names = [spec.name for spec in functions_of(NBA.name) if spec.kind is FunctionKind.SERVICE]
     begin = [schedule for schedule in NBA.schedules if schedule.mode]
-    return Watch(ports, NBA.name, begin, last_due, names, partial(preflight.ailing, pipeline=NBA.name), _in_turn)
+    ask = partial(preflight.ailing, pipeline=NBA.name)
+    return Watch(ports, NBA.name, begin, last_due, names, ask, _in_turn, services_that_queue())
 
 
 def _in_turn(asks: Mapping[str, Callable[[], str]], _: float) -> dict[str, str]:
@@ -82,6 +83,10 @@ class WorldProbe:
     world: SimulatedWorld
 
     def probe(self, url: str, *, within_s: float, deep: bool = True) -> Health:  # noqa: ARG002 - as the port asks
+        found = self._found(url)
+        return found if deep or not found.alive else replace(found, ready=True, why="")
+
+    def _found(self, url: str) -> Health:
         weather = self.world.weather
         if weather.refuses(url):
             return Health(alive=False, why="does not answer")

@@ -174,6 +174,11 @@ def services_watched(*, proxied: bool) -> tuple[str, ...]:
     return tuple(name for name in asked if not (proxied and name in BEHIND_PROXY))
 
 
+def services_that_queue() -> tuple[str, ...]:
+    """Those whose instances take one request each."""
+    return tuple(spec.name for spec in FUNCTIONS if spec.concurrency == 1)
+
+
 def services_behind(start_topic: str) -> tuple[str, ...]:
     """Those that work when a start is published there; where it is fanned out, those too who do the parts."""
     topics = {start_topic, *([PREDICTION_REQUEST_TOPIC] if start_topic == PREDICTION_START_TOPIC else [])}

@@ -23,6 +23,10 @@ BEAT_GRACE = timedelta(minutes=10)
 BAD_FOR = timedelta(seconds=55)
 """SYSTEMS, section 1: twice, 60 s apart. Rounds that are a minute apart arrive some seconds less apart."""
 
+FULL_FOR = timedelta(minutes=10)
+"""The same of a service whose instances take one request each: while all are at work, who asks waits, and may not be
+answered in time. A batch is through in less; one that is not is healed, and told, by its coordinator."""
+
 WELL_FOR = timedelta(minutes=5)
 """That a service has to be well before its incident is over: one that flaps has one, and not one for each time."""
 

@@ -167,6 +167,14 @@ DELIVERY_MUTANTS = (
         "alarm-health",
     ),
     Mutant(
+        "who-lives-can-work",
+        42,
+        "shared/watch.py",
+        "turn or name in self._bad_since",
+        "False",
+        "alarm-unready",
+    ),
+    Mutant(
         "any-wait-is-an-alarm",
         42,
         INCIDENT,

@@ -49,6 +49,7 @@ class Rounds:
     told: list[str] = field(default_factory=list)
     unready: dict[str, str] = field(default_factory=dict)  # by service that lives, and could not work
     asked: list[bool] = field(default_factory=list)  # each time, whether deep
+    queue: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.watch = self.new()
@@ -56,7 +57,7 @@ class Rounds:
     def new(self) -> Watch:
         """As another instance has it: nothing is remembered."""
         ports = Ports(states=self.store.states, bus=self.store.bus, clock=self.clock)
-        return Watch(ports, "nba", self.schedules, last_due, self.services, self.ask)
+        return Watch(ports, "nba", self.schedules, last_due, self.services, self.ask, queue=self.queue)
 
     def ask(self, name: str, deep: bool) -> str:
         self.asked.append(deep)
@@ -129,6 +130,16 @@ def test_one_that_lives_and_could_not_work_is_found_when_it_is_asked_for_more_an
     rounds.go(24)
     assert rounds.told == ["health-export_processor/1/raise at +21"]
     assert rounds.asked == [True, *[False] * 19, *[True] * 5]
+
+
+@pytest.mark.parametrize(("busy_min", "told"), [(10, []), (12, ["health-prediction_worker/1/raise at +10"])])
+def test_one_whose_instances_take_one_request_each_may_be_busy_for_ten_minutes(busy_min: int, told: list[str]) -> None:
+    rounds = Rounds(services=("prediction_worker",), queue=("prediction_worker",))
+    rounds.why["prediction_worker"] = "no answer within 7 s"
+    rounds.go(busy_min)
+    rounds.why = {}
+    rounds.go(4)
+    assert rounds.told == told
 
 
 def test_each_service_has_an_incident_of_its_own() -> None:
