@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.adapters.cloud_calls import Calls, last
 from shared.core.drift import LABEL, NEWEST, PINNED, VARIABLE, Kind, Resource, Value
-from shared.core.revisions import COMMIT, environment_of
+from shared.core.revisions import COMMIT, built_elsewhere, environment_of, image_of
 
 GCLOUDS_VARIABLES = ("LOG_EXECUTION_ID",)
 """What gcloud and Google add of their own."""
@@ -28,8 +28,8 @@ class Functions:
         services = {each["metadata"]["name"]: each for each in listed.get("items", ())}
         found = []
         for each in self._calls.pages("cloudfunctions", f"{at}/functions", "functions"):
-            name, config = _named(each["name"], self._calls.region), each.get("serviceConfig") or {}
-            fields = {**_function(each), **_service(services.get(name), config)}
+            name = _named(each["name"], self._calls.region)
+            fields = {**_function(each), **_service(services.get(name), each)}
             found.append(Resource(kind=Kind.FUNCTION, name=name, fields=fields))
         return found
 
@@ -73,7 +73,7 @@ def _function(live: Mapping[str, Any]) -> dict[str, Value]:
     return fields
 
 
-def _service(live: Mapping[str, Any] | None, config: Mapping[str, Any]) -> dict[str, Value]:
+def _service(live: Mapping[str, Any] | None, function: Mapping[str, Any]) -> dict[str, Value]:
     """Which of its revisions answers; the newest should, and be of the code and have what the function says."""
     if live is None:
         return {"traffic": "nothing serves", "serves": None}
@@ -88,12 +88,15 @@ def _service(live: Mapping[str, Any] | None, config: Mapping[str, Any]) -> dict[
     newest = status.get("latestCreatedRevisionName")
     if names != [newest]:
         return {"traffic": traffic, "serves": f"{', '.join(names)}, not {newest}"}
-    return {"traffic": traffic, "serves": _unlike(live["spec"]["template"], config) or NEWEST}
+    return {"traffic": traffic, "serves": _unlike(live["spec"]["template"], function) or NEWEST}
 
 
-def _unlike(template: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def _unlike(template: Mapping[str, Any], function: Mapping[str, Any]) -> str:
     """What the newest revision has otherwise than its function, by name: a value may be nobody's to read here. One
     that was made past Cloud Functions is like that; what Google adds of its own is let be."""
+    config, image = function.get("serviceConfig") or {}, image_of(template)
+    if built_elsewhere(image, str((function.get("buildConfig") or {}).get("dockerRepository", ""))):
+        return f"the image {image}, which Cloud Functions did not build"
     variables, secrets = environment_of(template)
     should = config.get("environmentVariables") or {}
     if (has := variables.get(COMMIT)) != should.get(COMMIT):

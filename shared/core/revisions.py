@@ -55,6 +55,7 @@ class Function:
     labels: Mapping[str, str]
     variables: Mapping[str, str]
     secrets: Mapping[str, str]
+    repository: str = ""  # where it puts what it builds, by its full name; empty: it does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,7 @@ class Service:
     variables: Mapping[str, str]  # of the last one
     secrets: Mapping[str, str]  # of the last one, from a variable to secret:version
     traffic: tuple[Share, ...]
+    image: str = ""  # of the last one; empty: it does not say
 
     @property
     def serving(self) -> str:
@@ -135,6 +137,8 @@ def differences(wanted: Wanted, live: Live) -> tuple[str, ...]:
         return (*found, "it has no service")
     if service.ready != service.created or not service.ready:
         found.append(f"revision {service.created} cannot serve: {service.why or 'no reason is given'}")
+    if built_elsewhere(service.image, function.repository):
+        found.append(f"the image of the last revision is {service.image}, which Cloud Functions did not build")
     return (*found, *_of_the_last(wanted, service))
 
 
@@ -162,6 +166,13 @@ def _of_the_last(wanted: Wanted, service: Service) -> list[str]:
     if service.commit != wanted.commit:
         found.append(f"the last revision is of commit {service.commit or 'none'}, not {wanted.commit}")
     return found
+
+
+def built_elsewhere(image: str, repository: str) -> bool:
+    """Whether an image is from elsewhere than where a function puts its builds, projects/P/locations/L/repositories/R.
+    Where either is not said, nobody knows."""
+    name = repository.rpartition("/repositories/")[2]
+    return bool(image and name) and ("-docker.pkg.dev/" not in image or f"/{name}/" not in image)
 
 
 def settings_of(wanted: Wanted) -> dict[str, object]:
@@ -203,6 +214,7 @@ def read_function(told: Mapping[str, Any]) -> Function:
             each["key"]: f"{each['secret']}:{each['version']}"
             for each in config.get("secretEnvironmentVariables") or ()
         },
+        repository=str(build.get("dockerRepository", "")),
     )
 
 
@@ -225,6 +237,7 @@ def read_service(told: Mapping[str, Any]) -> Service:
         settings=_settings(template["spec"]),
         variables=variables,
         secrets=secrets,
+        image=image_of(template),
         traffic=tuple(
             Share(
                 revision=each.get("revisionName") or ready,
@@ -268,6 +281,11 @@ def environment_of(template: Mapping[str, Any]) -> tuple[dict[str, str], dict[st
             secret = aliases.get(named["name"], named["name"]).rpartition("/")[2]
             secrets[each["name"]] = f"{secret}:{named.get('key', '')}"
     return variables, secrets
+
+
+def image_of(template: Mapping[str, Any]) -> str:
+    """Of a revision."""
+    return str(_container(template["spec"]).get("image", ""))
 
 
 def _container(spec: Mapping[str, Any]) -> Mapping[str, Any]:

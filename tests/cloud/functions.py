@@ -172,6 +172,9 @@ class Functions:
         if name in self.functions:
             raise Refused(409, f"Function {name} already exists")
         full = f"projects/{project}/locations/{region}/functions/{name}"
+        body["buildConfig"].setdefault(
+            "dockerRepository", f"projects/{project}/locations/{region}/repositories/gcf-artifacts"
+        )
         made = {**body, "name": full, "environment": "GEN_2", "state": "ACTIVE", "createTime": "2026-01-01T00:00:00Z"}
         self.functions[name] = made
         return self._deploy(name, made, project, region)
@@ -266,6 +269,12 @@ class Functions:
         return Answer(self.operations[name])
 
 
+def _image(function: dict[str, Any]) -> str:
+    """Of what was built for it, under the name that Cloud Functions gives."""
+    _, project, _, region, _, repository = function["buildConfig"]["dockerRepository"].split("/")
+    return f"{region}-docker.pkg.dev/{project}/{repository}/{function['name'].rpartition('/')[2]}:version_1"
+
+
 def _template(function: dict[str, Any]) -> dict[str, Any]:
     """Of the revision, as Cloud Run would tell it."""
     config = function["serviceConfig"]
@@ -280,6 +289,6 @@ def _template(function: dict[str, Any]) -> dict[str, Any]:
             "containerConcurrency": config.get("maxInstanceRequestConcurrency", 1),
             "serviceAccountName": config["serviceAccountEmail"],
             "timeoutSeconds": config["timeoutSeconds"],
-            "containers": [{"image": "us-docker.pkg.dev/fake", "env": [*variables, *secrets]}],
+            "containers": [{"image": _image(function), "env": [*variables, *secrets]}],
         },
     }

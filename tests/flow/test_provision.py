@@ -433,6 +433,21 @@ def test_a_revision_that_was_changed_past_its_function_is_found_and_mended(
     assert ready.look().differences == ()
 
 
+def test_an_image_that_was_not_built_for_the_function_is_found_and_mended(ready: Whole) -> None:
+    """As `gcloud run services update --image` does: it may say that it is of the same code."""
+    run, before = ready.google.run, ready.google.run.service("self-heal").revisions[-1]
+    template = copy.deepcopy(before.template)
+    (container,) = template["spec"]["containers"]
+    container["image"] = "us-docker.pkg.dev/somebody/images/self-heal@sha256:12"
+    made = run.add_revision("self-heal", template, before.identity)
+    run.service("self-heal").traffic = [{"revisionName": made.name, "percent": 100}]
+    (found,) = ready.look().differences
+    assert found.field == "serves"
+    assert found.live == f"the image {container['image']}, which Cloud Functions did not build"
+    ready.mend(found)
+    assert ready.look().differences == ()
+
+
 def test_a_disabled_secret_is_found_whatever_older_versions_it_has(ready: Whole) -> None:
     name = next(iter(ready.secrets.secrets)).rpartition("/")[2]
     ready.secrets.add_version(name, "DISABLED")
