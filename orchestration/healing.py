@@ -32,7 +32,9 @@ class NoHeartbeat(Exception):
 
 def healer(name: str) -> Endpoint:
     """The endpoint of the function that the timer wakes. It reads the warehouse, and is ready without it."""
-    return endpoint(name, handlers, warehouse=True, asks_warehouse=False, checks=checks, retry_s=EVIDENCE_RETRY_S)
+    return endpoint(
+        name, handlers, warehouse=True, asks_warehouse=False, installation=installation, retry_s=EVIDENCE_RETRY_S
+    )
 
 
 def handlers(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Mapping[str, edge.Handler]:
@@ -55,7 +57,8 @@ def watch(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Wat
     )
 
 
-def checks(home: wiring.CloudHome) -> Mapping[str, Callable[[], object]]:
+def installation(home: wiring.CloudHome) -> Mapping[str, Callable[[], object]]:
+    """Not of the revision: one that is to replace a dead one does not serve yet, and has left no heartbeat."""
     return {"heartbeat": heartbeat(home.ports)}
 
 

@@ -20,7 +20,7 @@ Handlers = Callable[[FunctionSpec, Settings, wiring.CloudHome], Mapping[str, edg
 """From a function's declaration, its settings and its parts to what it does with a message of each topic."""
 
 Checks = Callable[[wiring.CloudHome], Mapping[str, Callable[[], object]]]
-"""From its parts to what it asks itself beside what every function does; each raises if it is not ready."""
+"""From its parts to what it asks about its installation; each raises if that is not well, whichever revision asks."""
 
 Responders = Callable[[FunctionSpec, Settings, wiring.CloudHome], Mapping[tuple[str, str], Responder]]
 """The same, to what it does at each of its routes."""
@@ -39,14 +39,14 @@ def endpoint(
     responders: Responders = lambda _spec, _settings, _home: {},
     retry_s: float | None = None,
     asks_warehouse: bool = True,
-    checks: Checks = lambda _home: {},
+    installation: Checks = lambda _home: {},
     pages: PagesOf | None = None,
 ) -> Endpoint:
     """The endpoint of a declared function. `warehouse`: whether it works on tables and documents; `feed`: and on the
     league's data; `routes`: what else it may be asked over HTTP, and `responders` do that; `retry_s`: how long it makes
     a failing call of the warehouse again, where that is not as long as a processor would; `asks_warehouse`: whether it
-    is ready only with it; `checks`: what else it is ready only with; `pages`: what it shows to people, in place of
-    messages and routes.
+    is ready only with it; `installation`: what it says of that beside, whichever revision it is; `pages`: what it shows
+    to people, in place of messages and routes.
 
     Raises SettingsError, ImportError or UnknownFunction where it could not work: then the process must not serve.
     """
@@ -61,7 +61,8 @@ def endpoint(
         return Parts(
             ports=home.ports,
             handlers=handlers(spec, settings, home),
-            checks={**wiring.checks(home, spec, warehouse=warehouse and asks_warehouse), **checks(home)},
+            checks=wiring.checks(home, spec, warehouse=warehouse and asks_warehouse),
+            installation=installation(home),
             routes=responders(spec, settings, home),
             pages=pages(spec, settings, home) if pages else None,
         )

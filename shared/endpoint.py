@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from threading import Lock, Thread
@@ -23,7 +23,7 @@ from shared.core.codec import Malformed, to_data
 from shared.core.line import one_line
 from shared.core.openapi import JSON, Route, document, read_body, read_query
 from shared.core.openapi import Answer as Declared
-from shared.ports import Delivery, Ports
+from shared.ports import INSTALLATION, OWN, Delivery, Ports
 from shared.push import REQUEST_BYTES_MAX, read_push
 from shared.scheduled import is_scheduled, read_scheduled
 from shared.service import Refusal
@@ -80,6 +80,7 @@ class Parts:
     ports: Ports
     handlers: Mapping[str, edge.Handler]  # by topic
     checks: Mapping[str, Callable[[], object]]  # its own dependencies: each raises if it cannot be used
+    installation: Mapping[str, Callable[[], object]] = field(default_factory=dict)  # what no other revision would mend
     routes: Mapping[tuple[str, str], Responder] = field(
         default_factory=dict
     )  # by method and path, as they are declared
@@ -98,17 +99,18 @@ class Alive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One dependency, asked a moment ago."""
+    """One dependency, or how its installation is, asked a moment ago."""
 
     name: str
     ok: bool
+    of: str  # OWN or INSTALLATION, of shared.ports
     ms: float
     why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """Whether it could work now."""
+    """Whether it could work now, and its installation does."""
 
     status: str
     service: str
@@ -131,8 +133,8 @@ EVERYONES = (
     Route(
         method="GET",
         path="/ready",
-        does="Ask each of its dependencies.",
-        answers={200: Declared(why="All answer.", of=Ready), 503: Declared(why="One does not.", of=Ready)},
+        does="Ask each of its dependencies, and how its installation is.",
+        answers={200: Declared(why="All is well.", of=Ready), 503: Declared(why="Something is not.", of=Ready)},
     ),
     Route(
         method="GET",
@@ -291,18 +293,22 @@ class Endpoint:
         until = monotonic() + self.ready_s
         found = self._found({"parts": self.parts}, until)
         if all(check["ok"] for check in found):
-            found = self._found(self.parts().checks, until)
+            parts = self.parts()
+            found = self._found({**parts.checks, **parts.installation}, until, parts.installation)
         ready = all(check["ok"] for check in found)
         status = "ready" if ready else "not_ready"
         return _json(200 if ready else 503, {"status": status, **self._who(), "checks": found})
 
-    def _found(self, checks: Mapping[str, Callable[[], object]], until: float) -> list[Mapping[str, object]]:
+    def _found(
+        self, checks: Mapping[str, Callable[[], object]], until: float, common: Collection[str] = ()
+    ) -> list[Mapping[str, object]]:
         asked = {name: self._ask(name, check) for name, check in checks.items()}
         wait(asked.values(), timeout=max(0.0, until - monotonic()))
         found: list[Mapping[str, object]] = []
         for name, answer in asked.items():
             why, took_s = answer.result() if answer.done() else (f"no answer in {self.ready_s:g} s", self.ready_s)
-            found.append({"name": name, "ok": not why, "ms": round(1_000 * took_s, 1), "why": why[:WHY_MAX]})
+            of = INSTALLATION if name in common else OWN
+            found.append({"name": name, "ok": not why, "of": of, "ms": round(1_000 * took_s, 1), "why": why[:WHY_MAX]})
         return found
 
     def _ask(self, name: str, check: Callable[[], object]) -> Future[Found]:

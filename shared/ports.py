@@ -577,12 +577,18 @@ class NoMeter:
 NO_METER = NoMeter()
 
 
+OWN, INSTALLATION = "revision", "installation"
+"""Of what a check is: of what this revision needs, or of what is no better with another one. Who verifies a revision
+asks for the first alone; who asks whether all is well, for both."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """What a service said of itself; texts are cut and printable. Who it should be, the asker compares."""
 
     alive: bool  # it answered, in the form that a service of ours answers in
-    ready: bool = False  # and so do the things that it needs
+    ready: bool = False  # and so do the things that it needs, and its installation is well
+    blameless: bool = False  # it is not ready for that last alone: another revision of it would say the same
     service: str = ""
     version: str = ""  # its commit
     config_hash: str = ""

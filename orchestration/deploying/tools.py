@@ -157,14 +157,17 @@ def _found(probe: HealthProbe, step: Verify, wanted: Wanted) -> tuple[str, bool]
 
 
 def judge(health: Health, wanted: Wanted) -> tuple[str, bool]:
-    """Why what it says is not what it should say, and whether that cannot change."""
+    """Why what it says is not what it should say, and whether that cannot change.
+
+    How its installation is is not asked: a revision that mends it could never be let.
+    """
     if not health.alive:
         return f"/health: {health.why}", False
     should = {"service": wanted.function, "version": wanted.commit, "config_hash": wanted.config_hash}
     said = {"service": health.service, "version": health.version, "config_hash": health.config_hash}
     if other := [f"{name} {said[name]!r}, not {value!r}" for name, value in should.items() if said[name] != value]:
         return f"/health says {'; '.join(other)}", True
-    return ("", True) if health.ready else (f"/ready: {health.why}", False)
+    return ("", True) if health.ready or health.blameless else (f"/ready: {health.why}", False)
 
 
 class _Tokens:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.adapters.http import Http, HttpError, named, readable_text, refusal
-from shared.ports import Health
+from shared.ports import INSTALLATION, Health
 
 IDENTITY = ("service", "version", "config_hash")
 BODY_MAX = 65_536  # bytes of an answer
@@ -45,7 +45,9 @@ class HttpHealthProbe:
         if other := [name for name in IDENTITY if ready[name] != alive[name]]:
             return replace(found, why=f"/health and /ready differ in {', '.join(other)}; ask again")
         if ready["status"] != "ready":
-            return replace(found, why=_not_ready(ready.get("checks")))
+            listed = ready.get("checks")
+            failed = _failed(listed if isinstance(listed, list) else [])
+            return replace(found, why=_not_ready(failed), blameless=_is_blameless(failed))
         return replace(found, ready=True)
 
     def _said(self, url: str, states: Mapping[int, str], within_s: float) -> dict[str, Any]:
@@ -69,13 +71,22 @@ class HttpHealthProbe:
         return said
 
 
-def _not_ready(checks: object) -> str:
+def _failed(checks: list[object]) -> list[Mapping[str, object]]:
+    """Those that are not well; what is no check is none that is well."""
+    read = [each if isinstance(each, dict) else {} for each in checks]
+    return [each for each in read if each.get("ok") is not True]
+
+
+def _is_blameless(failed: list[Mapping[str, object]]) -> bool:
+    return bool(failed) and all(each.get("of") == INSTALLATION for each in failed)
+
+
+def _not_ready(failed: list[Mapping[str, object]]) -> str:
     """Which of its checks failed, and what they say."""
-    listed = checks if isinstance(checks, list) else []
-    failed = [each for each in listed if isinstance(each, dict) and each.get("ok") is not True]
     told = [
         f"{readable_text(each.get('name')) or 'a check'}: {readable_text(each.get('why')) or 'failed'}"
         for each in failed
+        if each
     ]
     more = [f"{len(told) - CHECKS_MAX} more"] if len(told) > CHECKS_MAX else []
     return "not ready: " + ("; ".join(told[:CHECKS_MAX] + more) or "it does not say why")

@@ -74,6 +74,7 @@ class World:
     time: datetime = NOON
     handle: Callable[[bytes], Refusal | None] = lambda _: None
     checks: dict[str, Callable[[], object]] = field(default_factory=dict)
+    installation: dict[str, Callable[[], object]] = field(default_factory=dict)
     build: Callable[[], None] = lambda: None
     routes: dict[tuple[str, str], Responder] = field(default_factory=dict)
     heard: list[bytes] = field(default_factory=list)
@@ -96,6 +97,7 @@ class World:
             ports=Ports(states=self.store.states, bus=bus, clock=self, meter=self),
             handlers={"done": self.hear},
             checks=self.checks,
+            installation=self.installation,
             routes=self.routes,
         )
 
@@ -467,6 +469,18 @@ def test_ready_names_each_check_and_why_it_failed(world: World) -> None:
     answer = world.client.get("/ready")
     assert answer.json is not None
     assert (answer.status_code, answer.json["status"]) == (200, "ready")
+
+
+def test_ready_says_of_what_a_check_is_and_needs_those_of_the_installation_too(world: World) -> None:
+    def stands_still() -> None:
+        raise OSError("no heartbeat")
+
+    world.checks, world.installation = {"state": lambda: None}, {"heartbeat": stands_still}
+    answer = world.client.get("/ready")
+    assert answer.status_code == 503, "who asks from outside must hear of it"
+    assert answer.json is not None
+    found = [(each["name"], each["of"], each["ok"]) for each in answer.json["checks"]]
+    assert found == [("state", "revision", True), ("heartbeat", "installation", False)]
 
 
 def test_a_check_that_hangs_is_left_behind_and_keeps_no_other_from_answering(world: World) -> None:

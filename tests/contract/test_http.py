@@ -144,6 +144,31 @@ def test_a_service_that_is_alive_and_not_ready_says_which_check_fails() -> None:
     assert found == Health(alive=True, ready=False, **ME, why="not ready: bus: no answer in 1 s")
 
 
+OWN = {"name": "state", "ok": False, "of": "revision", "why": "no answer in 1 s"}
+COMMON = {"name": "heartbeat", "ok": False, "of": "installation", "why": "none for 9 minutes"}
+
+
+@pytest.mark.parametrize(
+    ("checks", "blameless"),
+    [
+        pytest.param([COMMON, {"name": "state", "ok": True}], True, id="what fails is the installation's"),
+        pytest.param([COMMON, OWN], False, id="and something of its own"),
+        pytest.param([OWN], False, id="its own alone"),
+        pytest.param([{"name": "bus", "ok": False}], False, id="an older service does not say whose"),
+        pytest.param([COMMON, 7], False, id="something that is no check"),
+        pytest.param([{**COMMON, "ok": True}], False, id="it does not say why"),
+        pytest.param([], False, id="no check"),
+        pytest.param(None, False, id="no checks"),
+    ],
+)
+def test_a_service_is_blameless_where_all_that_fails_would_fail_for_any_revision(
+    checks: object, blameless: bool
+) -> None:
+    found = probe(serves(answer(200, ALIVE), answer(503, {"status": "not_ready", **ME, "checks": checks})))
+    assert (found.alive, found.ready, found.blameless) == (True, False, blameless)
+    assert found.why.startswith("not ready: ")
+
+
 def test_many_failed_checks_are_counted_not_listed() -> None:
     checks = [{"name": f"c{number}", "ok": False, "why": "x"} for number in range(9)]
     found = probe(serves(answer(200, ALIVE), answer(503, {"status": "not_ready", **ME, "checks": checks})))

@@ -383,7 +383,7 @@ def test_a_heartbeat_that_is_known_is_not_read_each_time(backup: Backup) -> None
 def test_a_watchdog_that_stands_still_answers_503_with_the_reason(backup: Backup) -> None:
     clock = backup.days.clock
     ports = Ports(states=backup.days.store.states, bus=backup.days.store.bus, clock=clock)
-    parts = Parts(ports=ports, handlers={}, checks={"heartbeat": heartbeat(ports)})
+    parts = Parts(ports=ports, handlers={}, checks={}, installation={"heartbeat": heartbeat(ports)})
     endpoint = Endpoint(Identity(service="self_heal", version="1", config_hash=""), lambda: parts)
     asked = Request.from_values(path="/ready", method="GET")
     backup.days.service.sweep()

@@ -11,22 +11,31 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from threading import Thread
 from time import monotonic, sleep
 
 import pytest
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
 
 from orchestration.deploying.command import FAILED, OK, USAGE, chosen, main
 from orchestration.deploying.engine import AWAITS_MAX, deploy
 from orchestration.deploying.selftest import self_tests
 from orchestration.deploying.tools import InstalledGcloud, NotPossible, Ran, Tools, commit_of, real_look
 from orchestration.deploying.wanted import wanted_of
+from orchestration.healing import heartbeat
 from orchestration.staging import REPOSITORY, stage
+from shared.adapters.sqlite import Sqlite
 from shared.config.deployment import environment, service_of
 from shared.config.functions import FUNCTIONS, function
 from shared.core.deployment import Verify
 from shared.core.drift import Kind
+from shared.endpoint import Endpoint, Identity, Parts
+from shared.ports import Ports
 from tests.cloud.fake import Fault, denied
 from tests.cloud.functions import Mishap
 from tests.cloud.google import TOKEN, Google, gcloud_environment, google, require_gcloud
@@ -399,6 +408,55 @@ def test_a_token_is_asked_as_whoever_deploys_and_for_the_service(
     why = look(step, wanted_of(function("self_heal"), environment("dev"), COMMIT, Path()))
     assert "gcloud gives no identity token" in why
     assert asked[-1] == ("auth", "print-identity-token", *named)
+
+
+@pytest.mark.parametrize(
+    ("own", "why"),
+    [("", ""), ("the state is away", "/ready: not ready: state: OSError: the state is away; heartbeat: NoHeartbeat: ")],
+    ids=["is verified", "unless something of its own fails too"],
+)
+def test_a_candidate_of_an_installation_whose_timer_is_dead(own: str, why: str) -> None:
+    """Or a dead self_heal could not be replaced: who does not serve yet leaves no heartbeat."""
+    store, clock, wanted = (
+        Sqlite(":memory:"),
+        Ahead(),
+        wanted_of(function("self_heal"), environment("dev"), COMMIT, Path()),
+    )
+    ports = Ports(states=store.states, bus=store.bus, clock=clock)
+    store.states.beat("self-heal", clock.now() - timedelta(hours=2))
+
+    def state() -> None:
+        if own:
+            raise OSError(own)
+
+    parts = Parts(ports=ports, handlers={}, checks={"state": state}, installation={"heartbeat": heartbeat(ports)})
+    identity = Identity(service="self_heal", version=COMMIT, config_hash=wanted.config_hash)
+    with served(Endpoint(identity, lambda: parts)) as url:
+        found = real_look(lambda _: Ran(0, "token\n", ""), ready_s=0.0)(Verify("r2", url, url), wanted)
+    assert found.startswith(why) if why else not found
+
+
+class Ahead:
+    def now(self) -> datetime:
+        return datetime(2031, 11, 1, 12, 0, tzinfo=timezone.utc)
+
+
+@contextmanager
+def served(endpoint: Endpoint) -> Iterator[str]:
+    """Where it answers, on this machine."""
+
+    def answer(request: Request) -> Response:
+        body, status, headers = endpoint(request)  # type: ignore[arg-type]
+        return Response(body, status, headers)
+
+    server = make_server("127.0.0.1", 0, Request.application(answer), threaded=True)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 # --- the whole, with the installed gcloud ---------------------------------------------------------------
