@@ -43,8 +43,10 @@ def told(run: RunKey, word: Word, start: Start | None, now: datetime, *, changed
             text = f"gate {word.about} of {run} is forced {by}"
         case "override":
             text = f"{word.about} only warns in {run}{until} {by}"
+        case _ if start is None:
+            text = f"{word.about} of {run} is not skipped any more, and starts by itself in its turn, at the word of"
+            text += by.removeprefix("by")
         case _:
-            assert start is not None
             text = f"{start.processor} of {run} is tried again, attempt {start.attempt}, at the word of {by[3:]}"
             text += "; its result stands, and this one counts only if it is whole too" * start.look
     return f"{text}." if changed else f"{text}; it was so already, and nothing has changed."

@@ -13,7 +13,7 @@ from functools import partial
 
 from shared import history
 from shared.core import calendar
-from shared.core.again import given_by, order_again, order_looks
+from shared.core.again import given_by, order_again, order_looks, waits_for
 from shared.core.fold import View, incidents_of, look
 from shared.core.gate import (
     Ask,
@@ -274,8 +274,11 @@ class Service:
         ordered = self._order(told, [start])
         return ordered[0] if ordered else Refusal(f"{run} has changed meanwhile; look at it, and ask again")
 
-    def retry(self, run: RunKey, processor: str, act: Act) -> Start | Refusal:
-        """As again, of a processor wherever it is planned. What the same word has ordered, while it is under way."""
+    def retry(self, run: RunKey, processor: str, act: Act) -> Start | Control | Refusal:
+        """As again, of a processor wherever it is planned. What the same word has ordered, while it is under way.
+
+        The control where it was skipped before its turn: then that is taken back, and it starts by itself.
+        """
         view = self._view(run)
         if view is None:
             return Refusal(_unknown(run))
@@ -285,6 +288,9 @@ class Service:
         last = view.starts.get(processor, ())[-1:]
         if last and same(last[0].by, act) and under_way_until(view, phase.by_name[processor]):
             return last[0]
+        opened = view.outcomes.get(phase.name)
+        if opened and processor in view.control.skips and waits_for(view, phase, opened, processor):
+            return self.say(run, Word(verb="retry", about=processor, act=act))
         return self.again(run, phase.name, processor, act)
 
     def acknowledge(self, run: RunKey, act: Act, cause: str = "") -> tuple[Alert, ...] | Refusal:

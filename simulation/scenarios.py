@@ -22,6 +22,7 @@ from shared.core.gate import COMPLETE, DEGRADED, NOTHING_EXPECTED
 from shared.core.messages import Message, completion_message
 from shared.core.model import Act, Completion, OutcomeKind, RunKey, Start, Status
 from shared.core.standing import AFRESH_MAX
+from shared.service import Refusal
 from simulation import invariants
 from simulation.alarms import ALARM_SCENARIOS
 from simulation.batch_scenarios import BATCH_SCENARIOS, zombie_batch
@@ -35,6 +36,7 @@ from simulation.scenario import (
     SAME_DAY,
     TOMORROW,
     Scenario,
+    begins_at,
     calm,
     expect_end,
     expect_first_attempts,
@@ -383,6 +385,28 @@ def phase_order(seed: int) -> World:
     return world
 
 
+def asked_too_early(seed: int) -> World:
+    """An operator wants what waits tried again: nobody's word has it read what is not there yet."""
+
+    def behave(start: Start) -> Behaviour:
+        return Behaviour(after_s=300 if start.processor == "team_offense_game_summary" else 30)
+
+    def retry() -> None:
+        act = Act(actor="operator", reason="is in a hurry", at=world.now)
+        said = world.service.retry(OVERNIGHT, "player_game_summary", act)
+        names = isinstance(said, Refusal) and "needs team_offense_game_summary" in said.reason
+        world.expect(names, f"what it waits for is not named: {said}", OVERNIGHT)
+
+    world = World(calm(seed, behave), DAY)
+    world.forget_before()
+    world.schedule(1)
+    world.at(begins_at(OVERNIGHT) + timedelta(minutes=4), retry)
+    world.go_on()
+    expect_end(world, OVERNIGHT, OutcomeKind.DONE, COMPLETE)
+    expect_first_attempts(world)
+    return world
+
+
 def zombie_writes(seed: int) -> World:
     """One that was given up wakes when its successor has written, and writes less; so does a whole batch."""
 
@@ -590,6 +614,7 @@ SCENARIOS = {
         Scenario("one-game-stuck", (13,), "the rest is published, the missing named", one_game_stuck),
         Scenario("three-silent-days", (14, 32), "the sweep alone brings every run through", three_silent_days),
         Scenario("phase-order", (27,), "nobody reads what is not there yet", phase_order),
+        Scenario("asked-too-early", (27,), "nobody's word has it read what is not there yet", asked_too_early),
         Scenario("zombie-writes", (24,), "an older order never replaces a newer one's work", zombie_writes),
         Scenario("endless-retry", (18,), "three failures are the budget", endless_retry),
         Scenario("late-night", (27,), "the day waits for its night, not for ever, and says so", late_night),

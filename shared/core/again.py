@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from shared.core.fold import View
 from shared.core.gate import NOTHING_EXPECTED
-from shared.core.model import END, Act, OutcomeKind, Start
-from shared.core.plan import Given
+from shared.core.model import END, Act, Outcome, OutcomeKind, Start
+from shared.core.plan import Given, PlannedPhase
 from shared.core.standing import Standing, next_attempt, order_start, stand, under_way_until
 
 
@@ -68,7 +68,8 @@ def order_looks(view: View, names: Sequence[str] = ()) -> tuple[tuple[Start, ...
 def order_again(view: View, phase: str, processor: str, act: Act, only: tuple[str, ...] | None = None) -> Start | str:
     """Another attempt of a processor of a phase that has opened, at a person's word; or why not.
 
-    Of one whose result is whole it is a look: it counts only if it is whole too. `only`: see Start.
+    Nobody's word has it read what is not there yet: what it needs is waited for all the same. Of one whose result
+    is whole it is a look: it counts only if it is whole too. `only`: see Start.
     """
     plan = view.plan
     planned = plan.phase_by_name.get(phase)
@@ -79,10 +80,40 @@ def order_again(view: View, phase: str, processor: str, act: Act, only: tuple[st
     opened = view.outcomes.get(phase)
     if opened is None or opened.kind is not OutcomeKind.OPEN:
         return f"{plan.run} has not opened {phase}"
+    if why := waits_for(view, planned, opened, processor):
+        return why
     standings = stand(view, planned, opened)
     due = {**standings, processor: replace(standings[processor], due=next_attempt(view, processor))}
     start = order_start(view, planned, opened, due, processor)
     return replace(start, look=standings[processor].whole, by=act, only=only)
+
+
+def waits_for(view: View, phase: PlannedPhase, opened: Outcome, processor: str) -> str:
+    """Why a processor of a phase that has opened cannot be started yet, and what helps; empty where it can.
+
+    A skip of it counts for nothing: another attempt takes it back.
+    """
+    skips = {name: act for name, act in view.control.skips.items() if name != processor}
+    standings = stand(replace(view, control=replace(view.control, skips=skips)), phase, opened)
+    is_first = next_attempt(view, processor) == opened.base.get(processor, 1)
+    then = "it starts by itself as soon as that is done" if is_first else "ask again when that is done"
+    for need in (standings[name] for name in phase.by_name[processor].needs):
+        if not need.done:
+            name = need.processor.name
+            helps = f"`tipoff retry {view.plan.run} {name} --reason TEXT` has that try again" if need.ended else then
+            return f"{processor} needs {name}, which {need.why}; {helps}{_or_without(view, phase)}"
+    own = standings[processor]
+    if is_first and own.due is None and own.next_at:
+        return f"{processor} {own.why}, at {own.next_at:%Y-%m-%d %H:%M:%S} UTC; then it starts by itself"
+    return ""
+
+
+def _or_without(view: View, phase: PlannedPhase) -> str:
+    """How the run goes on without what is not done, where that can be."""
+    gate = view.plan.gates[view.plan.gates.index(phase.name) + 1]
+    if gate == END or gate in view.outcomes:
+        return ""
+    return f"; or `tipoff force {view.plan.run} {gate} --reason TEXT` opens the gate behind it with what is there"
 
 
 def _stopped(view: View) -> str:

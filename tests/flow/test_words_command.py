@@ -403,6 +403,32 @@ def test_a_retry_takes_a_skip_back(home: Home, type_: Type) -> None:
     assert [word.verb for word in home.control.said] == ["skip", "retry"]
 
 
+def test_a_retry_of_what_waits_for_what_it_needs_is_refused_and_says_what_helps(home: Home, type_: Type) -> None:
+    home.do("raw_schedule", "team_boxscores", "player_boxscores")  # all of analytics is ordered that can be
+    home.catch_up()
+    said = type_("retry", RUN, "player_game_summary", *WHY)
+    assert said.code == 2
+    assert "player_game_summary needs team_offense_game_summary, which did not report in 300 s" in said.err
+    assert "it starts by itself as soon as that is done" in said.err
+    assert f"`tipoff force {RUN} precompute" in said.err
+    assert home.control == Control()
+    assert "player_game_summary" not in [start.processor for start in home.days.hear()]
+    home.days.finish(RUN)
+    assert home.days.status(RUN).state is RunState.PUBLISHED
+
+
+def test_a_skip_that_is_taken_back_before_its_turn_starts_nothing_yet(home: Home, type_: Type) -> None:
+    home.days.finish(RUN, up_to="precompute")
+    home.catch_up()
+    assert type_("skip", RUN, "player_composite_factors", *WHY).code == 0
+    said = type_("retry", RUN, "player_composite_factors", *WHY)
+    assert said.code == 0, said.err
+    assert f"player_composite_factors of {RUN} is not skipped any more, and starts by itself in its turn" in said.out
+    assert "player_composite_factors" not in [start.processor for start in home.days.hear()]
+    home.days.finish(RUN)
+    assert home.days.status(RUN).state is RunState.PUBLISHED
+
+
 # --- kept -------------------------------------------------------------------------------------------------
 
 

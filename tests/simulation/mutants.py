@@ -24,7 +24,7 @@ class Mutant:
 
 
 SERVICE, GATE, STANDING = "shared/service.py", "shared/core/gate.py", "shared/core/standing.py"
-READINGS = "shared/readings.py"
+READINGS, AGAIN = "shared/readings.py", "shared/core/again.py"
 PLAN, CALENDAR, SQLITE = "shared/core/plan.py", "shared/core/calendar.py", "shared/adapters/sqlite.py"
 
 APPEND = "        self._ports.states.append(Fact(completion, self._ports.clock.now()))\n"
@@ -180,6 +180,14 @@ MUTANTS = (
         "    for name in processor.needs:\n",
         "    for name in ():\n",
         "phase-order",
+    ),
+    Mutant(
+        "a-word-starts-before-its-needs",
+        27,
+        AGAIN,
+        "    if why := waits_for(view, planned, opened, processor):\n        return why\n",
+        "",
+        "asked-too-early",
     ),
     Mutant(
         "fence-ignores-the-attempt",

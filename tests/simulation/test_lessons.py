@@ -33,7 +33,7 @@ LESSONS = {
     23: ["concurrent-consolidation"],
     24: ["zombie-writes"],
     25: ["coordinator-restart"],
-    27: ["phase-order"],
+    27: ["phase-order", "asked-too-early"],
     28: ["empty-export"],
     29: ["poison-event", "swallowed-error"],
     30: ["crash-after-mark"],

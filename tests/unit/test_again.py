@@ -200,6 +200,25 @@ def again(script: str, at: float, phase: str, processor: str, only: tuple[str, .
             f"{RUN} has failed: s, x not done by 2024-01-16 13:00 UTC, the time to give up",
             id="a failed run",
         ),
+        pytest.param(
+            "",
+            1,
+            "scrape",
+            "x",
+            f"x needs s, which is running, attempt 1; it starts by itself as soon as that is done; or `tipoff force "
+            f"{RUN} raw --reason TEXT` opens the gate behind it with what is there",
+            id="one whose turn has not come",
+        ),
+        pytest.param(
+            "+1 s failed; +4 s failed; +9 s failed",
+            10,
+            "scrape",
+            "x",
+            f"x needs s, which failed: no reason given (3 of 3 attempts, tried again every 5 min); `tipoff retry "
+            f"{RUN} s --reason TEXT` has that try again; or `tipoff force {RUN} raw --reason TEXT` opens the gate "
+            "behind it with what is there",
+            id="one that needs what has failed",
+        ),
     ],
 )
 def test_another_attempt_that_cannot_be_is_refused_and_says_why(
@@ -216,7 +235,7 @@ def test_another_attempt_that_cannot_be_is_refused_and_says_why(
         pytest.param(f"{SCRAPED}; +3 a failed", 3.5, "raw", "a", 2, False, id="of one that has failed"),
         pytest.param(f"{SCRAPED}; +3 a partial has=1", 3.5, "raw", "a", 2, False, id="of one that is not whole"),
         pytest.param(SCRAPED, 3, "raw", "a", 2, False, id="of one that is under way: whoever asks has looked"),
-        pytest.param("", 1, "scrape", "x", 1, False, id="of one whose turn has not come"),
+        pytest.param("+1 s done finds=games:g1", 1, "scrape", "x", 1, False, id="of one whose turn has just come"),
         pytest.param(f"{PUBLISHED}; +40 hold until=+45", 50, "raw", "a", 2, True, id="of a run that was held"),
     ],
 )
@@ -227,6 +246,46 @@ def test_another_attempt_is_ordered_at_a_persons_word(
     assert isinstance(start, Start)
     assert (start.id, start.issued_at) == (f"{RUN}/{phase}/{processor}/{attempt}", minute(at))
     assert (start.look, start.by, start.only) == (look, BEN, None)
+
+
+NEEDY = plan(
+    phase("raw", critical("a"), critical("b", needs=("a",)), critical("c", needs=("b",)), optional("d", after=("b",))),
+)
+
+
+@pytest.mark.parametrize(
+    ("script", "at", "processor", "said"),
+    [
+        pytest.param(
+            "+1 a done; +2 b done; +3 c done; +4 again a; +5 a done digest=new",
+            6,
+            "c",
+            "c needs b, which runs again: a is newer; ask again when that is done",
+            id="what it needs is made again: it is not read until then",
+        ),
+        pytest.param(
+            "+1 a done",
+            2,
+            "d",
+            "d waits for b until its grace is over, at 2024-01-16 11:10:00 UTC; then it starts by itself",
+            id="what it would rather have is under way: it is waited for as long as ever",
+        ),
+        pytest.param("+1 a done", 10, "d", "d/1", id="and no longer"),
+        pytest.param("+1 a done; +2 b failed; +10.5 d failed", 10.6, "d", "d/2", id="nor once it has begun"),
+        pytest.param("+0 skip d; +1 a done", 10, "d", "d/1", id="a skip is no reason"),
+        pytest.param(
+            "+0 skip d; +1 a done",
+            2,
+            "d",
+            "d waits for b until its grace is over, at 2024-01-16 11:10:00 UTC; then it starts by itself",
+            id="nor a way to be first",
+        ),
+    ],
+)
+def test_nobodys_word_has_a_processor_read_what_is_not_there(script: str, at: float, processor: str, said: str) -> None:
+    day = Day(NEEDY).play(script, until=at)
+    asked = order_again(day.view(minute(at)), "raw", processor, BEN)
+    assert (f"{asked.processor}/{asked.attempt}" if isinstance(asked, Start) else asked) == said
 
 
 def test_another_attempt_sees_what_the_first_one_saw_and_writes_over_it() -> None:
