@@ -69,6 +69,7 @@ class Desk:
     doors: Doors
     pipelines: Mapping[str, PipelineSpec]
     is_secure: bool  # whether it is asked over TLS, as a deployed one always is
+    is_tunnelled: bool = False  # whether gcloud's proxy may stand before it
 
     def matter(self, segments: Sequence[str], ids: Sequence[str], home: ReadHome) -> Matter | None:
         """What the word of this address is about; None for an address that asks for no word."""
@@ -114,7 +115,7 @@ class Desk:
 
     def take(self, request: Request, segments: Sequence[str], frame: Frame) -> Answer | None:
         """What a form says, spoken; None for an address that takes none. Raises Stranger, TooLarge, Malformed."""
-        if why := guard.stranger(dict(request.headers), request.host):
+        if why := guard.stranger(dict(request.headers), request.host, is_tunnelled=self.is_tunnelled):
             raise Stranger(f"Nothing was done: {why}.")
         fields = self._fields(request)
         typed = {name: texts[0] for name, texts in fields.items()}

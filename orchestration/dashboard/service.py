@@ -34,7 +34,13 @@ def site(spec: FunctionSpec, settings: Settings, home: wiring.CloudHome) -> Page
         who=who_of(settings),
         poll_s=POLL_S,
         is_local=settings.target is not Target.GCP,
+        is_tunnelled=is_tunnelled(settings),
     )
+
+
+def is_tunnelled(settings: Settings) -> bool:
+    """Whether people may come by `gcloud run services proxy`: where IAM lets them in. IAP is asked by its own name."""
+    return settings.target is Target.GCP and not settings.iap_audience
 
 
 def who_of(settings: Settings) -> Who:

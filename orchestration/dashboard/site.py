@@ -81,6 +81,7 @@ class Site:
     who: Who
     poll_s: int
     is_local: bool  # whether it serves this machine alone, without a certificate
+    is_tunnelled: bool = False  # whether people may come by gcloud's proxy, which asks by another name than they do
 
     def __call__(self, request: Request) -> Answer:
         """The page that is asked for, or one that says why it is not to be had."""
@@ -122,7 +123,12 @@ class Site:
         if len(segments) == 1 and segments[0] in pages.FILES:
             return pages.asset(segments[0]), 200, {"Content-Type": pages.FILES[segments[0]]}
         frame = self._frame(request)
-        desk = Desk(doors=self.doors, pipelines=self.pipelines, is_secure=not self.is_local)
+        desk = Desk(
+            doors=self.doors,
+            pipelines=self.pipelines,
+            is_secure=not self.is_local,
+            is_tunnelled=self.is_tunnelled,
+        )
         if request.method == "POST" and (taken := desk.take(request, segments, frame)):
             return taken
         if request.method not in ("GET", "HEAD"):

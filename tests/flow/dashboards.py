@@ -8,6 +8,7 @@ know; the night before failed; two messages wait for a person. Names and content
 
 from __future__ import annotations
 
+import base64
 import json
 import sqlite3
 import sys
@@ -15,12 +16,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchestration.dashboard.serve import HOST, server
+from orchestration.dashboard.service import verified
 from orchestration.dashboard.site import Site
 from shared.adapters.sqlite import Sqlite
 from shared.config.nba import NBA
@@ -243,6 +248,63 @@ def serving(site: Site) -> Iterator[str]:
         finally:
             listening.shutdown()
             thread.join()
+
+
+SERVICE_HOST = "nba-admin-dashboard-100000000001.us-central1.run.app"
+"""By which name Cloud Run is asked for the deployed dashboard."""
+
+HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")
+
+
+@contextmanager
+def tunnelling(url: str, email: str) -> Iterator[str]:
+    """The address of a proxy as `gcloud run services proxy` is one: it asks by the service's name, with who has started
+    it, in place of the browser's; it passes on all else, and leads back to itself."""
+
+    class Passing(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            headers = {name: text for name, text in self.headers.items() if name.lower() not in HOP_BY_HOP}
+            headers |= {"Host": SERVICE_HOST, "Authorization": f"Bearer {token_of(email)}"}
+            connection = HTTPConnection(urlsplit(url).netloc)
+            with closing(connection):
+                connection.request(self.command, self.path, sent, headers)
+                answer = connection.getresponse()
+                body = answer.read()
+            self.send_response(answer.status)
+            for name, text in answer.getheaders():
+                if name.lower() not in HOP_BY_HOP:
+                    self.send_header(name, text.replace(f"https://{SERVICE_HOST}/", "/"))
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - as the library calls it
+
+        def log_message(self, format: str, *arguments: Any) -> None: ...
+
+    listening = ThreadingHTTPServer((HOST, 0), Passing)
+    thread = Thread(target=listening.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{listening.server_port}"
+    finally:
+        listening.shutdown()
+        listening.server_close()
+        thread.join()
+
+
+def token_of(email: str) -> str:
+    """As Cloud Run hands it on: its signature has been verified, and is cut off."""
+    claims = base64.urlsafe_b64encode(json.dumps({"email": email}).encode()).decode().rstrip("=")
+    return f"e30.{claims}.x"
+
+
+def deployed(site: Site) -> Site:
+    """As it stands on Cloud Run, where IAM lets people in."""
+    return replace(site, who=verified, is_local=False, is_tunnelled=True)
 
 
 def draw(file: Path) -> None:

@@ -12,16 +12,18 @@ from typing import Any
 
 import functions_framework
 import pytest
+import requests
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from data_processors.nba.runner import create_tables
 from orchestration.cli.options import login_name
 from orchestration.dashboard import guard, sights
-from orchestration.dashboard.service import here, verified
+from orchestration.dashboard.service import here, is_tunnelled, verified
 from orchestration.dashboard.site import SAFE, Nobody, Site
 from orchestration.dashboard.verbs import BATCH_VERBS, LETTER_VERBS, RUN_VERBS
 from shared.adapters.sqlite import Sqlite
+from shared.config.settings import read_settings
 from shared.core.incident import Cause, acknowledged, raised
 from shared.core.model import Act, RunKey, Severity, Word
 from shared.core.watch import record, record_of
@@ -37,10 +39,15 @@ from tests.flow.dashboards import (
     HOSTILE,
     NIGHT,
     SAME_DAY,
+    SERVICE_HOST,
     HandDoors,
+    deployed,
     interesting_day,
     kept_in,
+    serving,
     site_of,
+    token_of,
+    tunnelling,
 )
 
 MAIN = """
@@ -642,7 +649,7 @@ def test_another_name_for_this_machine_is_refused(browser: Browser) -> None:
 
 
 def test_deployed_it_answers_by_its_own_name_and_its_key_is_for_tls_alone(day: Path, tmp_path: Path) -> None:
-    for browser in opened(day, tmp_path, lambda site: replace(site, is_local=False)):
+    for browser in opened(day, tmp_path, lambda site: replace(site, is_local=False)):  # as behind IAP
         answer = browser.client.get(f"/run/{SAME_DAY}/hold", base_url="https://runs.example.com")
         assert answer.status_code == 200
         assert answer.headers["Set-Cookie"].startswith("__Host-tipoff=")
@@ -655,11 +662,91 @@ def test_deployed_it_answers_by_its_own_name_and_its_key_is_for_tls_alone(day: P
         assert [word.verb for word in browser.said(SAME_DAY)] == ["hold"]
 
 
-def test_deployed_somebody_must_have_been_verified(day: Path, tmp_path: Path) -> None:
-    def deployed(site: Site) -> Site:
-        return replace(site, who=verified)
+THROUGH = {  # gcloud's proxy, which asks by the service's name and leaves where the browser says that a form comes from
+    "as a browser sends it": ("http://127.0.0.1:8080", "same-origin", 303),
+    "by the other name": ("http://localhost:8080", "same-origin", 303),
+    "by the new one": ("http://[::1]:8080", "same-origin", 303),
+    "another server's of this machine": ("http://127.0.0.1:9999", "same-site", 403),
+    "another site's": ("https://evil.example", "cross-site", 403),
+    "another site's name that leads here": ("http://evil.example:8080", "", 403),
+    "one that begins like ours": ("http://127.0.0.1.evil.example:8080", "same-origin", 403),
+    "a browser's that does not say how near": ("http://127.0.0.1:8080", "", 403),
+    "no browser's": ("", "", 403),
+    "no address": ("http://[", "same-origin", 403),
+    "a sandboxed frame's": ("null", "cross-site", 403),
+}
 
+
+@pytest.mark.parametrize(("origin", "site", "status"), THROUGH.values(), ids=THROUGH)
+def test_through_gclouds_proxy_a_form_is_taken_from_this_machine_and_from_the_same_page_alone(
+    day: Path, tmp_path: Path, origin: str, site: str, status: int
+) -> None:
+    path, ann = f"/run/{SAME_DAY}/hold", {"Authorization": f"Bearer {token_of('ann@example.com')}"}
+    told = {"Origin": origin, "Sec-Fetch-Site": site, **ann}
     for browser in opened(day, tmp_path, deployed):
+        base_url = f"https://{SERVICE_HOST}"
+        fields = Fields(browser.client.get(path, base_url=base_url, headers=ann).text).sent
+        headers = {name: text for name, text in told.items() if text}
+        sent = {**fields, "reason": "feed is wrong"}
+        assert browser.client.post(path, base_url=base_url, data=sent, headers=headers).status_code == status
+        assert [word.act.actor for word in browser.said(SAME_DAY)] == (["ann@example.com"] if status == 303 else [])
+
+
+@pytest.mark.parametrize("forged", ["token", "cookie"])
+def test_through_gclouds_proxy_a_form_needs_its_token_and_its_browsers_key(
+    day: Path, tmp_path: Path, forged: str
+) -> None:
+    path, ann = f"/run/{SAME_DAY}/hold", {"Authorization": f"Bearer {token_of('ann@example.com')}"}
+    for browser in opened(day, tmp_path, deployed):
+        base_url = f"https://{SERVICE_HOST}"
+        fields = Fields(browser.client.get(path, base_url=base_url, headers=ann).text).sent
+        if forged == "token":
+            fields["token"] = "0" * 64
+        else:
+            browser.client.delete_cookie(guard.COOKIE_SECURE, domain=SERVICE_HOST)
+        told = {"Origin": "http://127.0.0.1:8080", "Sec-Fetch-Site": "same-origin", **ann}
+        sent = {**fields, "reason": "feed is wrong"}
+        assert browser.client.post(path, base_url=base_url, data=sent, headers=told).status_code == 403
+        assert not browser.said(SAME_DAY)
+
+
+@pytest.mark.parametrize("change", [{"is_tunnelled": False}, {"is_local": True, "is_tunnelled": False}], ids=str)
+def test_where_gclouds_proxy_does_not_stand_before_it_a_form_comes_from_its_own_address(
+    day: Path, tmp_path: Path, change: dict[str, bool]
+) -> None:
+    path, ann = f"/run/{SAME_DAY}/hold", {"Authorization": f"Bearer {token_of('ann@example.com')}"}
+    for browser in opened(day, tmp_path, lambda site: replace(deployed(site), **change)):
+        base_url = "http://127.0.0.1:8081" if change.get("is_local") else f"https://{SERVICE_HOST}"
+        fields = Fields(browser.client.get(path, base_url=base_url, headers=ann).text).sent
+        told = {"Origin": "http://127.0.0.1:8080", "Sec-Fetch-Site": "same-origin", **ann}
+        sent = {**fields, "reason": "feed is wrong"}
+        assert browser.client.post(path, base_url=base_url, data=sent, headers=told).status_code == 403
+        assert not browser.said(SAME_DAY)
+
+
+def test_deployed_a_word_is_said_through_gclouds_proxy(browser: Browser) -> None:
+    path = f"/run/{SAME_DAY}/hold"
+    with serving(deployed(site_of(browser.doors))) as service, tunnelling(service, "ann@example.com") as url:
+        session = requests.Session()
+        asked = session.get(url + path, timeout=30)
+        key = asked.headers["Set-Cookie"].partition(";")[0]  # a browser keeps it here without TLS; this one would not
+        told = {"Origin": url, "Sec-Fetch-Site": "same-origin", "Cookie": key}
+        sent = {**Fields(asked.text).sent, "reason": "feed is wrong"}
+        answer = session.post(url + path, sent, headers=told, timeout=30, allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/run/{SAME_DAY}?said=0")
+    assert [(word.verb, word.act.actor) for word in browser.said(SAME_DAY)] == [("hold", "ann@example.com")]
+
+
+def test_gclouds_proxy_stands_before_it_where_iam_lets_people_in(tmp_path: Path) -> None:
+    cloud = {"TIPOFF_TARGET": "gcp", "GOOGLE_CLOUD_PROJECT": "tipoff-dev", "TIPOFF_EXPORTS": "gs://x/nba"}
+    audience = "/projects/1/global/backendServices/2"
+    assert is_tunnelled(read_settings(cloud))
+    assert not is_tunnelled(read_settings({**cloud, "TIPOFF_IAP_AUDIENCE": audience}))
+    assert not is_tunnelled(read_settings({"TIPOFF_TARGET": "local"}))
+
+
+def test_deployed_somebody_must_have_been_verified(day: Path, tmp_path: Path) -> None:
+    for browser in opened(day, tmp_path, lambda site: replace(site, who=verified)):
         assert browser.get("/").status_code == 403
         assert browser.get("/", Authorization="Bearer e30.eyJlbWFpbCI6ICJhbm5AZXhhbXBsZS5jb20ifQ.x").status_code == 200
         assert "ann@example.com" in browser.get(

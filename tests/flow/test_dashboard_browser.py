@@ -27,10 +27,12 @@ from tests.flow.dashboards import (
     NIGHT,
     SAME_DAY,
     HandDoors,
+    deployed,
     interesting_day,
     kept_in,
     serving,
     site_of,
+    tunnelling,
 )
 
 PAGES = {
@@ -403,6 +405,46 @@ def test_a_page_that_cannot_be_brought_up_to_date_says_so_until_it_can(open_view
         view.page.wait_for_selector("#stale:visible")
         view.page.unroute("**/*")
         view.page.wait_for_selector("#stale", state="hidden")
+
+
+# --- deployed -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def through(open_view: Open) -> Iterator[View]:
+    """The deployed dashboard, by a proxy as gcloud's: over http, and by another name than its own."""
+    with (
+        open_view() as view,
+        serving(deployed(site_of(view.doors))) as service,
+        tunnelling(service, "ann@example.com") as url,
+    ):
+        view.url = url
+        yield view
+
+
+def test_through_gclouds_proxy_a_word_is_said(through: View) -> None:
+    through.go(f"/run/{SAME_DAY}/hold")
+    [kept] = through.page.context.cookies()
+    assert (kept["name"], kept["sameSite"], kept["httpOnly"]) == ("__Host-tipoff", "Strict", True)
+    through.page.fill("#reason", "feed is wrong")
+    through.page.click("button.do")
+    through.page.wait_for_url(f"{through.url}/run/{SAME_DAY}?said=0")
+    with through.doors.reading() as home:
+        assert home
+        assert [word.act.actor for word in home.states.load(SAME_DAY).control.said] == ["ann@example.com"]
+    assert through.complaints == []
+
+
+def test_through_gclouds_proxy_the_form_of_another_server_of_this_machine_does_nothing(through: View) -> None:
+    """It is of the same site, so the key goes with it; the browser says that it is of another origin."""
+    through.go(f"/run/{SAME_DAY}/cancel")
+    beside = through.url.rpartition(":")[0] + ":9/"
+    attack = ATTACK.format(url=through.url, run=SAME_DAY)
+    through.page.route(beside, lambda route: route.fulfill(body=attack, content_type="text/html"))
+    through.page.goto(beside)
+    through.page.wait_for_url(f"**/run/{SAME_DAY}/cancel")
+    assert "This did not come from here" in through.page.inner_text("h1")
+    assert through.said(SAME_DAY) == []
 
 
 # --- strangers ------------------------------------------------------------------------------------------
