@@ -19,6 +19,7 @@ from shared.core.messages import run_of
 from shared.core.model import Fact, Latch, LedgerEntry, Repair, RepairKind, RunKey
 from shared.core.repairs import repair_latch, repairs_kept, resend_of
 from shared.core.standing import in_doubt
+from shared.history import newest
 from shared.ports import Delivery, Ports, StateStore
 
 log = logging.getLogger("tipoff.heal")
@@ -130,6 +131,8 @@ class Healer:
         known = view.incidents.get(NOT_FIRED)
         if view.control.cancel or view.control.held_at(now) or not is_open(view) or (known and not known.resolved):
             return ()
+        if newest(self._ports.states, latch.run) != latch.run:
+            return ()  # nobody waits for it any more
         return self._claim(view, [raise_latch(view, cause)])
 
     def _resolve_as_sent(self, latch: Latch, now: datetime) -> tuple[Latch, ...]:

@@ -1,4 +1,4 @@
-"""How long the last runs of a mode took, read from the state as it is: for whoever plans the next one."""
+"""The other runs of a mode, read from the state as it is: how long they took, and which generation stands."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def before(states: StateStore, run: RunKey) -> Durations:
         for name, seconds in phase_durations(record.latches).items():
             phases[name].append(seconds)
     return Durations(processors=processors, phases=phases)
+
+
+def newest(states: StateStore, run: RunKey) -> RunKey:
+    """The newest generation of a run that is known."""
+    runs = states.runs(run.pipeline, run.date, run.date)
+    return max((key for key in runs if key.mode == run.mode), key=lambda key: key.generation)

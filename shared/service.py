@@ -17,9 +17,7 @@ from shared.core.again import given_by, order_again, order_looks, waits_for
 from shared.core.fold import View, incidents_of, look
 from shared.core.gate import (
     Ask,
-    Block,
     Consequences,
-    Fail,
     Verdict,
     consequences,
     decide,
@@ -31,7 +29,7 @@ from shared.core.gate import (
     start_latch,
 )
 from shared.core.heartbeat import SELF_HEAL, beat_of, beats_again
-from shared.core.incident import acknowledged, alerts_due, next_alert_at
+from shared.core.incident import acknowledged, alerts_due, next_alert_at, open_incidents
 from shared.core.letters import looks_at_letters
 from shared.core.measures import of_latches, of_repair, of_step, of_sweep
 from shared.core.messages import Message, Nudge, start_message
@@ -363,9 +361,7 @@ class Service:
         return look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
 
     def _newest(self, run: RunKey) -> RunKey:
-        """The newest generation of a run that is known."""
-        runs = self._ports.states.runs(run.pipeline, run.date, run.date)
-        return max((key for key in runs if key.mode == run.mode), key=lambda key: key.generation)
+        return history.newest(self._ports.states, run)
 
     # --- the path of one look -----------------------------------------------------------------------
 
@@ -433,8 +429,9 @@ class Service:
         run = view.plan.run
         entry = None if verdict.stands or says_the_same(record.last_entry, asked.entry) else asked.entry
         outcome = next((latch.outcome for latch in asked.latches), None)
-        replayed = isinstance(verdict.decision, Block | Fail) and self._newest(run) != run
-        raised = alerts_due(view, verdict, outcome, asked.entry.readings, replayed=replayed)
+        raised = alerts_due(view, verdict, outcome, asked.entry.readings)
+        if (raised or open_incidents(view)) and self._newest(run) != run:  # asked only where it makes a difference
+            raised = alerts_due(view, verdict, outcome, asked.entry.readings, replayed=True)
         latches = (*asked.latches, *raised)
         due_at = min((at for at in (asked.due_at, next_alert_at(view, verdict, outcome)) if at), default=None)
         if not latches and entry is None and _in_time(record.due_at, due_at, view.now):

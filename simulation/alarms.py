@@ -18,7 +18,7 @@ from shared.adapters.slack import AGAIN, SlackWebhook
 from shared.config.nba import NBA
 from shared.core import calendar
 from shared.core.incident import ESCALATED_AFTER, LATE, LATE_GATE, SLOW_FACTOR, STALLED_AFTER
-from shared.core.model import Alert, RunKey, Start
+from shared.core.model import Act, Alert, RunKey, Start
 from shared.core.watch import BEAT_GRACE, record_of
 from shared.ports import Health
 from shared.watch import DEEP_EVERY_MIN
@@ -268,6 +268,32 @@ def waiting(seed: int) -> Trial:
     return trial
 
 
+def replayed(seed: int) -> Trial:
+    """The same, and a person replays the run while it waits: what was told of it is over at once, and nobody is told
+    of it any more."""
+
+    def behave(start: Start) -> Behaviour:
+        stuck = start.run == SAME_DAY and start.processor == "upcoming_player_game_context"
+        units = start.units or ()
+        return Behaviour(kind=Kind.PARTIAL, lacks=units[: len(units) // 2], hard=True, fault="stuck") if stuck else live
+
+    def replay() -> None:
+        act = Act(actor="operator", reason="the schedule was wrong", at=trial.world.now)
+        again = trial.world.service.replay(SAME_DAY, "", act)
+        trial.world.expect(isinstance(again, RunKey), f"the replay is {again}", SAME_DAY)
+
+    live, trial, replayed_at = Behaviour(), Trial(_fate(seed, behave)), calendar.at(DAY, "11:30", NBA.zone)
+    trial.world.at(replayed_at, replay)
+    trial.play("17:00")
+    opened_at = _opened_at(trial.world, SAME_DAY, "analytics")
+    usual_s = trial.world.stories[SAME_DAY].plan.phase_by_name["analytics"].usual_s or 0
+    slow_at = opened_at + SLOW_FACTOR * timedelta(seconds=usual_s) if opened_at else None
+    incident = _incident(SAME_DAY, "slow")
+    trial.expects("a transition takes twice its usual time", "slack", "warning", incident, slow_at)
+    trial.expects("it is over once its run is replayed", "slack", "over", incident, replayed_at)
+    return trial.expects_nothing_else()
+
+
 def incomplete(seed: int) -> Trial:
     """Two optional processors fail for good: the run goes on with less than 95 %."""
     lost = ("team_defense_game_summary", "upcoming_team_game_context")
@@ -339,6 +365,7 @@ TRIALS: Mapping[str, Callable[[int], Trial]] = {
     "alarm-slow": slow,
     "alarm-stalled": stalled,
     "alarm-waiting": waiting,
+    "alarm-replayed": replayed,
     "alarm-incomplete": incomplete,
     "alarm-not-fired": not_fired,
     "alarm-late-gate": late_gate,
@@ -352,6 +379,7 @@ SAYS = {
     "alarm-slow": "a phase that takes twice its usual time is told",
     "alarm-stalled": "who stands still is told once, and to more people after two hours",
     "alarm-waiting": "hours before a deadline, two hours in one phase are told",
+    "alarm-replayed": "what was told of a run that waits is over once a person replays it",
     "alarm-incomplete": "going on with less than 95 % is told",
     "alarm-not-fired": "a gate that is open in the books alone is told while it is so",
     "alarm-late-gate": "a gate that nobody looked at is told once somebody does",

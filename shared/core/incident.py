@@ -82,7 +82,7 @@ def alerts_due(
 
     `replayed`: whether a newer generation stands over the run, so that nobody waits for this one any more.
     """
-    if view.control.held_at(view.now) and not view.control.cancel:
+    if view.control.held_at(view.now) and not view.control.cancel and not replayed:
         return ()  # whoever holds it looks into it: nothing is raised, and what is open stays so
     open_now = {cause: alert for cause, alert in view.incidents.items() if not alert.resolved}
     stands, slow = _stands_still(view, verdict, readings or {}), _is_slow(view, verdict, readings or {})

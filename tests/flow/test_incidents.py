@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from shared.adapters.notify import LogNotifier
 from shared.adapters.sinks import PagerDuty, SlackNotifier
 from shared.adapters.slack import AGAIN, SlackWebhook
 from shared.adapters.sqlite import Sqlite
-from shared.core.model import Act, Alert, RunKey, Start, Status
+from shared.core.model import Act, Alert, PipelineSpec, RunKey, Start, Status, Word
 from shared.gather import one_by_one
 from shared.service import LATCH_LEASE_S, Refusal, Service
 from shared.watch import Watch
@@ -167,6 +168,51 @@ def test_a_replay_ends_what_was_told_of_the_run_that_it_replays(world: Told) -> 
     assert not [incident for incident in world.sink.open if incident.startswith(str(RUN))]
 
 
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("after_min", [1, 30, 150])
+def test_a_run_that_waits_when_it_is_replayed_tells_nothing_more_and_what_was_told_of_it_is_over(
+    after_min: int, held: bool
+) -> None:
+    world = Told(Sqlite(":memory:"), HandClock(), patient(line()))
+    world.service.start_run(RUN)
+    for start in world.starts():
+        if start.processor != "p0_0":
+            world.report(start)
+    for _ in range(after_min):
+        world.after(60)
+    told, were_open = len(world.sink.heard), sorted(world.sink.open)
+    assert were_open == {1: [], 30: [f"{RUN}/incident/slow/1"], 150: [INCIDENT]}[after_min]
+    act = Act(actor="ann", reason="another schedule", at=world.clock.now())
+    if held:
+        world.service.say(RUN, Word(verb="hold", about="", act=act))
+    again = world.service.replay(RUN, "", act)
+    world.finish([start for start in world.starts() if start.run == again])
+    for _ in range(400):
+        world.after(60)
+    assert world.sink.heard[told:] == [(incident, True) for incident in were_open]
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_what_cannot_be_sent_of_a_run_that_is_replayed_is_nobodys_to_look_into(world: Told, replayed: bool) -> None:
+    world.service.start_run(RUN)
+    first = world.starts()
+    if replayed:
+        world.service.replay(RUN, "", Act(actor="ann", reason="bad zones", at=world.clock.now()))
+
+    def publish(*_: object) -> None:
+        raise OSError("the bus is out")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(world.store.bus, "publish", publish)
+        for start in first:
+            with suppress(OSError):
+                world.report(start)
+        for _ in range(5):
+            with suppress(OSError):
+                world.after(60)
+    assert [latch.told.cause for latch in world.latches() if latch.alert] == ([] if replayed else ["not-fired"])
+
+
 def test_the_log_tells_what_a_person_must_act_on_as_an_error(world: Told, caplog: pytest.LogCaptureFixture) -> None:
     world.stall()
     (latch,) = [latch for latch in world.latches() if latch.alert]
@@ -302,6 +348,15 @@ def test_what_nobody_takes_for_days_is_given_up_aloud(paged: Paged, caplog: pyte
         paged.after(3_600)
     assert "told to nobody more, after 3 days" in caplog.text
     assert not paged.store.states.take_lapsed(paged.clock.now() + timedelta(days=1), LATCH_LEASE_S, 10)
+
+
+def patient(spec: PipelineSpec) -> PipelineSpec:
+    """The same, where no processor is given up within the day."""
+    phases = (
+        replace(phase, processors=tuple(replace(each, timeout_s=86_400) for each in phase.processors))
+        for phase in spec.phases
+    )
+    return replace(spec, phases=tuple(phases))
 
 
 def again(world: Told) -> None:

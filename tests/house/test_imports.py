@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "shared.preflight": ("shared.core", "shared.ports"),
     "shared.history": ("shared.core", "shared.ports"),
     "shared.gather": ("shared.core",),
-    "shared.heal": ("shared.core", "shared.ports"),
+    "shared.heal": ("shared.core", "shared.ports", "shared.history"),
     "shared.watch": ("shared.core", "shared.ports", "shared.gather", "shared.heal"),
     "shared.service": (
         *("shared.core", "shared.ports", "shared.history", "shared.gather", "shared.heal", "shared.watch"),

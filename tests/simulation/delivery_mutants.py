@@ -127,6 +127,14 @@ DELIVERY_MUTANTS = (
         "alarm-slow",
     ),
     Mutant(
+        "who-waits-is-never-replayed",
+        41,
+        "shared/service.py",
+        "        if (raised or open_incidents(view)) and self._newest(run) != run:",
+        '        if verdict.decision.__class__.__name__ in ("Block", "Fail") and self._newest(run) != run:',
+        "alarm-replayed",
+    ),
+    Mutant(
         "what-cannot-be-sent-is-tried-in-silence",
         41,
         HEAL,
