@@ -35,6 +35,7 @@ from simulation.scenario import (
     OVERNIGHT,
     SAME_DAY,
     TOMORROW,
+    Behave,
     Scenario,
     begins_at,
     calm,
@@ -454,14 +455,39 @@ def late_night(seed: int) -> World:
     return late
 
 
-def _held_night(seed: int, hours: float) -> World:
-    world = World(calm(seed), DAY)
+def _held_night(
+    seed: int, hours: float, behave: Behave = lambda _: Behaviour(), release_hours: float | None = None
+) -> World:
+    world = World(calm(seed, behave), DAY)
     world.forget_before()
     world.schedule(1)
-    begins_at = calendar.usual_start(MODES[0], OVERNIGHT.date, NBA.zone)
-    world.at(begins_at + timedelta(seconds=45), lambda: world.hold(OVERNIGHT, hours * 3600))
+    held_at = begins_at(OVERNIGHT) + timedelta(seconds=45)
+    world.at(held_at, lambda: world.hold(OVERNIGHT, hours * 3600))
+    if release_hours:
+        world.at(held_at + timedelta(hours=release_hours), lambda: world.release(OVERNIGHT))
     world.go_on()
     return world
+
+
+def hold_past_giving_up(seed: int) -> World:
+    """A scrape fails, and its night is held past its time to give up: the tries it has left are made after that,
+    whether a person releases it or the hold ends by itself. They take longer than an endless block is looked at."""
+
+    def behave(start: Start) -> Behaviour:
+        if start.run != OVERNIGHT or start.processor != "boxscores" or start.attempt == 3:
+            return Behaviour()
+        return Behaviour(kind=Kind.FAIL, fault="feed is wrong", after_s=15 if start.attempt == 1 else 310)
+
+    released = _held_night(seed, hours=14, behave=behave, release_hours=7)
+    by_itself = _held_night(seed, hours=7, behave=behave)
+    for world in (released, by_itself):
+        tried = sorted({start.attempt for start in starts_of(world, OVERNIGHT, "boxscores")})
+        world.expect(tried == [1, 2, 3], f"attempts made: {tried}", OVERNIGHT)
+        told = [latch.told.summary for latch in world.stories[OVERNIGHT].latches.values() if latch.alert]
+        world.expect(not told, f"its hold is an alarm: {'; '.join(told)}", OVERNIGHT)
+        expect_end(world, OVERNIGHT, OutcomeKind.DONE, COMPLETE)
+    released.violations.update(by_itself.violations)
+    return released
 
 
 def replay_in_flight(seed: int) -> World:
@@ -624,6 +650,7 @@ SCENARIOS = {
         Scenario("skewed-dst", (34,), "local times over both changes of the clocks", skewed_dst),
         Scenario("nothing-today", (12,), "a holiday is not an alarm, a dead scraper is not a holiday", nothing_today),
         Scenario("hold-in-flight", (46,), "an operator's word counts from the moment it is given", hold_in_flight),
+        Scenario("hold-past-giving-up", (46,), "what a hold held has its time after it", hold_past_giving_up),
         *DELIVERY_SCENARIOS,
         *READING_SCENARIOS,
         *WATCH_SCENARIOS,

@@ -48,6 +48,7 @@ from shared.core.model import (
     RunKey,
     ScheduleSpec,
     Start,
+    Word,
 )
 from shared.core.plan import Plan, PlannedProcessor, config_hash
 from shared.gather import one_by_one
@@ -533,6 +534,10 @@ class World:
             self._look_whether_ready(story)
             self.plan_sweep()
 
+    def _saw_set_control(self, kept: bool, run: RunKey, control: Control) -> None:
+        if kept:
+            self.stories[run].control = control
+
     def _saw_claim(
         self,
         created: tuple[Latch, ...] | None,
@@ -614,6 +619,11 @@ class World:
         story.control, story.excused = control, story.excused or "held"
         story.ready = frozenset()
         self.fault("held", str(run))
+
+    def release(self, run: RunKey) -> None:
+        """As whoever held it says, through the same door as everybody."""
+        act = Act(actor="operator", reason="has looked into it", at=self.now)
+        self.service.say(run, Word(verb="release", about="", act=act))
 
     def hand_back(self, delivery: Delivery) -> None:
         """Nobody has taken it, or whoever did is gone: it comes again."""

@@ -197,9 +197,13 @@ def not_before(entry: LedgerEntry | None, verdict: Verdict, due_at: datetime | N
 
 
 def refused_before(entry: LedgerEntry | None, now: datetime) -> str:
-    """The gate attempt that the last decision refused, once the time to look again has come."""
-    again_at = entry.next_look_at if entry and entry.decision == "block" else None
-    return key_of(entry) if entry and again_at and again_at <= now else ""
+    """The gate attempt that the last decision refused, once the time to look again has come.
+
+    A hold refuses nothing of it: until it ends, nobody has looked at what is there.
+    """
+    if entry is None or entry.decision != "block" or entry.control.held_at(entry.at):
+        return ""
+    return key_of(entry) if entry.next_look_at and entry.next_look_at <= now else ""
 
 
 def _block_first(view: View, verdict: Verdict, fail: Fail) -> Verdict:
@@ -351,11 +355,12 @@ def _verdict(
     force = view.control.forces.get(f"{gate}/{attempt}") if gate != END else None
     forced = f"forced by {force.actor}: {force.reason}" if force else ""
     if left is None or before is None:
-        give_up_at = view.plan.phase_by_name[gate].give_up_at
+        first = view.plan.phase_by_name[gate]
+        give_up_at = _give_up_at(first, _after_hold(view, first, first.deadline_at))
         decision = _first(view.plan)
     else:
         news_at = _news_at(standings, outcome or holiday)
-        deadline_at, give_up_at = _deadlines(left, before, news_at)
+        deadline_at, give_up_at = _deadlines(view, left, before, news_at)
         decision = _weigh(view, left, before, standings, news_at, deadline_at, give_up_at)
         if forced and isinstance(decision, Wait | Block | Fail):
             decision = _forced(forced, decision, min(before.completeness, share_of(tuple(standings.values()))))
@@ -430,6 +435,7 @@ def _weigh(
     missing = before.missing + lacking(standings.values())
     missing += tuple(Missing(processor=name, why=why) for name, why in gone_without.items() if standings[name].whole)
     completeness = min(before.completeness, share_of(tuple(standings.values())))
+    held = _of_the_hold(view, left, deadline_at)
     count = f"{sum(s.done for s in standings.values())} of {len(standings)} processors of {left.name} are done"
     if all(standing.whole for standing in standings.values()):
         reason = f"all of {left.name} is done"
@@ -438,7 +444,7 @@ def _weigh(
 
     undone = [s for s in standings.values() if s.processor.critical and not s.done]
     if not undone:
-        grace_ends = _grace_ends(before, standings, news_at)
+        grace_ends = _grace_ends(view, before, standings, news_at)
         done_weight = sum(s.processor.weight for s in standings.values() if s.done)
         ratio = done_weight / sum(s.processor.weight for s in standings.values())
         waited_for = max(grace_ends, default=now)
@@ -446,16 +452,16 @@ def _weigh(
             reason = f"{count}, every critical one among them; weight {ratio:.2f} reaches the quorum {left.quorum:.2f}"
             return Open(reason=reason, grade=DEGRADED, missing=missing, completeness=completeness)
         if now >= deadline_at:
-            reason = f"{count}, every critical one among them, at the deadline {_clock(deadline_at)}"
+            reason = f"{count}, every critical one among them, at the deadline {_clock(deadline_at)}{held}"
             return Open(reason=reason, grade=DEGRADED, missing=missing, completeness=completeness)
         look = waited_for if waited_for > now and ratio >= left.quorum else deadline_at
         return Wait(reason=f"{count}; every critical one is", missing=missing, recheck_at=min(look, deadline_at))
 
     names = ", ".join(standing.processor.name for standing in undone)
     if now >= give_up_at:
-        return Fail(reason=f"{names} not done by {_clock(give_up_at)}, the time to give up", missing=missing)
+        return Fail(reason=f"{names} not done by {_clock(give_up_at)}, the time to give up{held}", missing=missing)
     if now >= deadline_at:
-        reason = f"{names} not done at the deadline {_clock(deadline_at)}"
+        reason = f"{names} not done at the deadline {_clock(deadline_at)}{held}"
         return Block(reason=reason, missing=missing, recheck_at=min(now + LOOK_AGAIN, give_up_at))
     ended = [standing for standing in undone if standing.ended]
     if ended:
@@ -487,19 +493,40 @@ def _news_at(standings: Mapping[str, Standing], outcome: Outcome | None) -> date
     return max((s.at for name, s in standings.items() if s.at and s.mark != outcome.saw.get(name, "")), default=None)
 
 
-def _grace_ends(before: Outcome, standings: Mapping[str, Standing], news_at: datetime | None) -> list[datetime]:
-    """When the patience with each optional processor that is under way ends, counted from the last critical one."""
+def _grace_ends(
+    view: View, before: Outcome, standings: Mapping[str, Standing], news_at: datetime | None
+) -> list[datetime]:
+    """When the patience with each optional processor that is under way ends, counted from the last critical one, or
+    from the end of a hold, during which it could not be tried again."""
     since = max((s.at for s in standings.values() if s.processor.critical and s.at), default=before.decided_at)
-    since = max(since, news_at or since)
+    since = max(since, news_at or since, view.control.held_until(view.now) or since)
     return [since + timedelta(seconds=s.processor.grace_s) for s in standings.values() if not s.done and not s.ended]
 
 
-def _deadlines(left: PlannedPhase, before: Outcome, news_at: datetime | None) -> tuple[datetime, datetime]:
-    """When the gate stops waiting, and when it gives up. A gate that opens again counts from what came late."""
-    deadline_at = deadline_of(left, before)
+def _deadlines(view: View, left: PlannedPhase, before: Outcome, news_at: datetime | None) -> tuple[datetime, datetime]:
+    """When the gate stops waiting, and when it gives up. A gate that opens again counts from what came late, one that
+    was held from the end of the hold."""
+    deadline_at = deadline_of(left, before, view.control.held_until(view.now))
     if news_at:
         deadline_at = max(deadline_at, news_at + timedelta(seconds=left.window_s))
-    return deadline_at, deadline_at + (left.give_up_at - left.deadline_at)
+    return deadline_at, _give_up_at(left, deadline_at)
+
+
+def _give_up_at(phase: PlannedPhase, deadline_at: datetime) -> datetime:
+    return deadline_at + (phase.give_up_at - phase.deadline_at)
+
+
+def _after_hold(view: View, phase: PlannedPhase, deadline_at: datetime) -> datetime:
+    held_until = view.control.held_until(view.now)
+    return max(deadline_at, held_until + timedelta(seconds=phase.window_s)) if held_until else deadline_at
+
+
+def _of_the_hold(view: View, left: PlannedPhase, deadline_at: datetime) -> str:
+    """That a deadline is later than the plan has it because of a hold: whoever reads it compares the two."""
+    held_until = view.control.held_until(view.now)
+    if held_until is None or deadline_at != held_until + timedelta(seconds=left.window_s):
+        return ""
+    return f", counted from the end of the hold at {held_until:%H:%M}"
 
 
 def _with_readings(
@@ -599,7 +626,8 @@ def _ready_at(
     What a decision did not need, and came after all that it did, counts too: then it looks quicker than it was.
     """
     news_at = _news_at(standings, view.outcomes.get(END))
-    moments = [before.decided_at, *_deadlines(left, before, news_at), *_grace_ends(before, standings, news_at)]
+    moments = [before.decided_at, *_deadlines(view, left, before, news_at)]
+    moments += _grace_ends(view, before, standings, news_at)
     moments += [fact.received_at for name in standings for fact in view.facts.get(name, ())]
     for standing in standings.values():
         moments += [*silent_at(view, standing.processor), *([standing.counts_at] if standing.counts_at else [])]

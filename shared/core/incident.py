@@ -263,13 +263,13 @@ def _has_died(view: View) -> Cause | None:
 
 
 def _under_way(view: View, verdict: Verdict) -> tuple[PlannedPhase, datetime] | None:
-    """The phase on the left of the gate that stays shut, and since when it is open."""
+    """The phase on the left of the gate that stays shut, and since when it is open, or is not held any more."""
     index = view.plan.gates.index(verdict.gate)
     left = view.plan.phases[index - 1] if index else None
     opened = view.outcomes.get(left.name) if left else None
     if left is None or opened is None or not isinstance(verdict.decision, Wait | Block):
         return None
-    return left, opened.decided_at
+    return left, max(opened.decided_at, view.control.held_until(view.now) or opened.decided_at)
 
 
 def _slow_at(phase: PlannedPhase, since: datetime) -> datetime | None:

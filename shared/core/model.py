@@ -377,7 +377,7 @@ class Control:
     """The operator's word on one run, read again in the step that takes a latch."""
 
     version: int = 0
-    hold: Act | None = None
+    hold: Act | None = None  # the last one; released, it ended then
     cancel: Act | None = None
     quality: Act | None = None  # units whose inputs are too poor are worked on all the same, until it ends
     skips: Mapping[str, Act] = field(default_factory=dict)  # by processor: goes without it
@@ -388,6 +388,10 @@ class Control:
     def held_at(self, now: datetime) -> Act | None:
         hold = self.hold
         return hold if hold and (hold.until is None or now < hold.until) else None
+
+    def held_until(self, now: datetime) -> datetime | None:
+        """When the last hold ends, or ended: from then on what waits has its time anew. None: it was never held."""
+        return (self.hold.until or now) if self.hold else None
 
     def allows_poor_at(self, now: datetime) -> Act | None:
         act = self.quality

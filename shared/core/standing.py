@@ -67,11 +67,17 @@ def stand(view: View, phase: PlannedPhase, opened: Outcome) -> dict[str, Standin
     return standings
 
 
-def deadline_of(phase: PlannedPhase, opened: Outcome) -> datetime:
-    """The phase's own deadline; a round that opens after it, or again, has the phase's window from its opening."""
-    if opened.attempt == 1 and opened.decided_at < phase.deadline_at:
-        return phase.deadline_at
-    return max(phase.deadline_at, opened.decided_at + timedelta(seconds=phase.window_s))
+def deadline_of(phase: PlannedPhase, opened: Outcome, held_until: datetime | None = None) -> datetime:
+    """The phase's own deadline; a round that opens after it, or again, has the phase's window from its opening.
+
+    A round that was held has it from the end of the hold: nothing could be ordered until then.
+    """
+    window, deadline_at = timedelta(seconds=phase.window_s), phase.deadline_at
+    if opened.attempt > 1 or opened.decided_at >= deadline_at:
+        deadline_at = max(deadline_at, opened.decided_at + window)
+    if held_until and held_until > opened.decided_at:
+        deadline_at = max(deadline_at, held_until + window)
+    return deadline_at
 
 
 def order_start(
@@ -273,7 +279,7 @@ def _again(result: Standing, why: str, due: int | None = None) -> Standing:
 def _not_started(
     view: View, opened: Outcome, processor: PlannedProcessor, standings: Mapping[str, Standing], base: int
 ) -> Standing:
-    ready_at = opened.decided_at
+    ready_at = max(opened.decided_at, view.control.held_until(view.now) or opened.decided_at)
     for name in processor.needs:
         need = standings[name]
         if not need.done:
@@ -301,11 +307,13 @@ def _result(
             share = _share(completion, expected)
             if share >= 1 and completion.status is Status.SUCCESS:
                 return _whole(processor, mark, at, completion.reason)
-            counts_at = deadline_of(phase, opened)
-            news = share >= PARTIAL_ENOUGH or (share > 0 and at >= counts_at)
+            held_until = view.control.held_until(view.now)
+            counts_at = deadline_of(phase, opened, held_until)
+            news = share >= PARTIAL_ENOUGH or (share > 0 and at >= deadline_of(phase, opened))
             if share >= PARTIAL_ENOUGH:
                 # The grace runs from the first report that was enough: looking again must not renew it.
                 enough_at = next(f.received_at for f in facts if _share(f.completion, expected) >= PARTIAL_ENOUGH)
+                enough_at = max(enough_at, held_until or enough_at)
                 counts_at = min(counts_at, enough_at + timedelta(seconds=processor.grace_s))
             counts = share > 0 and view.now >= counts_at
             return Standing(

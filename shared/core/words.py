@@ -88,8 +88,11 @@ def _hold(view: View, _: str, act: Act) -> Control | str:
     return _over(view) or replace(view.control, hold=act)
 
 
-def _release(view: View, _: str, __: Act) -> Control | str:
-    return replace(view.control, hold=None) if view.control.held_at(view.now) else view.control
+def _release(view: View, _: str, act: Act) -> Control | str:
+    """It ends as this is said, and is kept: what was held counts its time from there."""
+    hold = view.control.held_at(view.now)
+    ended_at = min(act.at, view.now)  # by a clock that is ahead, it would go on for a while
+    return replace(view.control, hold=replace(hold, until=ended_at)) if hold else view.control
 
 
 def _cancel(view: View, _: str, act: Act) -> Control | str:

@@ -289,6 +289,22 @@ MUTANTS = (
         "hold-in-flight",
     ),
     Mutant(
+        "the-time-of-a-hold-counts",
+        46,
+        STANDING,
+        "    if held_until and held_until > opened.decided_at:\n",
+        "    if False:\n",
+        "hold-past-giving-up",
+    ),
+    Mutant(
+        "who-was-held-has-stood-still",
+        46,
+        "shared/core/incident.py",
+        "    return left, max(opened.decided_at, view.control.held_until(view.now) or opened.decided_at)\n",
+        "    return left, opened.decided_at\n",
+        "hold-past-giving-up",
+    ),
+    Mutant(
         "fence-ignores-the-attempt-among-random-faults",
         24,
         PLAN,

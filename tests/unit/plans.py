@@ -206,11 +206,9 @@ class Day:
                 until = _pairs(verb).get("until") if verb else None
                 act = Act(actor="ann", reason="storm", at=now, until=minute(float(until)) if until else None)
                 self.control = replace(self.control, hold=act)
-            case "release":
-                self.control = replace(self.control, hold=None)
             case "cancel":
                 self.control = replace(self.control, cancel=Act(actor="ann", reason="wrong day", at=now))
-            case "skip" | "force":
+            case "skip" | "force" | "release":
                 word = Word(verb=subject, about=verb, act=Act(actor="ann", reason="storm", at=now))
                 control = speak(self.view(now), word)
                 assert isinstance(control, Control), control

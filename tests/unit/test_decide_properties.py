@@ -161,7 +161,7 @@ def is_final(verdict: Verdict) -> bool:
 @EVERY_DAY
 @given(worlds)
 def test_every_day_ends_and_soon_after_the_last_thing_that_happened(world: World) -> None:
-    """At the time to give up, or one round and its patience after the last result, opening or release."""
+    """At the time to give up, or one round and its patience after the last result, opening or end of a hold."""
     assert is_final(world.day.decide(minute(10_000)))
     assert world.day.decide(minute(10_000)).stands
     if world.ended_at:
@@ -169,7 +169,7 @@ def test_every_day_ends_and_soon_after_the_last_thing_that_happened(world: World
         happened += [latch.outcome.decided_at for latch in world.day.latches.values() if latch.outcome and latch.starts]
         held = world.day.control.hold
         until = held.until if held and held.until else T0
-        last = max(*(p.give_up_at for p in world.day.plan.phases), max(happened) + WINDOW + PATIENCE, until)
+        last = max(*(p.give_up_at for p in world.day.plan.phases), max([*happened, until]) + WINDOW + PATIENCE)
         assert world.ended_at <= last
 
 

@@ -465,6 +465,115 @@ OPERATORS = [
         305,
         "open out/1 complete 1",
     ),
+    row(
+        "a hold beyond the time to give up: what is due is tried before anything fails",
+        ONE,
+        "+5 a failed; +5 hold; +300 release",
+        300,
+        "wait out/1 until +310; starts a/2",
+    ),
+    row(
+        "so it is where the hold ends by itself",
+        ONE,
+        "+5 a failed; +5 hold until=+300",
+        300,
+        "wait out/1 until +310; starts a/2",
+    ),
+    row(
+        "from then on it has the window of a round",
+        ONE,
+        "+5 a failed; +5 hold; +300 release",
+        310,
+        "block out/1 until +315",
+        "a not done at the deadline 2024-01-16 16:10 UTC, counted from the end of the hold at 16:00",
+    ),
+    row(
+        "and as long as ever until it gives up",
+        ONE,
+        "+5 a failed; +5 hold; +300 release",
+        370,
+        "fail out/1",
+        "a not done by 2024-01-16 17:10 UTC, the time to give up, counted from the end of the hold at 16:00",
+    ),
+    row(
+        "what comes meanwhile opens",
+        ONE,
+        "+5 a failed; +5 hold; +300 release; +305 a done",
+        305,
+        "open out/1 complete 1",
+    ),
+    row(
+        "held twice: counted from the end of the last",
+        ONE,
+        "+5 a failed; +5 hold; +300 release; +301 hold; +302 a failed; +500 release",
+        500,
+        "wait out/1 until +510; starts a/3",
+    ),
+    row(
+        "a short hold moves no deadline",
+        ONE,
+        "+5 hold; +9 release",
+        60,
+        "block out/1 until +65",
+        "a not done at the deadline 2024-01-16 12:00 UTC",
+    ),
+    row(
+        "an optional one has its grace from the end of the hold",
+        THREE,
+        "+5 a done; +6 b done; +6 c failed; +6.5 hold; +40 release",
+        40,
+        "wait out/1 until +50; starts c/2",
+    ),
+    row(
+        "its gate opens without it at the deadline that counts from there",
+        THREE,
+        "+5 a done; +6 c failed; +6.5 hold; +100 release; +105 b done",
+        110,
+        "open out/1 degraded 0.8571 without c",
+        "at the deadline 2024-01-16 12:50 UTC, counted from the end of the hold at 12:40",
+    ),
+    row(
+        "the half that a hold found does not count before it was looked for again",
+        ONE,
+        "+5 a partial has=1 of=2; +6 hold; +100 release",
+        100,
+        "wait out/1 until +110; starts a/2",
+    ),
+    row(
+        "nearly all has its grace from there, too",
+        ONE,
+        "+5 a partial has=19 of=20; +6 hold; +30 release",
+        30,
+        "wait out/1 until +60; starts a/2",
+    ),
+    row(
+        "over it counts, as it does by itself",
+        ONE,
+        "+5 a partial has=19 of=20; +6 hold; +30 release",
+        40,
+        "open out/1 degraded 0.95 without a",
+    ),
+    row(
+        "nobody goes on without what was due as the hold began",
+        left_of_out(C, critical("a", after=("c",))),
+        "+5 c failed; +5 hold; +40 release",
+        40,
+        "wait out/1 until +60; starts c/2",
+    ),
+    row(
+        "a first gate that a reading shuts has its time when released",
+        FIRST,
+        "+0 hold; +0 read health=block; +300 release",
+        300,
+        "block raw/1 until +301",
+    ),
+    row(
+        "and gives up at the end of it",
+        FIRST,
+        "+0 hold; +0 read health=block; +300 release",
+        370,
+        "fail raw/1",
+    ),
     row("skipped: not started", THREE, "+0 skip c", 1, "wait out/1 until +60", "waiting for a, b"),
     row("skipped: not waited for", THREE, "+5 a done; +6 b done; +7 skip c", 7, "open out/1 degraded 0.8571 without c"),
     row(
@@ -826,6 +935,14 @@ def test_a_gate_never_fails_at_the_first_look_after_a_silence() -> None:
     assert refused_before(entry, entry.next_look_at) == "out/1"
     assert say(decide(replace(view, now=minute(135)), refused="out/1")) == "fail out/1"
     assert refused_before(None, minute(135)) == ""
+
+
+def test_a_hold_is_no_earlier_refusal() -> None:
+    """Whoever looks first after it looks for the first time after a long silence."""
+    day = Day(ONE).play("+5 a failed; +5 hold until=+300", until=10)
+    entry = day.ledger[-1]
+    assert (entry.decision, entry.next_look_at) == ("block", minute(300))
+    assert refused_before(entry, minute(300)) == ""
 
 
 @pytest.mark.parametrize(("until", "look"), [("", 22), (" until=+90", 90)])

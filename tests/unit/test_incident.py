@@ -124,6 +124,8 @@ ROWS = [
     ),
     row("waiting for the run before it is that run's", AFTER, "+1 read runs_before=hold; +5 a done", 55),
     row("a slow hold is known", USUAL, "+5 hold", 59),
+    row("and makes no phase slow once it is over", USUAL, "+5 hold; +30 release", 50),
+    row("which has its usual time from then on", USUAL, "+5 hold; +30 release", 51, "raise slow/1 at +50"),
     row(
         "what waits in one phase for two hours stands still",
         PATIENT,

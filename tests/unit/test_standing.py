@@ -474,6 +474,20 @@ def test_the_deadline_of_a_round(attempt: int, opened_at: float, deadline: float
 
 
 @pytest.mark.parametrize(
+    ("opened_at", "held_until", "deadline"),
+    [
+        pytest.param(0, 49, 60, id="a hold that leaves it a window changes nothing"),
+        pytest.param(0, 55, 65, id="one that does not: the window, from its end"),
+        pytest.param(0, 300, 310, id="and so where it outlasts the deadline"),
+        pytest.param(56, 55, 60, id="one that was over before the phase opened is none of it"),
+    ],
+)
+def test_the_deadline_of_a_round_that_was_held(opened_at: float, held_until: float, deadline: float) -> None:
+    of = deadline_of(phase("raw", A), opened("raw", 1, at=opened_at), minute(held_until))
+    assert of == minute(deadline)
+
+
+@pytest.mark.parametrize(
     ("until", "at", "may"),
     [
         pytest.param(None, 5, False, id="never where late is ignored"),

@@ -168,7 +168,8 @@ def test_a_release_ends_a_hold_and_there_is_none_without() -> None:
     assert isinstance(held, Control)
     released = speak(replace(day.view(minute(2)), control=held), word("release", at=2))
     assert isinstance(released, Control)
-    assert released.hold is None
+    assert released.held_at(minute(2)) is None
+    assert released.held_until(minute(9)) == minute(2), "what was held counts its time from there"
     assert [each.verb for each in released.said] == ["hold", "release"]
     assert speak(replace(day.view(minute(61)), control=held), word("release", at=61)) is held, "it has ended by itself"
 
