@@ -200,8 +200,9 @@ def _heartbeat(environment: Environment) -> Resource:
         },
     }
     why = (
-        "The timer does not go its rounds: nothing heals, and no incident is told. Is the schedule self-heal there, "
-        "and not paused? `tipoff doctor` says so."
+        "Mostly the timer does not go its rounds: nothing heals, and no incident is told. Is the schedule self-heal "
+        "there, and not paused? `tipoff doctor` says so. Or self_heal cannot do all of its work, such as telling "
+        "people by a secret that is none: its /ready names what fails."
     )
     conditions = [fails, *([silent] if environment.collector else [])]  # without one nobody hears of a round
     return _policy(environment, "heartbeat", "the timer is dead", why, conditions, severity=PAGE)

@@ -5,6 +5,7 @@ Imports are made at the start, so that a function which lacks one never serves; 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
@@ -15,6 +16,8 @@ from shared.config.settings import Settings, read_settings
 from shared.core.openapi import Route
 from shared.core.plan import config_hash
 from shared.endpoint import Endpoint, Identity, Pages, Parts, Responder
+
+log = logging.getLogger("tipoff.deployed")
 
 Handlers = Callable[[FunctionSpec, Settings, wiring.CloudHome], Mapping[str, edge.Handler]]
 """From a function's declaration, its settings and its parts to what it does with a message of each topic."""
@@ -50,10 +53,12 @@ def endpoint(
 
     Raises SettingsError, ImportError or UnknownFunction where it could not work: then the process must not serve.
     """
-    spec, settings = function(name), read_settings(needs=["TIPOFF_DATA"] if feed else [])
+    spec, settings = function(name), read_settings(needs=["TIPOFF_DATA"] if feed else [], spares_secrets=True)
     if settings.cloud is None:
         raise wiring.NoCloud(f"TIPOFF_TARGET={settings.target}: function {name} works on gcp or emulators; set one")
     logs.configure(settings.log_level, function=name, commit=settings.commit, project=settings.cloud.project)
+    for why in settings.broken.values():
+        log.error("%s; until then nobody is told by it, and /ready says no", why)
     wiring.import_parts(settings, warehouse=warehouse, feed=feed)
     home = wiring.open_cloud(settings, service=name, retry_s=retry_s)
 
@@ -61,7 +66,7 @@ def endpoint(
         return Parts(
             ports=home.ports,
             handlers=handlers(spec, settings, home),
-            checks=wiring.checks(home, spec, warehouse=warehouse and asks_warehouse),
+            checks=wiring.checks(home, spec, settings.broken, warehouse=warehouse and asks_warehouse),
             installation=installation(home),
             routes=responders(spec, settings, home),
             pages=pages(spec, settings, home) if pages else None,

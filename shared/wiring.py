@@ -219,14 +219,14 @@ def open_cloud(settings: Settings, *, service: str = "tipoff", retry_s: float | 
 def _notifiers(settings: Settings, clock: Clock) -> Mapping[str, Notifier]:
     """Whom a process on Google's services tells of incidents: the log, and whoever its settings name."""
     found: dict[str, Notifier] = {"log": LogNotifier()}
-    chat = slack(settings)
-    if chat or settings.routing_key:
+    chat, no_key = slack(settings), settings.broken.get("PAGERDUTY_ROUTING_KEY", "")
+    if chat or no_key or settings.routing_key:
         from shared.adapters.sinks import PagerDuty, SlackNotifier
 
         now, look = clock.now, settings.dashboard or url_of(settings.services, DASHBOARD)
-        if settings.routing_key:
+        if no_key or settings.routing_key:
             found["pagerduty"] = PagerDuty(
-                http(), settings.routing_key, url=settings.pagerduty_url, now=now, dashboard=look
+                http(), settings.routing_key, url=settings.pagerduty_url, now=now, dashboard=look, broken=no_key
             )
         if chat:
             found["slack"] = SlackNotifier(chat, pages=not settings.routing_key, now=now, dashboard=look)
@@ -253,12 +253,18 @@ class NoCloud(ValueError):
     """A deployed function was started for a target that has no services: names it, and the remedy."""
 
 
+class UnusableSecret(Exception):
+    """A secret that the function was given is none: names it, and the remedy. No part of it is said."""
+
+
 class Unheard(Exception):
     """A function's subscription is not there, or hears another topic: what is published for it is lost."""
 
 
-def checks(home: CloudHome, spec: FunctionSpec, *, warehouse: bool) -> Mapping[str, Callable[[], object]]:
-    """Of what a function depends on, one small read each; raises what that raises."""
+def checks(
+    home: CloudHome, spec: FunctionSpec, broken: Mapping[str, str], *, warehouse: bool
+) -> Mapping[str, Callable[[], object]]:
+    """Of what a function depends on, one small read each; raises what that raises. `broken`: its settings'."""
     nobody = RunKey("ready", date.min, "probe")
 
     def hears() -> None:
@@ -267,7 +273,12 @@ def checks(home: CloudHome, spec: FunctionSpec, *, warehouse: bool) -> Mapping[s
             if not home.bus.hears(subscription, topic):
                 raise Unheard(f"subscription {subscription} of topic {topic} is not there; run bin/deploy/topics")
 
+    def usable() -> None:
+        raise UnusableSecret("; ".join(broken.values()))
+
     found: dict[str, Callable[[], object]] = {"state": lambda: home.ports.states.plan(nobody), "bus": hears}
+    if broken:
+        found["secrets"] = usable
     if warehouse:
         found["warehouse"] = lambda: home.warehouse.query("SELECT 1 AS one", {})
         found["exports"] = lambda: home.exports.get("ready")
@@ -448,9 +459,13 @@ def ailing(home: CloudHome) -> Callable[[str, bool], str]:
 
 def slack(settings: Settings) -> Chat | None:
     """Where people read together; None where no webhook is set. It keeps its connection: one for a process."""
-    if not settings.slack_webhook:
+    no_address = settings.broken.get("SLACK_WEBHOOK_URL", "")
+    if not (no_address or settings.slack_webhook):
         return None
-    from shared.adapters.slack import SlackWebhook
+    from shared.adapters.slack import NoWebhook, SlackWebhook
+
+    if no_address:
+        return NoWebhook(no_address)
 
     return SlackWebhook(http(), settings.slack_webhook)
 

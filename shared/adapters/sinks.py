@@ -66,8 +66,12 @@ class PagerDuty:
     the open key: it stands in the incident's log, and its `escalated_at` is for rules of theirs.
     """
 
-    def __init__(self, http: Http, routing_key: str, *, url: str, now: Now, dashboard: str = "") -> None:
+    def __init__(
+        self, http: Http, routing_key: str, *, url: str, now: Now, dashboard: str = "", broken: str = ""
+    ) -> None:
+        """`broken`: why the key is none. Then nothing is sent, and nothing counts as told."""
         self._http = http
+        self._broken = broken
         self._key = routing_key
         self._url = url
         self._dashboard = dashboard
@@ -78,6 +82,8 @@ class PagerDuty:
             return True
         if not self._patience.tries(incident):
             return False
+        if self._broken:
+            return self._refused(incident, alert, self._broken)
         body = json.dumps({"routing_key": self._key, **event(run, incident, alert, self._dashboard)}).encode()
         try:
             answer = self._http.ask("POST", self._url, body=body, within_s=TRY_S, bytes_max=ANSWER_MAX)
@@ -91,11 +97,14 @@ class PagerDuty:
             self._patience.away(answer.asks_s)
             log.warning("not told, and told again: %s: PagerDuty answered %d", incident, answer.status)
             return False
-        self._patience.refused(incident)
         remedy = "look at PAGERDUTY_ROUTING_KEY, and at who answers at TIPOFF_PAGERDUTY_URL"
+        return self._refused(incident, alert, f"PagerDuty answered {answer.status}; {remedy}")
+
+    def _refused(self, incident: str, alert: Alert, why: str) -> bool:
+        self._patience.refused(incident)
         log.error(
-            "nobody is paged: PagerDuty answered %d for %s; %s; tried again in %d minutes while it is open: %s",
-            *(answer.status, incident, remedy, REFUSED_S // 60, alert.summary),
+            "nobody is paged of %s: %s; tried again in %d minutes while it is open: %s",
+            *(incident, why, REFUSED_S // 60, alert.summary),
         )
         return False
 

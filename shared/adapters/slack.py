@@ -45,6 +45,16 @@ class SlackWebhook:
         return answer
 
 
+class NoWebhook:
+    """The same where the address is none: nothing is posted, and whoever posts hears why."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def post(self, card: Card) -> Posted:  # noqa: ARG002 - as the port has it
+        return Refused(self._why)
+
+
 def _without_address(error: HttpError) -> str:
     """Of an error of Http, whose text begins with method, host and path, the rest; what Slack answered is our own."""
     return str(error) if error.status is not None else f"Slack: {str(error).partition(': ')[2]}"

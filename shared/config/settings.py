@@ -88,6 +88,7 @@ class Settings:
     dashboard: str = ""  # where people look at runs, for links; empty: nowhere
     iap_audience: str = ""  # that Identity-Aware Proxy signs for; empty: it does not stand before the dashboard
     slack_webhook: str = field(default="", repr=False)  # a secret: whoever has it may post; empty: nobody reads there
+    broken: Mapping[str, str] = field(default_factory=dict)  # of the two those that are none, by variable: why
 
 
 class SettingsError(ValueError):
@@ -104,10 +105,13 @@ def read_settings(
     *,
     first: Mapping[str, str] | None = None,
     needs: Sequence[str] = (),
+    spares_secrets: bool = False,
 ) -> Settings:
     """Every name read, with its default. Raises SettingsError that names all that is wrong, not the first of it.
 
     The values of `first` stand over the environment's. `needs` must be set, though others do without.
+    `spares_secrets`: a secret that is none is `broken`, and no reason not to work: whoever changes one changes it for
+    functions that are deployed, whose other work must go on.
     """
     environ = {**environ, **(first or {})}
     problems: list[str] = []
@@ -130,15 +134,12 @@ def read_settings(
     traces = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if traces and not COLLECTOR.fullmatch(traces):  # not said: it may hold a password
         problems.append("OTEL_EXPORTER_OTLP_ENDPOINT is not a URL without user and password; set http(s)://host:port")
-    services = environ.get("TIPOFF_SERVICES", "")
-    if services and not TEMPLATE.fullmatch(services) and not all(map(SERVICE.fullmatch, services.split(","))):
-        # the value is not said: it may hold a password
-        how = "a URL with {name} or {service} in it, or name=URL,name=URL"
-        problems.append(f"TIPOFF_SERVICES does not say where functions answer; set {how}")
+    services = _services(environ, problems)
     endpoint = environ.get("TIPOFF_CLOUD_ENDPOINT", "")
     if endpoint and not ENDPOINT.fullmatch(endpoint):
         problems.append("TIPOFF_CLOUD_ENDPOINT: set an address of this machine, http://127.0.0.1:port, or unset it")
-    routing_key, slack_webhook = _secrets(environ, problems)
+    routing_key, slack_webhook, broken = _secrets(environ)
+    problems += () if spares_secrets else broken.values()
     pagerduty_url, dashboard = _places(environ, problems)
     in_flight = _in_flight(environ, problems)
     cloud = _cloud(environ, named, problems) if named in (Target.EMULATORS, Target.GCP) else None
@@ -165,6 +166,7 @@ def read_settings(
         dashboard=dashboard,
         iap_audience=iap_audience,
         slack_webhook=slack_webhook,
+        broken=broken,
         cloud_endpoint=endpoint,
     )
 
@@ -176,17 +178,33 @@ def url_of(services: str, name: str) -> str:
     return dict(pair.split("=", 1) for pair in services.split(",") if "=" in pair).get(name, "")
 
 
-def _secrets(environ: Mapping[str, str], problems: list[str]) -> tuple[str, str]:
-    """PagerDuty's key and Slack's webhook; empty where there is none. No problem says anything of a value."""
-    routing_key, webhook = environ.get("PAGERDUTY_ROUTING_KEY", ""), environ.get("SLACK_WEBHOOK_URL", "")
-    routing_key, webhook = ("" if value == NONE else value for value in (routing_key, webhook))
-    if routing_key and not ROUTING_KEY.fullmatch(routing_key):
-        how = f"set the 32 letters and digits that PagerDuty shows, or {NONE}"
-        problems.append(f"PAGERDUTY_ROUTING_KEY is not an integration key of Events API v2; {how}")
-    if webhook and not WEBHOOK.fullmatch(webhook):
-        how = f"set the https://hooks.slack.com/... that Slack shows, for a trial one of this machine, or {NONE}"
-        problems.append(f"SLACK_WEBHOOK_URL is not the address of an incoming webhook; {how}")
-    return routing_key, webhook
+def _services(environ: Mapping[str, str], problems: list[str]) -> str:
+    """Where functions answer. The value is not said: it may hold a password."""
+    services = environ.get("TIPOFF_SERVICES", "")
+    if services and not TEMPLATE.fullmatch(services) and not all(map(SERVICE.fullmatch, services.split(","))):
+        how = "a URL with {name} or {service} in it, or name=URL,name=URL"
+        problems.append(f"TIPOFF_SERVICES does not say where functions answer; set {how}")
+    return services
+
+
+def _secrets(environ: Mapping[str, str]) -> tuple[str, str, Mapping[str, str]]:
+    """PagerDuty's key and Slack's webhook, empty where there is none; and why those that are none are not. No reason
+    says anything of a value. What stands around one is not of it: pasted into a terminal it has a line's end."""
+    broken: dict[str, str] = {}
+
+    def secret(name: str, form: re.Pattern[str], why: str) -> str:
+        value = environ.get(name, "").strip()
+        if value == NONE or not environ.get(name):
+            return ""
+        if not form.fullmatch(value):
+            broken[name] = f"{name} is not {why}, or {NONE}"
+        return "" if name in broken else value
+
+    how = "an integration key of Events API v2; set the 32 letters and digits that PagerDuty shows"
+    routing_key = secret("PAGERDUTY_ROUTING_KEY", ROUTING_KEY, how)
+    where = "https://hooks.slack.com/... that Slack shows, for a trial one of this machine"
+    webhook = secret("SLACK_WEBHOOK_URL", WEBHOOK, f"the address of an incoming webhook; set the {where}")
+    return routing_key, webhook, broken
 
 
 def _places(environ: Mapping[str, str], problems: list[str]) -> tuple[str, str]:

@@ -154,7 +154,9 @@ def _different(kind: Kind, name: str, field: str, declared: Value, live: Value, 
     if field in FIXED.get(kind, ()):
         mend, loses = f"{_removal(kind, name, place)} && {mend}", LOSES.get(kind, "")
     elif kind is Kind.SECRET and field == HAS_VALUE:
-        mend = f"gcloud secrets versions add {name} --data-file=- --project {place.project}"  # from stdin, in no argv
+        # typed unseen and from stdin: in no argv, in no history, and without the line's end
+        add = f"gcloud secrets versions add {name} --data-file=- --project {place.project}"
+        mend = f'read -rs value && printf %s "$value" | {add}'
     elif kind in (Kind.INDEX, Kind.FIELD) and live == BUILDING:
         mend = f"gcloud firestore operations list --project {place.project}  # it is being built: wait"
     elif kind is Kind.FUNCTION and field.startswith(VARIABLE) and declared is None:

@@ -322,6 +322,38 @@ def test_the_settings_say_who_is_told(environ: dict[str, str], names: list[str])
     assert "s3cr3t" not in repr(settings)
 
 
+BROKEN = {
+    "pagerduty": {"PAGERDUTY_ROUTING_KEY": f"{KEY} {KEY}", "SLACK_WEBHOOK_URL": f"https://hooks.slack.com{HOOK_PATH}"},
+    "slack": {"PAGERDUTY_ROUTING_KEY": KEY, "SLACK_WEBHOOK_URL": f"https://evil.example{HOOK_PATH}"},
+}
+
+
+@BOTH
+def test_a_secret_that_is_none_loses_nothing_of_what_its_sink_should_be_told(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Told again until the sink has taken it, as after any refusal; nothing is sent."""
+    notifiers = open_cloud(read_settings({**ENVIRON, **BROKEN[name]}, spares_secrets=True)).notifiers
+    assert list(notifiers) == ["log", "pagerduty", "slack"]
+    alert = PAGE.told if name == "pagerduty" else WARN.told
+    assert [notifiers[name].notify(RUN, INCIDENT, alert) for _ in range(3)] == [False] * 3
+    [line] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    variable = "PAGERDUTY_ROUTING_KEY" if name == "pagerduty" else "SLACK_WEBHOOK_URL"
+    assert f"{variable} is not " in line
+    assert INCIDENT in line
+    assert alert.summary in line
+    assert not {part for part in (KEY, "s3cr3t", "evil") if part in line}
+
+
+def test_who_cannot_be_paged_is_made_up_for_where_people_read(sinks: Sinks) -> None:
+    settings = read_settings(
+        {**ENVIRON, "PAGERDUTY_ROUTING_KEY": "x", "SLACK_WEBHOOK_URL": sinks.hook}, spares_secrets=True
+    )
+    assert open_cloud(settings).notifiers["slack"].notify(RUN, INCIDENT, PAGE.told)
+    assert len(sinks.channel.took) == 1
+    assert open_cloud(settings).notifiers["pagerduty"].notify(RUN, INCIDENT, WARN.told), "it need not hear of it"
+
+
 def test_the_log_tells_all_of_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     alerts: list[Alert] = [

@@ -250,5 +250,5 @@ def test_a_function_is_ready_with_the_subscriptions_that_its_target_has(emulator
             return subscription.endswith(topic)
 
     home: Any = Home()
-    wiring.checks(home, function("self_heal"), warehouse=False)["bus"]()
+    wiring.checks(home, function("self_heal"), {}, warehouse=False)["bus"]()
     assert home.heard == asked

@@ -69,7 +69,7 @@ class World:
 
     def __post_init__(self) -> None:
         secret = {"SLACK_WEBHOOK_URL": self.channel.url} if self.channel.url else {}
-        self.settings = read_settings({**NOWHERE, **secret})
+        self.settings = read_settings({**NOWHERE, **secret}, spares_secrets=True)
 
     def parts(self) -> Parts:
         given: Any = self.home
@@ -301,6 +301,18 @@ def test_without_a_webhook_nobody_reads_and_the_log_has_it(tmp_path: Path, caplo
         assert world.call().status_code == 204
         assert "daily-health-check" in world.home.ports.states.beats()
     assert "SLACK_WEBHOOK_URL is not set, so nobody reads: :large_green_circle: nba, Tue Jan 16" in caplog.text
+
+
+def test_a_webhook_that_is_none_is_told_to_a_person_and_the_word_comes_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path, Slack(url="s3cret")) as world:
+        world.ship(NIGHT)
+        assert world.call().status_code == 500
+        assert "daily-health-check" not in world.home.ports.states.beats()
+    (told,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert told.getMessage().startswith("nobody reads the morning's message: SLACK_WEBHOOK_URL is not the address")
+    assert "s3cret" not in caplog.text
 
 
 # --- words that are not its own -----------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def test_a_secret_is_made_empty_and_its_value_asked_for(ready: Whole, capsys: py
     out = capsys.readouterr().out
     short = name.rpartition("/")[2]
     assert f"created secret {short}" in out
-    assert f"gcloud secrets versions add {short} --data-file=- --project tipoff-dev" in out
+    assert f'printf %s "$value" | gcloud secrets versions add {short} --data-file=- --project tipoff-dev' in out
     assert next(spec.made for spec in SECRETS if secret_of(spec.variable) == short) in out
 
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -20,7 +20,7 @@ from orchestration.emulators import free_port
 from orchestration.stack import serve_command
 from orchestration.staging import FUNCTIONS as FUNCTIONS_FOLDER
 from orchestration.staging import REQUIREMENTS, NotStaged, stage
-from shared.config.functions import FUNCTIONS
+from shared.config.functions import FUNCTIONS, function
 from shared.config.orchestration_config import pipeline
 from shared.config.settings import process_environment
 from shared.core.plan import config_hash
@@ -150,6 +150,26 @@ def test_without_a_module_that_it_will_need_it_does_not_serve(name: str, module:
     assert re.search(rf"(ModuleNotFoundError|ImportError): .*shared\.adapters.*{module}", said.splitlines()[-1])
 
 
+BAD = {"SLACK_WEBHOOK_URL": "https://evil.example/s3cret", "PAGERDUTY_ROUTING_KEY": "s3cret"}
+
+
+@pytest.mark.parametrize("name", ["self_heal", "daily_health_check"])
+def test_with_a_secret_that_is_none_it_serves_and_says_so(name: str, build: Path) -> None:
+    """A new version of a secret takes effect at the next start, and must not stop what heals."""
+    bad = {variable: BAD[variable] for variable in function(name).secrets}
+    with serving(name, stage(name, build).folder, speaks=True, **bad) as answer:
+        assert answer("/health")["service"] == name
+        told = answer("/ready")
+    [check] = [each for each in told["checks"] if each["name"] == "secrets"]
+    assert (told["status"], check["ok"], check["of"]) == ("not_ready", False, "revision")
+    lines = [json.loads(line) for line in (build / "log").read_text().splitlines()]
+    errors = [line["message"] for line in lines if line["severity"] == "ERROR"]
+    for variable in bad:
+        assert f"{variable} is not " in check["why"]
+        assert [line for line in errors if line.startswith(f"{variable} is not ")]
+    assert "s3cret" not in json.dumps([told, lines])
+
+
 @pytest.mark.parametrize(
     ("name", "package"),
     [(GATE, "grpc"), (GATE, "opentelemetry"), (SERVICE, "gcsfs"), (SERVICE, "requests")],
@@ -208,8 +228,11 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(name: str, folder: Path, cwd: Path | None = None, **environment: str) -> Iterator[Callable[..., Any]]:
-    """What its GET gives, or its POST of a body with these headers, as soon as it answers; None: it says nothing."""
+def serving(
+    name: str, folder: Path, cwd: Path | None = None, *, speaks: bool = False, **environment: str
+) -> Iterator[Callable[..., Any]]:
+    """What its GET gives, or its POST of a body with these headers, as soon as it answers; None: it says nothing.
+    `speaks`: whether its log, which lies beside its folder, has something to say."""
     port = free_port()
     log = folder.parent / "log"
     with log.open("wb") as output:
@@ -228,6 +251,10 @@ def serving(name: str, folder: Path, cwd: Path | None = None, **environment: str
                 with urlopen(Request(f"http://127.0.0.1:{port}{path}", body, headers or {}), timeout=30) as found:
                     said = found.read()
                     return json.loads(said) if said else None
+            except HTTPError as error:
+                if (error.code, path) == (503, "/ready"):
+                    return json.loads(error.read())
+                sleep(0.1)
             except (URLError, ConnectionError):
                 sleep(0.1)
         raise AssertionError(f"it does not answer: {log.read_text()}")
@@ -237,7 +264,7 @@ def serving(name: str, folder: Path, cwd: Path | None = None, **environment: str
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
-    assert log.read_text() == "", "a function that is well says nothing, not even at its end"
+    assert speaks or log.read_text() == "", "a function that is well says nothing, not even at its end"
 
 
 def refused(name: str, folder: Path, environment: Mapping[str, str]) -> str:

@@ -96,8 +96,8 @@ def test_what_is_as_declared_is_no_difference() -> None:
             thing(Kind.SECRET, **{HAS_VALUE: True}),
             thing(Kind.SECRET, **{HAS_VALUE: False}),
             ("different", HAS_VALUE, True, False),
-            "gcloud secrets versions add a --data-file=- --project tipoff-prod",
-            id="a secret without a value, which is given from standard input",
+            'read -rs value && printf %s "$value" | gcloud secrets versions add a --data-file=- --project tipoff-prod',
+            id="a secret without a value, which is given from standard input and without a line's end",
         ),
         pytest.param(
             thing(Kind.INDEX, state="READY"),

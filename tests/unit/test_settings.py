@@ -257,6 +257,41 @@ def test_a_secret_that_an_installation_does_without_says_none(name: str) -> None
     assert (settings.routing_key, settings.slack_webhook) == ("", "")
 
 
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {} ", "\t{}"], ids=repr)
+def test_what_stands_around_a_secret_is_not_of_it(around: str) -> None:
+    """Whoever pastes a value and types Enter adds a line's end, and cannot see it afterwards."""
+    settings = read_settings({"PAGERDUTY_ROUTING_KEY": around.format(KEY), "SLACK_WEBHOOK_URL": around.format(HOOK)})
+    assert (settings.routing_key, settings.slack_webhook) == (KEY, HOOK)
+    assert read_settings({"PAGERDUTY_ROUTING_KEY": around.format("none")}).routing_key == ""
+
+
+NONE_OF_THEM = [
+    ("PAGERDUTY_ROUTING_KEY", f"{KEY[:9]} {KEY[9:]}"),
+    ("PAGERDUTY_ROUTING_KEY", "\n"),
+    ("SLACK_WEBHOOK_URL", "https://evil.example/s3cret"),
+    ("SLACK_WEBHOOK_URL", " "),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), NONE_OF_THEM, ids=repr)
+def test_a_secret_that_is_none_stops_no_function_and_is_told(name: str, value: str) -> None:
+    both = {"PAGERDUTY_ROUTING_KEY": KEY, "SLACK_WEBHOOK_URL": HOOK, name: value}
+    settings = read_settings(both, spares_secrets=True)
+    assert list(settings.broken) == [name]
+    assert settings.broken[name].startswith(f"{name} is not ")
+    assert (settings.routing_key, settings.slack_webhook).count("") == 1, "the other one is used"
+    assert "s3cret" not in settings.broken[name]
+    assert KEY[:9] not in settings.broken[name]
+    with pytest.raises(SettingsError, match=f"{name} is not "):  # at a terminal somebody reads it
+        read_settings(both)
+
+
+def test_whatever_else_is_wrong_stops_a_function_as_before() -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_settings({"LOG_LEVEL": "loud", "SLACK_WEBHOOK_URL": "s3cret"}, spares_secrets=True)
+    assert len(raised.value.problems) == 1
+
+
 @pytest.mark.parametrize("value", [KEY[1:], KEY + "x", KEY[:-1] + "\n", f"{KEY[:-2]}<>"])
 def test_a_key_that_is_none_is_refused_and_not_said(value: str) -> None:
     with pytest.raises(SettingsError, match="not an integration key") as raised:
