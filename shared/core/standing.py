@@ -48,7 +48,7 @@ class Standing:
     done: bool = False  # its gate may open
     whole: bool = False  # and nothing of it is missing
     ended: bool = False  # nothing more is to be waited for; a critical one may be tried afresh meanwhile
-    share: float = 0.0  # of its units, 0 to 1
+    share: float = 0.0  # of its units, 0 to 1: what is there of them and counts, though its gate may not open by it
     news: bool = False  # enough, when it came, for others to run again; the clock alone makes nobody do so
     why: str = ""  # it is not whole, or what it remarks
     units: tuple[str, ...] = ()  # that are missing
@@ -127,9 +127,12 @@ def lacking(standings: Iterable[Standing]) -> tuple[Missing, ...]:
 
 
 def share_of(standings: Sequence[Standing]) -> float:
-    """Weighted share of the units that are there, over all of these; 1 of none."""
+    """Weighted share of the units that are there, over all of these; 1 of none.
+
+    A part that no gate opens by counts as well: where one opens all the same, who comes next reads what there is of it.
+    """
     total = sum(standing.processor.weight for standing in standings)
-    there = sum(standing.processor.weight * standing.share for standing in standings if standing.done)
+    there = sum(standing.processor.weight * standing.share for standing in standings)
     return round(there / total, 4) if total else 1.0
 
 
@@ -273,7 +276,7 @@ def _why_looked(look: Completion) -> str:
 
 def _again(result: Standing, why: str, due: int | None = None) -> Standing:
     """A result that stood and no longer counts; what was made of it is known by its mark."""
-    return replace(result, done=False, whole=False, ended=False, news=False, why=why, due=due)
+    return replace(result, done=False, whole=False, ended=False, share=0.0, news=False, why=why, due=due)
 
 
 def _not_started(

@@ -440,6 +440,23 @@ READINGS = [
     ),
 ]
 
+PARTS = [
+    row(
+        "a part that is too little for the quorum lets it wait, whatever its share",
+        FOUR,
+        "+5 a done; +5 b done; +6 c partial has=9 of=10; +6 d skipped reason=x",
+        17,
+        "wait out/1 until +60",
+    ),
+    row(
+        "where it opens without it, what is there of it counts",
+        THREE,
+        "+5 a done; +5 b done; +6 c partial has=4 of=5 missing=g5",
+        15,
+        "open out/1 degraded 0.9714 without c[g5]",
+    ),
+]
+
 OPERATORS = [
     row("held: no opening", ONE, "+4 hold; +5 a done", 5, "block out/1 until +10", "held by ann: storm"),
     row("held: no starts", ONE, "+5 a failed; +5 hold; +6 look", 7, "block out/1 until +12"),
@@ -600,6 +617,34 @@ OPERATORS = [
     ),
     row("forced: with nothing there", TWO, "+6 force out", 6, "open out/1 degraded 0 without a b"),
     row(
+        "forced: a part that would not do counts by its units",
+        TWO,
+        "+5 a done; +6 b partial has=4 of=5 missing=g5; +7 force out",
+        7,
+        "open out/1 degraded 0.9 without b[g5]",
+    ),
+    row(
+        "forced: so does one that is looked for again meanwhile",
+        TWO,
+        "+5 a done; +6 b partial has=4 of=5 missing=g5; +11 look; +12 force out",
+        12,
+        "open out/1 degraded 0.9 without b[g5]",
+    ),
+    row(
+        "forced: what failed after a part counts for nothing, for nobody knows what it left",
+        TWO,
+        "+5 a done; +6 b partial has=4 of=5 missing=g5; +11 look; +12 b failed; +12.5 force out",
+        12.5,
+        "open out/1 degraded 0.5 without b",
+    ),
+    row(
+        "forced: what was made of an older input counts for nothing",
+        left_of_out(A, critical("b", needs=("a",)), critical("e")),
+        "+5 a done digest=x; +6 b done; +7 a done digest=y; +8 force out",
+        8,
+        "open out/1 degraded 0.3333 without b e",
+    ),
+    row(
         "forced: opens within the grace of an optional one",
         THREE,
         "+5 a done; +6 b done; +7 force out",
@@ -714,7 +759,7 @@ REPLAYS = [
 
 @pytest.mark.parametrize(
     ("of", "script", "at", "verdict", "because"),
-    [*OPENING, *BLOCKING, *UNITS_MISSING, *HOLIDAYS, *READINGS, *OPERATORS, *REPLAYS],
+    [*OPENING, *BLOCKING, *UNITS_MISSING, *HOLIDAYS, *READINGS, *PARTS, *OPERATORS, *REPLAYS],
 )
 def test_at_the_gate(of: Plan, script: str, at: float, verdict: str, because: str) -> None:
     check(of, script, at, verdict, because)

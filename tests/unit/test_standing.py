@@ -358,7 +358,7 @@ AFTER = phase("raw", optional("a", unit="games"), optional("b", grace_s=1200), c
             "+20 look; +25 c done; +30 a done",
             30,
             "c",
-            "1 due=2",
+            "0 due=2",
             "runs again: a is newer",
             id="runs again when an after comes late",
         ),
@@ -367,7 +367,7 @@ AFTER = phase("raw", optional("a", unit="games"), optional("b", grace_s=1200), c
             "+20 look; +25 c done; +30 a done; +31 look",
             31,
             "c",
-            "1 next=+32",
+            "0 next=+32",
             "runs again: a is newer",
             id="once",
         ),
@@ -406,7 +406,7 @@ AFTER = phase("raw", optional("a", unit="games"), optional("b", grace_s=1200), c
             "+20 look; +25 c done; +26 a partial has=10",
             26,
             "c",
-            "1 due=2",
+            "0 due=2",
             "runs again: a is newer",
             id="but for a partial that is enough, at once",
         ),
@@ -443,7 +443,7 @@ AFTER = phase("raw", optional("a", unit="games"), optional("b", grace_s=1200), c
             "+5 a done digest=x; +7 a done digest=y; +7.5 b done attempt=1",
             7.5,
             "b",
-            "1 next=+8",
+            "0 next=+8",
             "runs again: a is newer",
             id="waits for the attempt that is already under way",
         ),
@@ -586,15 +586,19 @@ CHAIN = phase(
     [
         pytest.param("", "d", 1.0, [], id="nothing, where it reads nobody"),
         pytest.param("+5 a done has=10", "b", 1.0, [], id="nothing, where all that it reads is whole"),
-        pytest.param("+5 a partial has=9 missing=g7", "b", 0.0, ["a g7"], id="what one has not brought, named"),
+        pytest.param("+5 a partial has=9 missing=g7", "b", 0.9, ["a g7"], id="what one has not brought, named"),
         pytest.param(
             "+5 a partial has=10 missing=g99; +5 a skipped reason=x", "b", 0.0, ["a"], id="one that brings nothing"
         ),
         pytest.param(
-            "+5 a partial has=9 missing=g7; +20 b done", "c", 0.25, ["a g7"], id="and what is lacking in what it reads"
+            "+5 a partial has=9 missing=g7; +20 b done", "c", 0.925, ["a g7"], id="and what is lacking in what it reads"
         ),
         pytest.param(
-            "+5 a partial has=9 missing=g7; +20 b done; +65 look", "c", 0.925, ["a g7"], id="by how much of it counts"
+            "+5 a partial has=9 missing=g7; +20 b done; +65 look",
+            "c",
+            0.925,
+            ["a g7"],
+            id="the same once its gate opens by it",
         ),
     ],
 )
