@@ -52,6 +52,7 @@ bench: setup ## measure; docs/benchmarks.md says what and why
 
 soak: setup bqemulator ## 10,000 simulated days, 20 stormy ones on emulators, 500 deployments, by hand, about an hour; SEED=n
 	@$(TIPOFF) simulate --days 10000 --seed $${SEED:-1}
+	@$(TIPOFF) simulate --days 1000 --seed $${SEED:-1} --world-days 50
 	@$(BIN)/python -m tests.flow.deployments --count 500 --seed $${SEED:-1}
 	@$(BIN)/python -m tests.flow.storm --days 20 --seed $${SEED:-1}
 

@@ -20,7 +20,7 @@ from simulation.scenarios import SCENARIOS
 from simulation.world import Violation, World, quiet
 
 FIRST = date(2024, 1, 15)
-EPISODE_DAYS = 5  # a world of its own: long enough for late policies to reach over days
+EPISODE_DAYS = 5  # a world of its own: long enough for late policies to reach over days, too short to learn limits
 CLOCK_CHANGES = {3: (3, 8), 7: (11, 1)}
 """Of ten episodes, the two that begin just before the clocks change: the second Sunday of March, the first of November.
 """
@@ -83,13 +83,11 @@ class Episode:
     days: int
 
 
-def episodes(days: int, seed: int) -> list[Episode]:
-    """So many days, in worlds of a few days each; every tenth of them lies around each change of the clocks."""
+def episodes(days: int, seed: int, length: int = EPISODE_DAYS) -> list[Episode]:
+    """So many days, in worlds of some days each; every tenth of them begins just before each change of the clocks."""
     return [
-        Episode(
-            seed=f"{seed}/{number}", number=number, first=_first(number, begin), days=min(EPISODE_DAYS, days - begin)
-        )
-        for number, begin in enumerate(range(0, days, EPISODE_DAYS))
+        Episode(seed=f"{seed}/{number}", number=number, first=_first(number, begin), days=min(length, days - begin))
+        for number, begin in enumerate(range(0, days, length))
     ]
 
 
@@ -105,16 +103,19 @@ def simulate(
     seed: int,
     *,
     episode: int | None = None,
+    length: int = EPISODE_DAYS,
     processes: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Report:
-    """Simulate so many days, or of these one episode. The result does not depend on the number of processes.
+    """Simulate so many days, in worlds of `length` days, or of these one episode. The result does not depend on the
+    number of processes.
 
     `progress` hears how many more days are done.
     """
     assert days > 0, f"days: at least 1, got {days}"
-    chosen = [each for each in episodes(days, seed) if episode in (None, each.number)]
-    assert chosen, f"episode: 0 to {len(episodes(days, seed)) - 1} in {days} days, got {episode}"
+    every = episodes(days, seed, length)
+    chosen = [each for each in every if episode in (None, each.number)]
+    assert chosen, f"episode: 0 to {len(every) - 1} in {days} days, got {episode}"
     wanted = min(processes or cpu_count() or 1, PROCESSES_MAX, len(chosen))
     if wanted == 1:
         return _merge(seed, _collect(map(_episode, chosen), progress))

@@ -392,6 +392,12 @@ def _proving(command: Command) -> None:
     )
     simulate.add_argument("--days", type=number_to(DAYS_MAX), help="how many (10)")
     simulate.add_argument("--seed", type=int, default=0, help="same seed, same trace (0)")
+    simulate.add_argument(
+        "--world-days",
+        type=number_to(365),
+        metavar="N",
+        help="how many share a world (5); after ten, limits are learnt",
+    )
     simulate.add_argument("--episode", type=int, metavar="N", help="of these days only the ones of this world")
     simulate.add_argument("--scenario", metavar="NAME", help="`list` names them all")
     simulate.add_argument("--trace", action="store_true", help="print every event")

@@ -22,32 +22,35 @@ DAYS = 10
 
 def run(arguments: argparse.Namespace) -> int:
     from simulation.scenarios import SCENARIOS
-    from simulation.simulate import episodes, run_scenario
+    from simulation.simulate import EPISODE_DAYS, episodes, run_scenario
 
     console = show.console(local_settings(arguments), stderr=arguments.json)
     if arguments.scenario == "list":
         return _list(console, {name: scenario.says for name, scenario in SCENARIOS.items()}, json=arguments.json)
     if arguments.scenario and arguments.scenario not in SCENARIOS:
         raise UsageError(f"--scenario {arguments.scenario!r} is unknown; known: {', '.join(SCENARIOS)}")
-    if arguments.scenario and (arguments.days or arguments.episode is not None):
-        raise UsageError("--days and --episode go without --scenario: a scenario lasts as long as its failure")
-    days = arguments.days or DAYS
-    if arguments.episode is not None and not 0 <= arguments.episode < len(episodes(days, arguments.seed)):
+    if arguments.scenario and (arguments.days or arguments.world_days or arguments.episode is not None):
         raise UsageError(
-            f"--episode {arguments.episode}: {days} days have episodes 0 to {len(episodes(days, arguments.seed)) - 1}"
+            "--days, --world-days and --episode go without --scenario: a scenario lasts as long as its failure"
         )
+    days, length = arguments.days or DAYS, arguments.world_days or EPISODE_DAYS
+    last = len(episodes(days, arguments.seed, length)) - 1
+    if arguments.episode is not None and not 0 <= arguments.episode <= last:
+        raise UsageError(f"--episode {arguments.episode}: {days} days have episodes 0 to {last}")
     began = monotonic()
     if arguments.scenario:
         report = run_scenario(arguments.scenario, seed=arguments.seed)
     else:
-        report = _simulate(console, days, arguments.seed, arguments.episode)
+        report = _simulate(console, days, arguments.seed, arguments.episode, length)
     took_s = monotonic() - began
     if not arguments.json:
         if arguments.scenario:
             console.print(f"[bold]{arguments.scenario}[/]: {SCENARIOS[arguments.scenario].says}", soft_wrap=True)
         _print(console, report, took_s, trace=arguments.trace)
     shrunk = (
-        _shrink(console, arguments.seed, days, report.broken[0]) if report.broken and not arguments.scenario else None
+        _shrink(console, arguments.seed, days, report.broken[0], length)
+        if report.broken and not arguments.scenario
+        else None
     )
     if arguments.json:
         show.print_json({**report.to_json(), "shrunk": shrunk.to_json() if shrunk else None})
@@ -56,24 +59,27 @@ def run(arguments: argparse.Namespace) -> int:
     return NOT_PUBLISHED if report.violations else OK
 
 
-def _simulate(console: Console, days: int, seed: int, episode: int | None) -> Report:
+def _simulate(console: Console, days: int, seed: int, episode: int | None, length: int) -> Report:
     """With a bar and an estimate, on a terminal."""
     from simulation.simulate import simulate
 
     columns = (TextColumn("simulated days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("days", total=days)
-        return simulate(days=days, seed=seed, episode=episode, progress=lambda done: bar.advance(task, done))
+        return simulate(
+            days=days, seed=seed, episode=episode, length=length, progress=lambda done: bar.advance(task, done)
+        )
 
 
-def _shrink(console: Console, seed: int, days: int, number: int) -> Shrunk | None:
+def _shrink(console: Console, seed: int, days: int, number: int, length: int) -> Shrunk | None:
     from simulation.shrink import shrink
-    from simulation.simulate import episodes
+    from simulation.simulate import EPISODE_DAYS, episodes
 
-    replay = f"tipoff simulate --days {days} --seed {seed} --episode {number}"
+    worlds = f" --world-days {length}" if length != EPISODE_DAYS else ""
+    replay = f"tipoff simulate --days {days} --seed {seed}{worlds} --episode {number}"
     console.print(f"replay   {replay}", soft_wrap=True, markup=False)
     return shrink(
-        episodes(days, seed)[number],
+        episodes(days, seed, length)[number],
         tell=lambda left: console.print(f"shrinks  {left}", soft_wrap=True, markup=False),
     )
 

@@ -240,6 +240,10 @@ WRONG = {
         "pipeline.YYYY-MM-DD.mode.generation",
     ),
     "an unknown scenario": (("simulate", "--scenario", "meteor"), "meteor", "racing-join"),
+    "an episode that these worlds do not have": (
+        ("simulate", "--days", "60", "--world-days", "30", "--episode", "2"),
+        *("--episode 2", "episodes 0 to 1"),
+    ),
     "a generation that is none": (
         ("run", "nba", "--date", "2025-10-31", "--mode", "overnight", *RUN, "--generation", "0"),
         *("0", "1 to 9999"),

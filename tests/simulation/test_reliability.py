@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import date
 
+from shared.core.timeouts import HISTORY_MIN
+from simulation.dice import drawn
 from simulation.draws import Draws
 from simulation.faults import Faults
-from simulation.reliability import DEFINITIONS, measure, reliability
-from simulation.simulate import Episode, episodes
+from simulation.reliability import DEFINITIONS, WORLD_DAYS, measure, reliability
+from simulation.simulate import Episode, episodes, live
 from simulation.standard import STANDARD
+from simulation.world import World
 
 DAYS = Episode(seed="1/0", number=0, first=date(2024, 1, 15), days=2)
 
@@ -21,6 +25,21 @@ def test_a_storm_has_figures_and_each_has_a_definition() -> None:
     assert figures["violations"] == figures["false_incidents"] == 0
     assert DEFINITIONS.keys() <= figures.keys()
     assert figures == reliability(10, seed=1, processes=1)
+
+
+def test_the_worlds_that_are_measured_go_on_by_limits_that_were_learnt() -> None:
+    world = World(drawn(Draws(DAYS.seed), STANDARD), DAYS.first)
+    live(world, replace(DAYS, days=HISTORY_MIN + 5))
+    last = max(story.plan.run.date for story in world.stories.values())
+    limits = [
+        processor.timeout_from.split()[0]
+        for run, story in world.stories.items()
+        for phase in story.plan.phases
+        for processor in phase.processors
+        if run.date == last
+    ]
+    assert Counter(limits).most_common(1)[0][0] == "history"
+    assert WORLD_DAYS > 2 * HISTORY_MIN
 
 
 def test_what_is_hopeless_by_itself_is_not_publishable() -> None:
