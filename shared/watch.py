@@ -6,25 +6,27 @@ Its own heartbeat it cannot watch: who is paused does nothing. That is asked fro
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from shared.core.fold import incidents_of
 from shared.core.heartbeat import SELF_HEAL
 from shared.core.incident import Cause
 from shared.core.measures import of_latches
-from shared.core.model import Latch, RunKey, ScheduleSpec
+from shared.core.model import Latch, LedgerEntry, Reading, RunKey, ScheduleSpec
 from shared.core.watch import (
     BAD_FOR,
     BEAT_GRACE,
     FULL_FOR,
     HEALTH,
     HEARTBEAT,
-    WELL_FOR,
-    ailing,
     late,
+    noted,
     record,
     record_of,
+    seen_before,
+    sights,
+    unwell,
     watch_latches,
 )
 from shared.gather import AtOnce
@@ -37,13 +39,9 @@ LastDue = Callable[[ScheduleSpec, datetime], datetime | None]
 """When a schedule was due the last time before an instant; None if it never was."""
 
 DEEP_EVERY_MIN = 20
-"""A service is asked each minute whether it lives, and in every twentieth one, or once it is not well, whether it could
-work now too: that asks what it depends on, and every five minutes it would cost more than all else at rest. A gate asks
-it itself before it sends anything there."""
-
-SEEN_FOR = timedelta(seconds=150)
-"""Between two looks of one process, for it to go on from what it saw; else others went the rounds, and saw what it has
-not. Two that take turns are two minutes apart, and some seconds."""
+"""A service is asked each minute whether it lives, and in every twentieth one, or once it is not well until that is
+over, whether it could work now too: that asks what it depends on, and every five minutes it would cost more than all
+else at rest. A gate asks it itself before it sends anything there."""
 
 Ask = Callable[[str, bool], str]
 """Why a service of this name is not well; empty where it is, or where nobody has said where it answers. The flag asks
@@ -53,7 +51,8 @@ AskAll = Callable[[Mapping[str, Callable[[], str]], float], Mapping[str, str]]
 
 
 class Watch:
-    """One for a process. What it has seen of services goes with it, which costs a minute; incidents do not."""
+    """One for a process; others may go the next round. What was seen of a service that is not well is in the store,
+    which is read and written only while there is any."""
 
     def __init__(
         self,
@@ -76,44 +75,54 @@ class Watch:
         self._ask_all: AskAll = ask_all or AtOnce()
         self._bad_for = {name: FULL_FOR if name in queue else BAD_FOR for name in services}
         self._read_at: datetime | None = None  # the heartbeats, the last time
-        self._asked_at: datetime | None = None  # the services, the last time
-        self._bad_since: dict[str, datetime] = {}
-        self._well_since: dict[str, datetime] = {}
 
     def look(self, now: datetime, *, is_open: bool) -> tuple[Latch, ...]:
         """Raise what is wrong, resolve what is over; what this call claimed, for whoever tells it. `is_open`: whether
-        anything was: the store says so by having its record due."""
-        found = [*self._late(now, is_open), *self._ailing(now)]
-        if not found and not is_open:
-            return ()
-        self._ports.states.create_run(record(self.run.pipeline, now))
-        kept = self._ports.states.load(self.run)
-        latches = watch_latches(self.run, kept.latches, found, self._unsure(kept.latches, now), now)
-        stays = _has_open((*kept.latches, *latches))
-        claimed = self._claim(kept, latches, now if stays else None, now)
-        if not stays and _has_open((again := self._ports.states.load(self.run)).latches):
-            self._claim(again, (), now, now)  # another has raised one in between, and it would be looked at no more
+        anything was, or a service was not well: the store says so by having its record due."""
+        states = self._ports.states
+        kept = states.load(self.run) if is_open else None
+        late_jobs, deep = list(self._late(now, is_open)), self._asked_deeply(kept, now)
+        answers = self._answers(deep)
+        if kept is None:
+            if not late_jobs and not any(answers.values()):
+                return ()
+            states.create_run(record(self.run.pipeline, now))
+            kept = states.load(self.run)
+        shallow, known = answers.keys() - deep, seen_before(kept.last_entry, kept.due_at, now)
+        seen = sights(answers, shallow, known, _open_of(kept.latches), now)
+        found = [*late_jobs, *unwell(seen, answers, self._bad_for, now)]
+        latches = watch_latches(self.run, kept.latches, found, self._unsure(kept.latches, seen, now), now)
+        stays = bool(seen) or _has_open((*kept.latches, *latches))
+        entry = noted(self.run, seen, kept.last_entry, now)
+        claimed = self._claim(kept, latches, entry, now if stays else None, now)
+        if not stays and _is_watched(again := states.load(self.run)):
+            self._claim(again, (), None, now, now)  # another has found one in between, who would be asked no more
         self._ports.meter.add(of_latches(claimed))
         return claimed
 
     def _claim(
-        self, kept: RunRecord, latches: Sequence[Latch], due_at: datetime | None, now: datetime
+        self,
+        kept: RunRecord,
+        latches: Sequence[Latch],
+        entry: LedgerEntry | None,
+        due_at: datetime | None,
+        now: datetime,
     ) -> tuple[Latch, ...]:
         claimed = self._ports.states.claim(
             self.run,
             control_version=kept.control.version,
             latches=latches,
-            entry=None,
+            entry=entry,
             due_at=due_at,
             now=now,
             lease_s=LATCH_LEASE_S,
         )
         return claimed or ()
 
-    def _unsure(self, latches: Sequence[Latch], now: datetime) -> list[str]:
+    def _unsure(self, latches: Sequence[Latch], seen: Mapping[str, Reading], now: datetime) -> list[str]:
         """Names of what this look has not shown to be over: services not well for long enough, heartbeats not read."""
         unread = [] if self._read_at == now else [name for name in incidents_of(latches) if name.startswith(HEARTBEAT)]
-        return unread + [f"{HEALTH}-{name}" for name in self._services if not self._is_well(name, now)]
+        return unread + [f"{HEALTH}-{name}" for name in seen]
 
     def _late(self, now: datetime, is_open: bool) -> Iterator[Cause]:
         """A job that nobody has heard of yet has just been deployed: it gets its first heartbeat here.
@@ -131,29 +140,32 @@ class Watch:
             elif cause := late(name, beats[name], at):
                 yield cause
 
-    def _ailing(self, now: datetime) -> Iterator[Cause]:
-        """Those that were not well at two rounds in a row, a minute apart; where requests queue, for longer."""
-        if self._asked_at is None or now - self._asked_at > SEEN_FOR:
-            self._bad_since.clear()
-            self._well_since.clear()
-        self._asked_at = now
-        turn = now.minute % DEEP_EVERY_MIN == 0
-        asks = {name: partial(self._ask, name, turn or name in self._bad_since) for name in self._services}
-        answers = self._ask_all(asks, ASK_S) if asks else {}
-        for name in self._services:
-            why = answers.get(name, f"no answer within {ASK_S:g} s")
-            if not why:
-                self._bad_since.pop(name, None)
-                self._well_since.setdefault(name, now)
-                continue
-            self._well_since.pop(name, None)
-            since = self._bad_since.setdefault(name, now)
-            if now - since >= self._bad_for[name]:
-                yield ailing(name, why, since)
+    def _asked_deeply(self, kept: RunRecord | None, now: datetime) -> frozenset[str]:
+        """All in its turn; else those that were not well, whoever saw it: that one lives does not make it well."""
+        if now.minute % DEEP_EVERY_MIN == 0:
+            return frozenset(self._services)
+        if kept is None:
+            return frozenset()
+        return frozenset(self._services) & {
+            *_open_of(kept.latches),
+            *(kept.last_entry.readings if kept.last_entry else ()),
+        }
 
-    def _is_well(self, name: str, now: datetime) -> bool:
-        since = self._well_since.get(name)
-        return since is not None and now - since >= WELL_FOR
+    def _answers(self, deep: Collection[str]) -> dict[str, str]:
+        """Why each service is not well; empty where it is."""
+        asks = {name: partial(self._ask, name, name in deep) for name in self._services}
+        answers = self._ask_all(asks, ASK_S) if asks else {}
+        return {name: answers.get(name, f"no answer within {ASK_S:g} s") for name in asks}
+
+
+def _open_of(latches: Iterable[Latch]) -> set[str]:
+    """Services whose incident is open."""
+    open_ones = (alert.cause for alert in incidents_of(latches).values() if not alert.resolved)
+    return {cause.removeprefix(f"{HEALTH}-") for cause in open_ones if cause.startswith(HEALTH)}
+
+
+def _is_watched(kept: RunRecord) -> bool:
+    return _has_open(kept.latches) or bool(kept.last_entry and kept.last_entry.readings)
 
 
 def _has_open(latches: Iterable[Latch]) -> bool:

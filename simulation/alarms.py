@@ -88,8 +88,9 @@ class Alarm:
 class Trial:
     """A watched world with a fault in it, its sinks, and the alarms that it has to raise."""
 
-    def __init__(self, fate: Fate) -> None:
-        self.world = World(fate, DAY, watched=True)
+    def __init__(self, fate: Fate, instances: int = 1) -> None:
+        """`instances`: of self_heal; each goes a round when it is its turn."""
+        self.world = World(fate, DAY, watched=instances)
         self.endpoints = Endpoints(self.world)
         self.alarms: list[Alarm] = []
         http, now = cast(Http, self.endpoints), self.world.clock.now
@@ -189,7 +190,7 @@ def unwell(seed: int) -> Trial:
     return trial.expects_nothing_else()
 
 
-def unready(seed: int) -> Trial:
+def unready(seed: int, instances: int = 1) -> Trial:
     """A service lives and could not work, for an hour: found when it is asked for more than whether it lives."""
     ill_at = calendar.at(DAY, "13:00", NBA.zone) + timedelta(minutes=random.Random(seed).uniform(1, DEEP_EVERY_MIN - 1))
     asked_at = calendar.at(DAY, "13:00", NBA.zone) + DEEP_EVERY_MIN * MINUTE
@@ -199,7 +200,7 @@ def unready(seed: int) -> Trial:
         ill = service == "export_processor" and ill_at <= now < ill_until
         return Health(alive=True, service=service, version=VERSION, why="not ready: state: no answer") if ill else None
 
-    trial = Trial(_fate(seed, health=health))
+    trial = Trial(_fate(seed, health=health), instances)
     trial.world.at(ill_at, lambda: trial.world.fault("unready", "export_processor"))
     trial.play("15:00")
     incident = _incident(record_of(NBA.name), "health-export_processor")
@@ -207,6 +208,11 @@ def unready(seed: int) -> Trial:
     ends = [each for each in trial.endpoints.took if (each.what, each.about) == ("resolve", incident)]
     trial.world.expect(len(ends) == 1, f"{len(ends)} ends of it were told")
     return trial.expects_nothing_else()
+
+
+def by_turns(seed: int) -> Trial:
+    """The same, where each round is gone by another instance of self_heal than the two before it."""
+    return unready(seed, instances=3)
 
 
 def slow(seed: int) -> Trial:
@@ -362,6 +368,7 @@ def _alerts(trial: Trial, run: RunKey) -> list[Alert]:
 TRIALS: Mapping[str, Callable[[int], Trial]] = {
     "alarm-health": unwell,
     "alarm-unready": unready,
+    "alarm-by-turns": by_turns,
     "alarm-slow": slow,
     "alarm-stalled": stalled,
     "alarm-waiting": waiting,
@@ -376,6 +383,7 @@ TRIALS: Mapping[str, Callable[[int], Trial]] = {
 SAYS = {
     "alarm-health": "a service that no gate needs now is missed all the same, and its incident ends",
     "alarm-unready": "a service that lives and could not work is found within twenty minutes, and told a minute later",
+    "alarm-by-turns": "what one instance of self_heal saw, the next one goes on from: it is told once, and over once",
     "alarm-slow": "a phase that takes twice its usual time is told",
     "alarm-stalled": "who stands still is told once, and to more people after two hours",
     "alarm-waiting": "hours before a deadline, two hours in one phase are told",

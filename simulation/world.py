@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
+from itertools import cycle
 from typing import Any, cast
 
 from greenlet import getcurrent, greenlet
@@ -54,6 +55,7 @@ from shared.core.plan import Plan, PlannedProcessor, config_hash
 from shared.gather import one_by_one
 from shared.ports import LOOK_WITHIN_S, Bus, Delivery, Evidence, Notifier, Ports, StateStore
 from shared.service import SWEEP_LOOK_BACK_DAYS, Refusal, Service
+from shared.watch import Watch
 from simulation import invariants
 from simulation.asked import readers_of, watch_of
 from simulation.batches import Batches
@@ -115,10 +117,9 @@ class Handler:
 
 
 class World:
-    def __init__(
-        self, fate: Fate, first: date, *, trace_lines: int | None = TRACE_LINES, watched: bool = False
-    ) -> None:
-        """`watched`: whether the timer also watches jobs and services, for which it goes each of its rounds."""
+    def __init__(self, fate: Fate, first: date, *, trace_lines: int | None = TRACE_LINES, watched: int = 0) -> None:
+        """`watched`: how many instances, by turns, also watch jobs and services, for which the timer goes each of its
+        rounds."""
         self.fate = fate
         self.begins_at = calendar.at(first, "00:00", NBA.zone)
         self.first = first
@@ -162,9 +163,15 @@ class World:
             notifiers=self.notifiers,
             evidence=evidence,
         )
-        watch = watch_of(self, ports) if watched else None
         guard = edge.apart if watched else _done  # whoever is called each minute meets what the next call mends
-        self.service = Service(ports, self.pipelines, tell=self._tell, gather=one_by_one, guard=guard, watch=watch)
+        watches: list[Watch | None] = [watch_of(self, ports) for _ in range(watched)]
+        self._turns = cycle(
+            [
+                Service(ports, self.pipelines, tell=self._tell, gather=one_by_one, guard=guard, watch=watch)
+                for watch in watches or [None]
+            ]
+        )
+        self.service = next(self._turns)
         self.ports = ports
         self.weather = Weather(self)
         self.processors = Processors(self)
@@ -293,6 +300,7 @@ class World:
         self.plan_sweep()
 
     def sweep_now(self) -> None:
+        self.service = next(self._turns)
         self.nudge(Nudge(pipeline=NBA.name, mode="", date="", scheduled_at=self.now, act="sweep"))
 
     # --- messages -------------------------------------------------------------------------------------

@@ -414,7 +414,7 @@ class Reading:
     note: str
     missing: tuple[Missing, ...] = ()  # what the run goes on without, where it only warns
     values: Mapping[str, str] = field(default_factory=dict)  # what was seen, by service or table
-    since: datetime | None = None  # it has been bad without a break; None: it is well
+    since: datetime | None = None  # bad without a break; None: it is well. Of a watched service also: well again
 
 
 class Woke(StrEnum):

@@ -2,6 +2,7 @@
 
 Their incidents are kept as those of a run are, in a record of the pipeline that looks like a run without phases: of no
 date, and of a mode that no pipeline may declare. So they are claimed, told, escalated and resolved by the same latches.
+What was seen of a service that is not well is in its ledger: whoever goes the next round goes on from there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,17 @@ from datetime import date, datetime, timedelta
 
 from shared.core.fold import incidents_of
 from shared.core.incident import Cause, escalations, raised, resolved
-from shared.core.model import WATCH, Alert, Latch, RunKey, Severity
+from shared.core.model import (
+    WATCH,
+    Alert,
+    Control,
+    Latch,
+    LedgerEntry,
+    Reading,
+    ReadingVerdict,
+    RunKey,
+    Severity,
+)
 from shared.core.plan import Plan
 
 HEARTBEAT, HEALTH = "heartbeat", "health"
@@ -29,6 +40,10 @@ answered in time. A batch is through in less; one that is not is healed, and tol
 
 WELL_FOR = timedelta(minutes=5)
 """That a service has to be well before its incident is over: one that flaps has one, and not one for each time."""
+
+SEEN_FOR = timedelta(seconds=150)
+"""Between two rounds, for one to go on from what the other saw: where nobody looked for longer, nobody knows what was
+meanwhile. One round may fail."""
 
 
 def record_of(pipeline: str) -> RunKey:
@@ -54,6 +69,81 @@ def late(schedule: str, beat: datetime, due_at: datetime | None) -> Cause | None
 
 def ailing(service: str, why: str, since: datetime) -> Cause:
     return Cause(f"{HEALTH}-{service}", Severity.PAGE, f"{service} is not well since {_clock(since)}: {why}")
+
+
+def sights(
+    answers: Mapping[str, str],
+    shallow: Collection[str],
+    known: Mapping[str, Reading],
+    ill: Collection[str],
+    now: datetime,
+) -> dict[str, Reading]:
+    """What there is to remember after a round: who is not well since when, and, of `ill`, whose incidents are open, who
+    is well again since when, until that is for long enough. Of a service that is well otherwise nothing.
+
+    `answers`: why each is not well; of those in `shallow`, which were not asked whether they could work, only a bad
+    one counts. `known`: what was remembered before.
+    """
+    found: dict[str, Reading] = {}
+    for name, why in answers.items():
+        before, unsure = known.get(name), name in shallow and (name in known or name in ill)
+        if unsure and not why:
+            found[name] = before or _sight(name, "was not asked whether it could work", None, now)
+        elif why or name in ill:
+            found[name] = _sight(name, why, before, now)
+    return {name: sight for name, sight in found.items() if not _has_recovered(sight, now)}
+
+
+def seen_before(entry: LedgerEntry | None, looked_at: datetime | None, now: datetime) -> Mapping[str, Reading]:
+    """What was remembered at the last round; nothing, where that is too long ago to go on from."""
+    if entry is None or looked_at is None or now - looked_at > SEEN_FOR:
+        return {}
+    return entry.readings
+
+
+def unwell(
+    seen: Mapping[str, Reading], answers: Mapping[str, str], bad_for: Mapping[str, timedelta], now: datetime
+) -> list[Cause]:
+    """Of those that were not well at two rounds in a row, a minute apart; where requests queue, for longer."""
+    bad = ((each, each.since) for each in seen.values() if each.since and answers[each.name])
+    return [ailing(each.name, each.note, since) for each, since in bad if now - since >= bad_for[each.name]]
+
+
+def noted(run: RunKey, seen: Mapping[str, Reading], last: LedgerEntry | None, now: datetime) -> LedgerEntry | None:
+    """What keeps it for the next round, whoever goes it; None where the last entry says the same already."""
+    if _said(seen) == _said(last.readings if last else {}):
+        return None
+    return LedgerEntry(
+        run=run,
+        gate="",
+        attempt=0,
+        at=now,
+        decision="wait",
+        reason="; ".join(f"{each.name}: {each.note or 'is well again'}" for each in seen.values()) or "all are well",
+        missing=(),
+        completeness=1.0,
+        next_look_at=now if seen else None,
+        facts=(),
+        latches=(),
+        control=Control(),
+        readings=seen,
+    )
+
+
+def _sight(name: str, why: str, before: Reading | None, now: datetime) -> Reading:
+    verdict = ReadingVerdict.HOLD if why else ReadingVerdict.PASS
+    since = before.since if before and before.since and before.verdict is verdict else now
+    return Reading(name=name, verdict=verdict, note=why, since=min(since, now))  # the clock may have been put back
+
+
+def _has_recovered(sight: Reading, now: datetime) -> bool:
+    is_well = sight.verdict is ReadingVerdict.PASS
+    return is_well and sight.since is not None and now - sight.since >= WELL_FOR
+
+
+def _said(seen: Mapping[str, Reading]) -> dict[str, tuple[ReadingVerdict, datetime | None]]:
+    """Without its words, which may change each minute."""
+    return {name: (each.verdict, each.since) for name, each in seen.items()}
 
 
 def watch_latches(

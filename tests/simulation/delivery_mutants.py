@@ -170,17 +170,37 @@ DELIVERY_MUTANTS = (
         "a-service-is-missed-by-gates-alone",
         41,
         "shared/watch.py",
-        "        found = [*self._late(now, is_open), *self._ailing(now)]\n",
-        "        found = [*self._late(now, is_open)]\n",
+        "        found = [*late_jobs, *unwell(seen, answers, self._bad_for, now)]\n",
+        "        found = [*late_jobs]\n",
         "alarm-health",
     ),
     Mutant(
         "who-lives-can-work",
         42,
         "shared/watch.py",
-        "turn or name in self._bad_since",
-        "False",
+        "        if now.minute % DEEP_EVERY_MIN == 0:\n",
+        "        if False:\n",
         "alarm-unready",
+    ),
+    Mutant(
+        "who-was-not-well-is-asked-as-all-are",
+        42,
+        "shared/watch.py",
+        "        if kept is None:\n            return frozenset()\n",
+        "        if True:\n            return frozenset()\n",
+        "alarm-unready",
+    ),
+    Mutant(
+        "what-one-instance-saw-goes-with-it",
+        41,
+        "shared/watch.py",
+        "        seen = sights(answers, shallow, known, _open_of(kept.latches), now)\n",
+        """        at, mine = vars(self).get("mine", (now, {}))
+        known = mine if (now - at).total_seconds() <= 150 else {}
+        seen = sights(answers, shallow, known, _open_of(kept.latches), now)
+        vars(self)["mine"] = now, seen
+""",
+        "alarm-by-turns",
     ),
     Mutant(
         "any-wait-is-an-alarm",

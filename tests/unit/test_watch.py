@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from typing import cast
 
 import pytest
 
@@ -14,8 +15,8 @@ from shared.config.nba import NBA
 from shared.core.fold import incidents_of
 from shared.core.incident import looked_at_by
 from shared.core.model import Latch, RunKey, ScheduleSpec
-from shared.core.watch import ailing, late, record_of, watch_latches
-from shared.ports import Ports, RunRecord
+from shared.core.watch import ailing, late, record, record_of, sights, unwell, watch_latches
+from shared.ports import Ports, RunRecord, StateStore
 from shared.watch import Watch
 
 NOON = datetime(2024, 1, 16, 12, 0, tzinfo=timezone.utc)
@@ -199,7 +200,147 @@ def test_two_that_go_the_rounds_by_turns_miss_nothing() -> None:
     for _ in range(4):
         rounds.go(1)
         rounds.watch, other = other, rounds.watch
-    assert rounds.told == ["health-export_processor/1/raise at +2"]
+    assert rounds.told == ["health-export_processor/1/raise at +1"]
+
+
+def by_turns(rounds: Rounds, instances: int, minutes: int) -> Rounds:
+    """Each look is another's, as Cloud Run may have it."""
+    watches = [rounds.watch, *(rounds.new() for _ in range(instances - 1))]
+    for count in range(minutes):
+        rounds.watch = watches[count % instances]
+        rounds.go(1)
+    return rounds
+
+
+@pytest.mark.parametrize("instances", [1, 2, 3, 5])
+def test_however_many_take_turns_one_that_is_dead_is_told_once_and_over_once(instances: int) -> None:
+    rounds = Rounds(services=("export_processor",), why={"export_processor": "503"})
+    by_turns(rounds, instances, 60)
+    rounds.why = {}
+    by_turns(rounds, instances, 60)
+    assert rounds.told == ["health-export_processor/1/raise at +1", "health-export_processor/1/resolve at +65"]
+
+
+@pytest.mark.parametrize("instances", [1, 2, 3, 5])
+def test_however_many_take_turns_one_that_cannot_work_is_told_once_and_over_once(instances: int) -> None:
+    rounds = Rounds(services=("export_processor",)).go(1)
+    rounds.unready["export_processor"] = "not ready: state"
+    by_turns(rounds, instances, 120)
+    rounds.unready = {}
+    by_turns(rounds, instances, 60)
+    assert [told for told in rounds.told if "escalate" not in told] == [
+        "health-export_processor/1/raise at +21",
+        "health-export_processor/1/resolve at +126",
+    ]
+
+
+def test_one_that_cannot_work_is_not_well_because_another_instance_finds_it_alive() -> None:
+    rounds = Rounds(services=("export_processor",)).go(1)
+    rounds.unready["export_processor"] = "not ready: state"
+    rounds.go(24)
+    rounds.watch = rounds.new()
+    rounds.go(25)
+    assert rounds.told == ["health-export_processor/1/raise at +21"]
+    assert rounds.asked[21:] == [True] * 29
+
+
+def test_what_is_open_is_asked_whether_it_could_work_whoever_raised_it() -> None:
+    rounds = Rounds(services=("export_processor",))
+    cause = ailing("export_processor", "503", NOON)
+    rounds.store.states.create_run(record("nba", NOON))
+    raised = watch_latches(RUN, (), [cause], (), NOON)
+    rounds.store.states.claim(
+        RUN, control_version=0, latches=raised, entry=None, due_at=NOON, now=NOON, lease_s=0
+    )  # as one of before had it: nothing is noted of it
+    rounds.clock.at = minute(1)
+    rounds.unready["export_processor"] = "not ready: state"
+    rounds.go(5)
+    assert rounds.asked == [True] * 5
+    rounds.unready = {}
+    rounds.go(10)
+    assert rounds.told == ["health-export_processor/1/resolve at +11"]
+
+
+def test_nobody_looking_for_minutes_proves_nothing_either_way() -> None:
+    rounds = Rounds(services=("export_processor",)).go(1)
+    rounds.unready["export_processor"] = "not ready: state"
+    rounds.go(24)
+    rounds.clock.at += timedelta(minutes=3)
+    rounds.go(2)
+    rounds.unready = {}
+    rounds.go(1)
+    rounds.clock.at += timedelta(minutes=10)
+    rounds.go(5)
+    assert rounds.told == ["health-export_processor/1/raise at +21"]
+    rounds.go(1)
+    assert rounds.told[1:] == ["health-export_processor/1/resolve at +46"]
+
+
+def test_a_hiccup_seen_by_one_and_another_seen_by_the_next_are_not_two_in_a_row() -> None:
+    rounds = Rounds(services=("export_processor",))
+    first, other = rounds.watch, rounds.new()
+    for count in range(40):
+        rounds.watch = first if count % 4 < 2 else other
+        rounds.why = {"export_processor": "503"} if count % 2 else {}
+        rounds.go(1)
+    assert rounds.told == []
+
+
+def test_who_asked_only_whether_it_lives_says_nothing_of_what_another_saw_meanwhile() -> None:
+    rounds = Rounds(services=("export_processor", "raw_processor")).go(1)
+    other = rounds.new()
+    rounds.unready["export_processor"] = "not ready: state"
+    rounds.clock.at = minute(20)
+    rounds.go(1)
+    rounds.why["raw_processor"] = "503"
+    other.look(minute(21), is_open=False)  # as it was when its sweep began
+    assert rounds.asked[-2:] == [False, False]
+    rounds.why = {}
+    rounds.go(1)
+    assert rounds.told == ["health-export_processor/1/raise at +21"]
+    rounds.unready = {}
+    rounds.go(4)
+    rounds.why["raw_processor"] = "503"
+    other.look(minute(25.95), is_open=False)
+    rounds.why = {}
+    rounds.go(10)
+    assert rounds.told[1:] == ["health-export_processor/1/resolve at +27"]
+
+
+def test_an_open_incident_of_which_nothing_is_noted_is_not_over_by_an_answer_that_it_lives() -> None:
+    asked = {"raw_processor": ""}
+    seen = sights(asked, asked, {}, asked, NOON)
+    assert [each.note for each in seen.values()] == ["was not asked whether it could work"]
+    assert not unwell(seen, asked, {"raw_processor": timedelta(0)}, NOON)
+
+
+class Counted:
+    """What a state store is asked for."""
+
+    def __init__(self, states: StateStore) -> None:
+        self.states, self.asked = states, list[str]()
+
+    def __getattr__(self, verb: str) -> object:
+        self.asked.append(verb)
+        return getattr(self.states, verb)
+
+
+def test_while_all_is_well_nothing_is_read_or_written() -> None:
+    rounds = Rounds()
+    counted = Counted(rounds.store.states)
+    ports = Ports(states=cast("StateStore", counted), bus=rounds.store.bus, clock=rounds.clock)
+    rounds.watch = Watch(ports, "nba", (), last_due, rounds.services, rounds.ask)
+    rounds.look()
+    assert counted.asked == ["beats"], "the heartbeats, by who has just started"
+    rounds.go(60)
+    assert counted.asked == ["beats"]
+    rounds.why = {"export_processor": "503"}
+    rounds.go(1)
+    rounds.why = {}
+    rounds.go(1)
+    after = len(counted.asked)
+    rounds.go(60)
+    assert len(counted.asked) == after, "nor once a hiccup is over"
 
 
 def test_what_another_raises_while_one_ends_the_last_is_looked_at_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +362,7 @@ def test_what_another_raises_while_one_ends_the_last_is_looked_at_on(monkeypatch
     rounds.why = {}
     monkeypatch.setattr(rounds.store.states, "load", load_before_another_looks)
     rounds.go(10)
-    assert rounds.told[-1] == "health-raw_processor/1/resolve at +11"
+    assert rounds.told[-1] == "health-raw_processor/1/resolve at +16"
 
 
 def test_who_has_not_read_the_heartbeats_ends_no_incident_of_a_job() -> None:
