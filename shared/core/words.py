@@ -82,6 +82,12 @@ def _over(view: View) -> str:
     )
 
 
+def _ordered_no_more(view: View) -> str:
+    """Why no attempt of it is ordered any more; empty where one may be: what has published may be tried again."""
+    stopped = any(outcome.kind in (OutcomeKind.FAIL, OutcomeKind.BLOCK) for outcome in view.outcomes.values())
+    return _over(view) if stopped else ""
+
+
 def _hold(view: View, _: str, act: Act) -> Control | str:
     if same(view.control.held_at(view.now), act):
         return view.control
@@ -151,7 +157,9 @@ def _override(view: View, reading: str, act: Act) -> Control | str:
         return f"until is empty; say when the override ends, within {UNTIL_MAX.days} days"
     control = view.control
     if reading == QUALITY:
-        return control if same(control.quality, act) else replace(control, quality=act)
+        if same(control.quality, act):
+            return control
+        return _ordered_no_more(view) or replace(control, quality=act)
     known = {name: phase.name for phase in view.plan.phases for name in phase.readings}
     if reading not in known:
         asked = ", ".join([*known, QUALITY])

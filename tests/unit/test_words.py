@@ -133,6 +133,20 @@ def test_of_a_run_that_has_ended_nothing_is_said(script: str, what: Word) -> Non
     assert "tipoff replay" in answer or "has ended" not in answer
 
 
+@pytest.mark.parametrize("script", ["+5 cancel", ""], ids=["cancelled", "failed"])
+def test_poor_units_of_a_run_that_nothing_more_is_ordered_in_are_not_allowed(script: str) -> None:
+    answer = said(script, word("override", "quality", at=300, until=310))
+    assert isinstance(answer, str)
+    assert "has ended" in answer
+    assert "tipoff replay" in answer
+
+
+def test_poor_units_of_a_run_that_has_published_are_allowed_for_the_attempt_that_a_person_orders() -> None:
+    answer = said("+5 a done; +6 c done; +7 z done", word("override", "quality", at=300, until=310))
+    assert isinstance(answer, Control)
+    assert answer.quality
+
+
 @pytest.mark.parametrize(
     "what",
     [
