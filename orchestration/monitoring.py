@@ -132,7 +132,7 @@ def _policies(environment: Environment) -> Iterable[Resource]:
         environment,
         "dead-letters",
         "messages died",
-        "What died of a cause that passes has been sent again twice. `tipoff dlq list` shows the rest, and why.",
+        "What may have passed has been sent again twice. `tipoff dlq list` shows the rest, and why.",
         [_above("dead letters wait", _dead_letters(), _sums("ALIGN_MAX", "resource.label.subscription_id"), 0, "600s")],
     )
     yield _policy(

@@ -22,6 +22,7 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from shared.adapters.retry import FullJitter, is_one_of
+from shared.core.letters import UNTOLD
 from shared.core.messages import Message
 from shared.core.subscriptions import DEAD, DEAD_LABELS
 from shared.ports import Delivery
@@ -52,7 +53,6 @@ LOOKS_MAX = 20  # for one that must be there; each that brings nothing takes som
 TAKEN_S = 60  # dead letters that are being published again are held so long; their subscription's own 10 s are few
 DELETED_TOPIC = "_deleted-topic_"  # what a subscription names whose topic is gone
 SOURCE = "CloudPubSubDeadLetterSource"  # the service's attributes of what it buries; what we bury carries them too
-UNTOLD = "its lease lapsed, or its function answered with an error, on every attempt; the logs of that time say more"
 
 UNKNOWN_NEXT = datetime.min.replace(tzinfo=timezone.utc)
 

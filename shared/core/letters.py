@@ -21,12 +21,17 @@ hands it back: a dozen calls that find nothing, which at every minute would be m
 LETTERS_KEPT = timedelta(days=2)
 """An older dead letter is about a run that is over, or a person has it by now."""
 
+UNTOLD = (
+    "nobody acknowledged it, at any attempt: its function gave no answer, or an error; the logs of that time say more"
+)
+"""What is known of a message that Pub/Sub buried itself: every one dies so that is pushed to a function."""
+
 TRANSIENT = re.compile(
     r"time-?d? ?out|deadline ?exceeded|unavailable|connection|resource ?exhausted|too many requests"
     r"|lease (has )?lapsed|\b(429|503)\b",
     re.IGNORECASE,
 )
-"""What may have passed by the next try."""
+"""What may have passed by the next try, by its name."""
 
 LASTING = re.compile(
     r"\b(Malformed|Refusal|quarantin\w*|\w*(Value|Type|Key|Index|Lookup|Arithmetic|Assertion|Attribute)Error"
@@ -36,9 +41,14 @@ LASTING = re.compile(
 """What depends on the message alone: sent again it fails again, whatever else its text speaks of."""
 
 
-def is_transient(error: str) -> bool:
-    """Whether the last error of a message names a cause that passes. Of one that nobody knows, it does not."""
-    return bool(TRANSIENT.search(error)) and not LASTING.search(error)
+def may_have_passed(error: str) -> bool:
+    """Whether it is worth sending a message again, by what is known of its death.
+
+    It is where the error names a cause that passes, and is not where it names another, or nothing. Where nobody was
+    told one it is: an outage is the likelier, for what can never work is quarantined and never dies. Should its
+    function fail for good, the budget is all that it costs.
+    """
+    return error == UNTOLD or (bool(TRANSIENT.search(error)) and not LASTING.search(error))
 
 
 def looks_at_letters(now: datetime) -> bool:
@@ -58,7 +68,7 @@ def judge_letter(name: str, error: str, before: Sequence[Repair], now: datetime)
     mine = [repair for repair in before if repair.subject == name]
     if any(repair.kind is RepairKind.LEFT for repair in mine):
         return None
-    if not is_transient(error):
+    if not may_have_passed(error):
         return Repair(kind=RepairKind.LEFT, subject=name, reason=f"no cause that passes: {error or 'unknown'}", at=now)
     sent = [repair.at for repair in mine if repair.kind is RepairKind.REDRIVE]
     if len(sent) >= REDRIVES_MAX:

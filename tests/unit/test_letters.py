@@ -7,11 +7,14 @@ from datetime import timedelta
 import pytest
 
 from shared.core.letters import (
+    LASTING,
     REDRIVE_PAUSE,
-    is_transient,
+    TRANSIENT,
+    UNTOLD,
     judge_letter,
     letter_name,
     looks_at_letters,
+    may_have_passed,
 )
 from shared.core.model import Repair, RepairKind
 from tests.unit.plans import T0, minute
@@ -20,7 +23,7 @@ UNAVAILABLE = "StoreUnavailable: state file x: locked by another process for too
 
 
 @pytest.mark.parametrize(
-    ("error", "transient"),
+    ("error", "may"),
     [
         (UNAVAILABLE, True),
         ("FirestoreUnavailable: Firestore p/d, append: DeadlineExceeded: 504", True),
@@ -36,12 +39,20 @@ UNAVAILABLE = "StoreUnavailable: state file x: locked by another process for too
         ("WarehouseError: table of unavailable players", False),
         ("KeyError: 'x'", False),
         ("HttpError: answered 5031", False),
-        ("the service does not say", False),
+        (UNTOLD, True),
+        ("HttpError: answered 500", False),
+        ("its function answered with an error", False),
         ("", False),
     ],
 )
-def test_only_a_cause_that_passes_is_transient_and_an_unknown_one_is_not(error: str, transient: bool) -> None:
-    assert is_transient(error) is transient
+def test_a_cause_that_passes_may_have_passed_and_so_may_one_that_was_never_told(error: str, may: bool) -> None:
+    assert may_have_passed(error) is may
+
+
+def test_what_the_service_buried_by_itself_is_no_wording_of_a_cause() -> None:
+    """It goes by itself: another wording of it must not change what is sent again."""
+    assert not TRANSIENT.search(UNTOLD)
+    assert not LASTING.search(UNTOLD)
 
 
 def done(kind: str, *minutes: float, subject: str = "m") -> tuple[Repair, ...]:
@@ -62,8 +73,15 @@ def done(kind: str, *minutes: float, subject: str = "m") -> tuple[Repair, ...]:
         pytest.param(
             UNAVAILABLE, done("redrive", 0, 5, subject="x"), 6, "redrive", UNAVAILABLE, id="others count apart"
         ),
+        pytest.param(UNTOLD, (), 0, "redrive", UNTOLD, id="what died of what nobody was told, too"),
+        pytest.param(
+            *(UNTOLD, done("redrive", 0, 5), 10, "left", "sent again 2 times, and dead again: " + UNTOLD),
+            id="and after the same budget it is left, whatever it is",
+        ),
         pytest.param("KeyError: 'x'", (), 0, "left", "no cause that passes: KeyError: 'x'", id="poison never is"),
-        pytest.param("", (), 0, "left", "no cause that passes: unknown", id="nor what nobody knows the cause of"),
+        pytest.param(
+            "", (), 0, "left", "no cause that passes: unknown", id="nor what died of nothing that was written down"
+        ),
         pytest.param("KeyError: 'x'", done("left", 0), 1, None, "", id="and a person is told of poison once"),
     ],
 )
