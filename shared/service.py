@@ -29,7 +29,7 @@ from shared.core.gate import (
     start_latch,
 )
 from shared.core.heartbeat import SELF_HEAL, beat_of, beats_again
-from shared.core.incident import acknowledged, alerts_due, next_alert_at, open_incidents
+from shared.core.incident import acknowledged, alerts_due, next_alert_at, open_incidents, why_not_open
 from shared.core.letters import looks_at_letters
 from shared.core.measures import of_latches, of_repair, of_step, of_sweep
 from shared.core.messages import Message, Nudge, start_message
@@ -291,17 +291,16 @@ class Service:
             return self.say(run, Word(verb="retry", about=processor, act=act))
         return self.again(run, phase.name, processor, act)
 
-    def acknowledge(self, run: RunKey, act: Act, cause: str = "") -> tuple[Alert, ...] | Refusal:
-        """Say that somebody has the open incidents of a run, or the one of this cause; the next sweep tells the sinks.
+    def acknowledge(self, run: RunKey, act: Act, which: tuple[str, int] | None = None) -> tuple[Alert, ...] | Refusal:
+        """Say that somebody has this occurrence of a cause, or all that is open of a run; the next sweep tells it.
 
         `run` may also be the record of what is about no run. Those that this call acknowledged: none where all were.
         """
         record, now = self._ports.states.load(run), self._ports.clock.now()
+        if why := why_not_open(run, record.latches, which):
+            return Refusal(why)
         known = [alert for alert in incidents_of(record.latches).values() if not alert.resolved]
-        wanted = [alert for alert in known if cause in ("", alert.cause)]
-        if not wanted:
-            names = ", ".join(sorted(alert.cause for alert in known))
-            return Refusal(f"{run} has no open incident{f' {cause}; open: {names}' if names else ''}")
+        wanted = [alert for alert in known if which in (None, (alert.cause, alert.number))]
         latches = [acknowledged(run, alert, act) for alert in wanted if alert.acknowledged is None]
         if not latches:
             return ()

@@ -13,18 +13,18 @@ from orchestration.speech import service_of
 from shared import wiring
 from shared.config.settings import Settings
 from shared.core.codec import to_data
-from shared.core.fold import incidents_of
+from shared.core.incident import incident_named, why_not_open
 from shared.core.model import Act, RunKey
 from shared.service import Refusal
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings, console = settings_of(arguments), screen(arguments)
-    key, cause = _asked(arguments.incident)
-    _check(settings, key)
+    key, which = _asked(arguments.incident)
+    _check(settings, key, which)
     with working_home(settings, console, command=f"tipoff ack {key}", wait_s=arguments.wait) as home:
         act = Act(actor=arguments.actor or login_name(), reason=arguments.reason, at=home.clock.now())
-        answer = service_of(home, key).acknowledge(key, act, cause)
+        answer = service_of(home, key).acknowledge(key, act, which)
         if isinstance(answer, Refusal):
             raise UsageError(answer.reason)
     if arguments.json:
@@ -38,20 +38,19 @@ def run(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _asked(text: str) -> tuple[RunKey, str]:
-    """The run, and the cause; UsageError for what names neither an incident nor a run."""
+def _asked(text: str) -> tuple[RunKey, tuple[str, int] | None]:
+    """The run, and which of its incidents, if one is named; UsageError for what names neither."""
     name, marked, rest = text.partition("/incident/")
-    cause, _, number = rest.partition("/")
-    if marked and not (cause and number.isdecimal()):
+    which = incident_named(rest)
+    if marked and which is None:
         raise UsageError(f"{show.safe(text)[:120]} is no incident; expected RUN/incident/CAUSE/NUMBER, or RUN")
-    return run_key_of(name), cause
+    return run_key_of(name), which
 
 
-def _check(settings: Settings, key: RunKey) -> None:
-    """UsageError where nothing is open: asked before a home is opened, which would make it."""
+def _check(settings: Settings, key: RunKey, which: tuple[str, int] | None) -> None:
+    """UsageError where it is not open: asked before a home is opened, which would make it."""
     with wiring.read_home(settings) as home:
-        alerts = incidents_of(home.states.load(key).latches).values() if home else ()
-        if all(alert.resolved for alert in alerts):
-            raise UsageError(
-                f"{key} has no open incident; `tipoff status {key.pipeline} --date D` tells of those that are"
-            )
+        why = why_not_open(key, home.states.load(key).latches if home else (), which)
+    if why:
+        more = f"; `tipoff status {key.pipeline} --date D` tells of those that are" if "`" not in why else ""
+        raise UsageError(f"{why}{more}")

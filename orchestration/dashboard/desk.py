@@ -23,6 +23,7 @@ from orchestration.dashboard.forms import (
     Form,
     Matter,
     choices,
+    incident_choices,
     read_act,
     read_form,
     read_time,
@@ -32,6 +33,7 @@ from orchestration.dashboard.verbs import BATCH_VERBS, LETTER_VERBS, RUN_VERBS
 from orchestration.letters import Letter
 from shared import edge
 from shared.core.codec import Malformed
+from shared.core.fold import incidents_of
 from shared.core.model import PipelineSpec, RunKey, Word
 from shared.core.watch import record_of
 from shared.endpoint import Answer
@@ -77,7 +79,7 @@ class Desk:
             case ["run", text, verb] if verb in RUN_VERBS:
                 run = run_asked(text, self.pipelines)
                 if run == record_of(run.pipeline) and verb == "acknowledge":
-                    return _beside(run)
+                    return _beside(run, home)
                 sights.known_plan(home.states, run)
                 seen = sights.see(home.states, run, self.doors.clock.now())
                 assert seen is not None, f"{run} was just there"
@@ -168,7 +170,7 @@ class Desk:
             except OSError as error:
                 return Refused(503, f"Nothing was done: {error}")
             if matter.run and word.verb == "acknowledge":
-                refused = verbs.acknowledge(home, matter.run, word.act)
+                refused = verbs.acknowledge(home, matter.run, word.about, word.act)
                 return Refused(409, refused.reason) if refused else Led(f"{matter.back}?said=acknowledged")
             if matter.run:
                 said = verbs.say(home, matter.run, word, asked_at)
@@ -185,11 +187,17 @@ class Desk:
         return guard.COOKIE_SECURE if self.is_secure else guard.COOKIE
 
 
-def _beside(run: RunKey) -> Matter:
+def _beside(run: RunKey, home: ReadHome) -> Matter:
     """Incidents of what is watched beside the runs, of which there is no page."""
-    at = f"/run/{path(str(run))}/acknowledge"
-    told = "what is watched beside the runs"
-    return Matter(verb=RUN_VERBS["acknowledge"], subject=told, action=at, back="/incidents", run=run)
+    known = incidents_of(home.states.load(run).latches).values()
+    return Matter(
+        verb=RUN_VERBS["acknowledge"],
+        subject="what is watched beside the runs",
+        action=f"/run/{path(str(run))}/acknowledge",
+        back="/incidents",
+        run=run,
+        choices=incident_choices([alert for alert in known if not alert.resolved]),
+    )
 
 
 def _dealt(dealt: verbs.Dealt, verb: str) -> Led | Refused:

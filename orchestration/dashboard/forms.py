@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -16,7 +16,7 @@ from shared.core.codec import Malformed
 from shared.core.fold import View
 from shared.core.incident import open_incidents
 from shared.core.line import time_ahead
-from shared.core.model import END, Act, OutcomeKind, RunKey
+from shared.core.model import END, Act, Alert, OutcomeKind, RunKey
 from shared.core.status import RunStatus
 from shared.core.words import QUALITY, UNTIL_MAX
 
@@ -61,6 +61,13 @@ class Form:
     error: str = ""
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """What was asked for or typed stays what is said, though it cannot be chosen any more: never another."""
+        about = self.typed.get("about", "")
+        more = (about,) if about and about not in self.matter.choices else ()
+        return (*more, *self.matter.choices)
+
+    @property
     def ends(self) -> Iterator[tuple[str, str]]:
         """The times that may be chosen, as they are sent and as they are said."""
         for words, ahead in AHEAD:
@@ -93,7 +100,15 @@ def choices(verb: Verb, seen: Seen) -> tuple[str, ...]:
             return (*dict.fromkeys(name for phase in plan.phases for name in phase.readings), QUALITY)
         case "replay":
             return tuple(gate for gate in plan.phase_by_name if _opened(seen, gate))
+        case "acknowledge":
+            return incident_choices(seen.incidents)
     return ()
+
+
+def incident_choices(alerts: Iterable[Alert]) -> tuple[str, ...]:
+    """Open incidents by cause and occurrence, those that nobody has yet first."""
+    in_order = sorted(alerts, key=lambda alert: (alert.acknowledged is not None, alert.at))
+    return tuple(f"{alert.cause}/{alert.number}" for alert in in_order)
 
 
 def _opened(seen: Seen, gate: str) -> bool:

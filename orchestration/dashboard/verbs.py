@@ -17,6 +17,7 @@ from orchestration.speech import service_of, speak
 from predictions.coordinator.points import points_coordinator
 from shared.config.orchestration_config import pipeline
 from shared.core.batch import SealKind
+from shared.core.incident import incident_named, why_not_open
 from shared.core.line import one_line
 from shared.core.messages import run_of
 from shared.core.model import Act, RunKey, Word
@@ -42,7 +43,7 @@ class Verb:
     name: str
     title: str
     does: str
-    about: str = ""  # what it has to be told besides: a processor, a gate, a reading, a phase
+    about: str = ""  # what it has to be told besides: a processor, a gate, a reading, a phase, an incident
     until: Until = Until.NEVER
     grave: bool = False  # nothing takes it back
 
@@ -108,8 +109,9 @@ RUN_VERBS = {
         Verb(
             name="acknowledge",
             title="Acknowledge",
-            does="Whoever is called sees that you look into what is open of this. It stays open until it is over, and "
-            "is told to more people after two hours all the same.",
+            does="Whoever is called sees that you look into this incident, and into no other. It stays open until it "
+            "is over, and is told to more people after two hours all the same.",
+            about="incident",
         ),
         Verb(
             name="cancel",
@@ -189,12 +191,17 @@ def say(home: Home, run: RunKey, word: Word, asked_at: datetime) -> Done | Refus
     return Done(run=run, number=said - 1 if said > kept else -1, changed=said > kept)
 
 
-def acknowledge(home: Home, run: RunKey, act: Act) -> Refusal | None:
-    """Take the open incidents of a run, or of what is watched beside the runs. What is taken stays whose it is."""
-    answer = service_of(home, run).acknowledge(run, act)
+def acknowledge(home: Home, run: RunKey, named: str, act: Act) -> Refusal | None:
+    """Take this occurrence of an incident, CAUSE/NUMBER, of a run, or of what is watched beside the runs. One that is
+    taken stays whose it is."""
+    which = incident_named(named)
+    if which is None:
+        none = why_not_open(run, home.ports.states.load(run).latches, None)
+        return Refusal(none or f"Choose an incident of {run}: this names none.")
+    answer = service_of(home, run).acknowledge(run, act, which)
     if isinstance(answer, Refusal):
         return answer
-    log.info("acknowledge of %s by %s: %s", run, act.actor, act.reason)
+    log.info("acknowledge of %s of %s by %s: %s", named, run, act.actor, act.reason)
     return None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.core.fold import View
+from shared.core.fold import View, incidents_of
 from shared.core.gate import DEGRADED, NOTHING_EXPECTED, Block, Done, Fail, Verdict, Wait
 from shared.core.model import (
     WATCH,
@@ -59,6 +59,10 @@ STALLED_AFTER = timedelta(hours=2)
 
 ESCALATED_AFTER = timedelta(hours=2)
 """SYSTEMS, section 1: of what a person should have got up for, and that is still so."""
+
+
+NUMBER_MAX = 6
+"""Digits of an occurrence: one a minute for two years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,34 @@ def next_alert_at(view: View, verdict: Verdict, outcome: Outcome | None) -> date
 def open_incidents(view: View) -> tuple[Alert, ...]:
     """Those that are open, the oldest first."""
     return tuple(sorted((each for each in view.incidents.values() if not each.resolved), key=lambda each: each.at))
+
+
+def incident_named(text: str) -> tuple[str, int] | None:
+    """The cause and the occurrence, written CAUSE/NUMBER; None for what names none."""
+    cause, _, number = text.rpartition("/")
+    is_number = number.isascii() and number.isdecimal() and len(number) <= NUMBER_MAX
+    return (cause, int(number)) if is_number and cause and "/" not in cause else None
+
+
+def why_not_open(run: RunKey, latches: Iterable[Latch], which: tuple[str, int] | None) -> str:
+    """Why an occurrence of an incident cannot be acknowledged, or, of None, why none can; empty where one can."""
+    latches = tuple(latches)
+    open_now = {each.cause: each for each in incidents_of(latches).values() if not each.resolved}
+    names = ", ".join(sorted(f"{each.cause}/{each.number}" for each in open_now.values()))
+    if which is None:
+        return "" if open_now else f"{run} has no open incident"
+    cause, number = which
+    now, told = open_now.get(cause), (latch.alert for latch in latches if latch.alert)
+    if now and now.number == number:
+        return ""
+    over = next((each.at for each in told if each.resolved and (each.cause, each.number) == which), None)
+    why = f"{run} has no open incident {cause}/{number}"
+    if over:
+        why = f"{run}/incident/{cause}/{number} is over since {over:%Y-%m-%d %H:%M} UTC"
+    if now:
+        name = f"{run}/incident/{cause}/{now.number}"
+        return f"{why}; open now is {name}: `tipoff ack {name} --reason TEXT`"
+    return f"{why}; open: {names}" if names else f"{why}; nothing of it is open"
 
 
 def looked_at_by(run: RunKey) -> str:

@@ -10,7 +10,8 @@ import pytest
 from orchestration.cli.main import main
 from shared.adapters.sqlite import Sqlite
 from shared.core.fold import incidents_of
-from shared.core.incident import raised
+from shared.core.incident import raised, resolved
+from shared.core.model import Latch
 from shared.core.watch import ailing, record, record_of
 from shared.wiring import STATE_FILE
 from tests.flow.cli import Said, Type, documented, form
@@ -26,8 +27,7 @@ def home(tmp_path: Path) -> Path:
     now = datetime.now(timezone.utc)
     store = Sqlite(tmp_path / STATE_FILE)
     store.states.create_run(record("nba", now))
-    latch = raised(KEY, None, ailing("export_processor", "does not answer", now), now)
-    store.states.claim(KEY, control_version=0, latches=[latch], entry=None, due_at=now, now=now, lease_s=30)
+    keep(store, raised(KEY, None, ailing("export_processor", "does not answer", now), now))
     store.close()
     return tmp_path
 
@@ -77,7 +77,12 @@ def test_the_json_has_the_documented_form(type_: Type) -> None:
     [
         pytest.param("nba.2024-01-15.overnight.1", "has no open incident", id="a run without one"),
         pytest.param(
-            f"{KEY}/incident/slow/1", "has no open incident slow; open: health-export_processor", id="a cause"
+            f"{KEY}/incident/slow/1", "has no open incident slow/1; open: health-export_processor/1", id="a cause"
+        ),
+        pytest.param(
+            INCIDENT.replace("/1", "/2"),
+            f"incident health-export_processor/2; open now is {INCIDENT}: `tipoff ack {INCIDENT} --reason TEXT`",
+            id="an occurrence that has not been",
         ),
         pytest.param(f"{KEY}/incident/slow", "is no incident; expected RUN/incident/CAUSE/NUMBER", id="half a name"),
         pytest.param("nba.2024-01-15", "expected pipeline.YYYY-MM-DD.mode.generation", id="no run"),
@@ -87,6 +92,41 @@ def test_what_is_not_open_is_refused_with_what_is(type_: Type, asked: str, why: 
     said = type_("ack", asked, *WHY)
     assert said.code == 2
     assert why in said.err
+
+
+def test_an_occurrence_that_is_over_is_refused_with_since_when_and_what_is_open_now(type_: Type, home: Path) -> None:
+    at = ended(home)
+    said = type_("ack", INCIDENT, *WHY)
+    assert (said.code, f"{INCIDENT} is over since {at:%Y-%m-%d %H:%M} UTC; nothing of it is open" in said.err) == (
+        2,
+        True,
+    )
+    store = Sqlite(home / STATE_FILE)
+    known = incidents_of(store.states.load(KEY).latches)["health-export_processor"]
+    keep(store, raised(KEY, known, ailing("export_processor", "503", at), at))
+    store.close()
+    said = type_("ack", INCIDENT, *WHY)
+    second = INCIDENT.replace("/1", "/2")
+    assert said.code == 2
+    assert f"{INCIDENT} is over since" in said.err
+    assert f"; open now is {second}: `tipoff ack {second} --reason TEXT`" in said.err
+    store = Sqlite(home / STATE_FILE, read_only=True)
+    assert incidents_of(store.states.load(KEY).latches)["health-export_processor"].acknowledged is None
+    store.close()
+    assert f"{second} is acknowledged by ann" in type_("ack", second, *WHY).out
+
+
+def ended(home: Path) -> datetime:
+    store, now = Sqlite(home / STATE_FILE), datetime.now(timezone.utc)
+    known = incidents_of(store.states.load(KEY).latches)["health-export_processor"]
+    keep(store, resolved(KEY, known, "it is well", now))
+    store.close()
+    return now
+
+
+def keep(store: Sqlite, latch: Latch) -> None:
+    now = datetime.now(timezone.utc)
+    store.states.claim(KEY, control_version=0, latches=[latch], entry=None, due_at=now, now=now, lease_s=30)
 
 
 @pytest.mark.parametrize("words", [("hold", KEY, *WHY), ("explain", KEY), ("recompute", KEY)])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from orchestration.dashboard.site import SAFE, Nobody, Site
 from orchestration.dashboard.verbs import BATCH_VERBS, LETTER_VERBS, RUN_VERBS
 from shared.adapters.sqlite import Sqlite
 from shared.config.settings import read_settings
-from shared.core.incident import Cause, acknowledged, raised
+from shared.core.fold import incidents_of
+from shared.core.incident import Cause, acknowledged, raised, resolved
 from shared.core.model import Act, RunKey, Severity, Word
 from shared.core.watch import record, record_of
 from shared.deployed import once
@@ -235,8 +236,8 @@ def test_what_the_timer_watches_beside_the_runs_is_told_and_has_no_page(browser:
     assert "3 open incidents" in browser.get("/").text
     assert browser.get(f"/run/{run}").status_code == 404
     assert browser.get(f"/run/{run}/hold").status_code == 404
-    assert f'href="/run/{run}/acknowledge"' in browser.get("/").text
-    answer = browser.say(f"/run/{run}/acknowledge")
+    assert f'href="/run/{run}/acknowledge?about=heartbeat-tomorrow/1"' in browser.get("/").text
+    answer = browser.say(f"/run/{run}/acknowledge?about=heartbeat-tomorrow/1")
     assert answer.headers["Location"] == "/incidents?said=acknowledged"
     page = words_of(browser.get(answer.headers["Location"]).text)
     assert "Acknowledged, and open still." in page
@@ -434,12 +435,93 @@ def test_who_has_an_incident_is_told_wherever_it_is_and_it_stays_the_first_ones(
     assert first.headers["Location"] == f"/run/{BLOCKED}?said=acknowledged"
     page = words_of(browser.get(first.headers["Location"]).text)
     assert "Acknowledged, and open still: stalled by ann: on it." in page
-    assert f'{path}"' not in browser.get(f"/run/{BLOCKED}").text, "what somebody has is not asked for again"
+    assert path not in browser.get(f"/run/{BLOCKED}").text, "what somebody has is not asked for again"
     before = kept_in(browser.doors.path)
     assert browser.post(path, fields).status_code == 303
     assert kept_in(browser.doors.path) == before
     refused = browser.say(f"/run/{NIGHT}/acknowledge")
     assert (refused.status_code, "has no open incident" in refused.text) == (409, True)
+
+
+@dataclass
+class Beside:
+    """What is watched beside the runs, as the timer finds it."""
+
+    browser: Browser
+    run: RunKey = field(default_factory=lambda: record_of("nba"))
+
+    @property
+    def now(self) -> datetime:
+        return self.browser.doors.clock.now()
+
+    def find(self, name: str, *, well: bool = False) -> None:
+        with self.browser.doors.acting() as home:
+            states = home.ports.states
+            states.create_run(record("nba", self.now))
+            known = incidents_of(states.load(self.run).latches).get(name)
+            cause = Cause(name, Severity.PAGE, f"{name} is not well")
+            latch = (
+                resolved(self.run, known, "is well", self.now)
+                if well and known
+                else raised(self.run, known, cause, self.now)
+            )
+            states.claim(
+                self.run, control_version=0, latches=[latch], entry=None, due_at=self.now, now=self.now, lease_s=9
+            )
+
+    def taken(self) -> dict[str, bool]:
+        with self.browser.doors.acting() as home:
+            known = incidents_of(home.ports.states.load(self.run).latches)
+            return {f"{name}/{alert.number}": alert.acknowledged is not None for name, alert in known.items()}
+
+
+@pytest.fixture
+def beside(browser: Browser) -> Beside:
+    return Beside(browser)
+
+
+def test_a_form_takes_the_incident_that_it_names_and_none_that_came_meanwhile(browser: Browser, beside: Beside) -> None:
+    beside.find("health-export_processor")
+    path = f"/run/{beside.run}/acknowledge?about=health-export_processor/1"
+    assert f'href="{path}" aria-label="Acknowledge health-export_processor of {beside.run}"' in browser.get("/").text
+    fields = browser.fill(path, reason="on it")
+    assert fields["about"] == "health-export_processor/1"
+    beside.find("health-raw_processor")
+    assert browser.post(path, fields).status_code == 303
+    assert beside.taken() == {"health-export_processor/1": True, "health-raw_processor/1": False}
+
+
+def test_a_form_whose_incident_is_over_takes_no_later_one_and_says_so(browser: Browser, beside: Beside) -> None:
+    beside.find("health-export_processor")
+    path = f"/run/{beside.run}/acknowledge?about=health-export_processor/1"
+    fields = browser.fill(path, reason="on it")
+    beside.find("health-export_processor", well=True)
+    beside.find("health-export_processor")
+    refused = browser.post(path, fields)
+    assert refused.status_code == 409
+    assert f"{beside.run}/incident/health-export_processor/1 is over since 2025-12-02 22:10 UTC" in refused.text
+    assert f"{beside.run}/incident/health-export_processor/2" in refused.text
+    assert 'value="on it"' in refused.text
+    assert beside.taken() == {"health-export_processor/2": False}
+    again = Fields(refused.text)
+    assert again.options == ["health-export_processor/1", "health-export_processor/2"]
+    assert again.sent["about"] == "health-export_processor/1"
+    browser.post(path, {**again.sent, "about": "health-export_processor/2"})
+    assert beside.taken() == {"health-export_processor/2": True}
+
+
+@pytest.mark.parametrize("about", ["", "stalled", "stalled/x", "stalled/1/raise"])
+def test_who_does_not_say_which_incident_takes_none(browser: Browser, beside: Beside, about: str) -> None:
+    beside.find("stalled")
+    path = f"/run/{beside.run}/acknowledge"
+    refused = browser.post(path, {**browser.fill(path, reason="on it"), "about": about})
+    assert (refused.status_code, "Choose an incident" in refused.text) == (409, True)
+    assert beside.taken() == {"stalled/1": False}
+
+
+def test_what_an_address_asks_for_is_never_taken_for_another_choice(browser: Browser) -> None:
+    fields = browser.fill(f"/run/{SAME_DAY}/skip?about=no_such_processor")
+    assert fields["about"] == "no_such_processor"
 
 
 def test_a_replay_leads_to_the_new_generation(browser: Browser) -> None:

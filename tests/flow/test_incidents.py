@@ -324,8 +324,8 @@ def test_an_acknowledgement_reaches_who_calls_once_and_ends_nothing(paged: Paged
     answer = paged.service.acknowledge(RUN, act)
     assert isinstance(answer, tuple)
     assert [(alert.cause, alert.acknowledged) for alert in answer] == [("stalled", act)]
-    assert paged.service.acknowledge(RUN, act, "stalled") == ()
-    assert isinstance(paged.service.acknowledge(RUN, act, "slow"), Refusal)
+    assert paged.service.acknowledge(RUN, act, ("stalled", 1)) == ()
+    assert isinstance(paged.service.acknowledge(RUN, act, ("slow", 1)), Refusal)
     paged.after(1)
     assert paged.pager.events == [f"trigger {INCIDENT}", f"acknowledge {INCIDENT}"]
     for _ in range(130):

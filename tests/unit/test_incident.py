@@ -15,10 +15,14 @@ from shared.core.incident import (
     acknowledged,
     alerts_due,
     escalations,
+    incident_named,
     not_fired,
     open_incidents,
     raise_latch,
+    raised,
     resolve_latch,
+    resolved,
+    why_not_open,
 )
 from shared.core.model import Act, Latch, Repair, RepairKind, Severity
 from shared.core.plan import Plan
@@ -287,11 +291,11 @@ def test_a_holiday_that_was_none_stands_for_nothing() -> None:
 
 def test_raising_and_resolving_one_occurrence_have_one_name() -> None:
     view = Day(ONE).view(minute(1))
-    raised = raise_latch(view, Cause(STALLED, Severity.PAGE, "stands"))
-    again = replace(view, incidents={STALLED: raised.alert})  # type: ignore[dict-item]
+    began = raise_latch(view, Cause(STALLED, Severity.PAGE, "stands"))
+    again = replace(view, incidents={STALLED: began.told})
     ended = resolve_latch(again, STALLED, "goes on")
-    assert raised.incident == ended.incident == "nba.2024-01-15.overnight.1/incident/stalled/1"
-    assert raised.key != ended.key
+    assert began.incident == ended.incident == "nba.2024-01-15.overnight.1/incident/stalled/1"
+    assert began.key != ended.key
 
 
 def test_what_is_told_of_one_occurrence_comes_together_in_any_order() -> None:
@@ -304,6 +308,45 @@ def test_what_is_told_of_one_occurrence_comes_together_in_any_order() -> None:
     for order in permutations(alerts):
         alert = incidents_of(order)[STALLED]
         assert (alert.at, alert.escalated_at, alert.acknowledged) == (minute(5), minute(125), act)
+
+
+@pytest.mark.parametrize(
+    ("text", "which"),
+    [
+        ("stalled/1", ("stalled", 1)),
+        ("health-export_processor/12", ("health-export_processor", 12)),
+        ("stalled", None),
+        ("stalled/", None),
+        ("/1", None),
+        ("", None),
+        ("stalled/x", None),
+        ("stalled/1/raise", None),
+        ("stalled/1/2", None),
+        ("stalled/\u0661", None),
+        ("stalled/1234567", None),
+    ],
+)
+def test_an_incident_is_named_by_its_cause_and_occurrence(text: str, which: tuple[str, int] | None) -> None:
+    assert incident_named(text) == which
+
+
+def test_of_what_is_not_open_it_is_told_since_when_and_what_is() -> None:
+    first = raised(RUN, None, Cause(STALLED, Severity.PAGE, "stands"), minute(5))
+    over = resolved(RUN, first.told, "goes on", minute(9))
+    second = raised(RUN, over.told, Cause(STALLED, Severity.PAGE, "stands"), minute(20))
+    slow = raised(RUN, None, Cause("slow", Severity.WARN, "takes long"), minute(20))
+    one, two = (STALLED, 1), (STALLED, 2)
+    assert why_not_open(RUN, [], None) == f"{RUN} has no open incident"
+    assert why_not_open(RUN, [first, over], None) == f"{RUN} has no open incident"
+    assert not why_not_open(RUN, [first], None)
+    assert not why_not_open(RUN, [first], one)
+    assert why_not_open(RUN, [], one) == f"{RUN} has no open incident stalled/1; nothing of it is open"
+    since = f"{RUN}/incident/stalled/1 is over since {minute(9):%Y-%m-%d %H:%M} UTC"
+    assert why_not_open(RUN, [first, over], one) == f"{since}; nothing of it is open"
+    assert why_not_open(RUN, [first, over, slow], one) == f"{since}; open: slow/1"
+    now = f"open now is {RUN}/incident/stalled/2: `tipoff ack {RUN}/incident/stalled/2 --reason TEXT`"
+    assert why_not_open(RUN, [first, over, second, slow], one) == f"{since}; {now}"
+    assert not why_not_open(RUN, [first, over, second], two)
 
 
 def test_an_escalation_says_since_when_and_who_has_it() -> None:
