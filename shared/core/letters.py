@@ -21,9 +21,7 @@ hands it back: a dozen calls that find nothing, which at every minute would be m
 LETTERS_KEPT = timedelta(days=2)
 """An older dead letter is about a run that is over, or a person has it by now."""
 
-UNTOLD = (
-    "nobody acknowledged it, at any attempt: its function gave no answer, or an error; the logs of that time say more"
-)
+UNTOLD = "its lease ran out, or its function answered with an error, on every attempt; the logs of that time say more"
 """What is known of a message that Pub/Sub buried itself: every one dies so that is pushed to a function."""
 
 TRANSIENT = re.compile(
