@@ -110,6 +110,8 @@ def of_letters(number: int) -> Measure:
 
 
 def _of_outcome(plan: Plan, outcome: Outcome) -> Iterator[Measure]:
+    """A first generation that fails is a day late, though its replay publish an hour later; one that never ends, or
+    never began, is counted nowhere."""
     about = {**_run(plan.run), "phase": outcome.gate}
     if outcome.kind in PASSES and outcome.ready_at:
         seconds = max(0.0, (outcome.decided_at - outcome.ready_at).total_seconds())
@@ -118,7 +120,7 @@ def _of_outcome(plan: Plan, outcome: Outcome) -> Iterator[Measure]:
     ended = outcome.kind in (OutcomeKind.DONE, OutcomeKind.FAIL) and outcome.attempt == 1
     if ended and plan.run.generation == 1 and outcome.grade != NOTHING_EXPECTED:
         seconds = (outcome.decided_at - plan.deadline_at).total_seconds()
-        if outcome.kind is OutcomeKind.FAIL:  # nobody publishes it any more: late for as long as anything can be
+        if outcome.kind is OutcomeKind.FAIL:  # as far as anybody knows by now: late for as long as anything can be
             seconds = float("inf")
         yield from _judged(plan, Measured.PUBLISHED, 0.0, seconds, outcome.decided_at)
 
@@ -157,7 +159,10 @@ def _judged(
     phase: str = "",
     usual_s: float | None = None,
 ) -> Iterator[Measure]:
-    """As the objectives judge it: `tipoff slo` tells the same of the same event."""
+    """As the objectives judge an event by what is known when it happens: that is counted, and never taken back.
+
+    Of ready and duration `tipoff slo` tells the same; of published it tells what has become of the run since.
+    """
     event = Event(run=str(plan.run), date=plan.run.date, at=at, measured_s=seconds, phase=phase, usual_s=usual_s)
     late = late_s(measured, threshold, event)
     if late is None:

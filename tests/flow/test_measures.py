@@ -144,6 +144,23 @@ def test_the_meter_and_tipoff_slo_tell_the_same(days: Days) -> None:
         assert (good + bad, bad, late[measured,] / 60) == (each.events, each.bad, each.late_minutes), measured
 
 
+def test_of_a_run_that_fails_and_is_replayed_the_meter_keeps_a_day_and_tipoff_slo_tells_the_rest(days: Days) -> None:
+    """A counter takes nothing back; docs/metrics.md says so."""
+    days.service.start_run(NIGHT)
+    days.hear()  # and nobody reports
+    days.pass_by(hours=9)
+    days.pass_by(hours=9)
+    assert days.status(NIGHT).state == "failed"
+    days.hear()
+    again = days.service.replay(NIGHT, "", Act(actor="ann", reason="mended", at=days.clock.now()))
+    assert isinstance(again, RunKey)
+    days.finish(again)
+    assert kept(days).of("tipoff.slo.late", "kind")["published",] == LATE_MAX_S
+    judged = slo.keeps(days.store.states, "nba", days.clock.now())
+    [month] = [each for each in judged if each.spec.name == "published"]
+    assert (month.events, month.bad, month.late_minutes) == (1, 1, 15 * 60)
+
+
 def test_a_refresh_is_no_second_run_to_be_published(days: Days) -> None:
     days.service.start_run(NIGHT)
     days.finish(NIGHT)
