@@ -225,7 +225,11 @@ def _until(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 def _reason(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", type=said_line, required=True, help="why, for those who read it later")
-    parser.add_argument("--actor", type=said_line, metavar="NAME", help="who says so (this machine's user)")
+    _actor(parser)
+
+
+def _actor(parser: argparse.ArgumentParser, of: str = "") -> None:
+    parser.add_argument("--actor", type=said_line, metavar="NAME", help=f"{of}who says so (this machine's user)")
 
 
 def _trying(command: Command) -> None:
@@ -456,6 +460,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
         action="store_true",
         help="have the sources of a run look again: what was corrected since is published, once",
     )
+    _actor(run, "of --look-again: ")
     run.add_argument(
         "--fsync", action="store_true", help="write every step to disk: safe against a power cut too, slower"
     )
@@ -467,6 +472,7 @@ def _replay_options(replay: argparse.ArgumentParser) -> None:
         "--from", dest="from_phase", default="", metavar="PHASE", help="the first phase (the run's own)"
     )
     replay.add_argument("--reason", type=one_line, required=True, help="why, for those who read it later")
+    _actor(replay)
     replay.add_argument("--data", type=folder, metavar="DIR", help="as for `run` (where the run had them)")
     _standing_by(replay)
 

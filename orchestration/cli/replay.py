@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     with working_home(settings, console, command=f"tipoff replay {original}", wait_s=arguments.wait) as home:
         check_source(home, spec, feed, console)
         runs = Runs(home, spec, feed, settings.commit)
-        act = Act(actor=login_name(), reason=arguments.reason, at=home.clock.now())
+        act = Act(actor=arguments.actor or login_name(), reason=arguments.reason, at=home.clock.now())
         key = runs.replay(original, arguments.from_phase, act)
         if isinstance(key, Refusal):
             raise UsageError(key.reason)

@@ -41,6 +41,8 @@ TOLD = ("open", "block", "fail", "done")  # a wait is what the spinner is for
 
 def run(arguments: argparse.Namespace) -> int:
     spec, feed = spec_of(arguments.pipeline), wiring.open_feed(arguments.data)
+    if arguments.actor and not arguments.look_again:
+        raise UsageError("--actor says who has the sources look again; add --look-again")
     mode = mode_for(arguments.date, show.utc_now(), spec.zone) if arguments.mode is None else arguments.mode
     check_modes(spec, [mode])
     check_dates({"--date": arguments.date}, feed)
@@ -58,7 +60,8 @@ def _run(arguments: argparse.Namespace, key: RunKey, feed: Feed, console: Consol
         runs = Runs(home, spec, feed, settings.commit, tick=stack.keep_alive if stack else lambda: None)
         key = replace(key, generation=arguments.generation or _newest_generation(runs, key))
         if arguments.look_again:
-            act = Act(actor=login_name(), reason=f"asked by `{command} --look-again`", at=home.clock.now())
+            reason = f"asked by `{command} --look-again`"
+            act = Act(actor=arguments.actor or login_name(), reason=reason, at=home.clock.now())
             if refused := runs.look_again(key, act):
                 raise UsageError(f"--look-again: {refused.reason}")
         coverage = feed.coverage()

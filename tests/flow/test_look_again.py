@@ -18,7 +18,7 @@ from shared.core.status import RunState
 from shared.ports import Coverage, Feed
 from shared.service import Refusal
 from tests.flow import seasons
-from tests.flow.cli import run_arguments, tipoff
+from tests.flow.cli import run_arguments, tipoff, tipoff_json
 from tests.flow.days import ANN, Days, new_days
 from tests.flow.nights import EditedFeed, Row, new_work
 
@@ -212,8 +212,15 @@ def test_the_command_publishes_a_correction_and_refuses_a_run_that_it_does_not_k
     first = json.loads(path.read_text())
     game = first["games"][0]["game_id"]
     seasons.change(folder, "player_box", lambda row: row | {"ast": "9"} if row["game_id"] == game else row)
-    looked = tipoff(*arguments, "--look-again")
+    nobody = tipoff(*arguments, "--actor", "bob")
+    assert (nobody.returncode, "--actor says who has the sources look again; add --look-again" in nobody.stderr) == (
+        2,
+        True,
+    )
+    looked = tipoff(*arguments, "--look-again", "--actor", "bob")
     assert looked.returncode == 0, looked.stderr
     second = json.loads(path.read_text())
     assert (first["attempt"], second["attempt"]) == (1, 2)
     assert {player["ast"] for player in second["games"][0]["players"]} == {9}
+    explained = tipoff_json("explain", f"nba.{night}.overnight.1", "--home", tmp_path / "home")
+    assert [(word["verb"], word["actor"]) for word in explained["words"]] == [("look_again", "bob")]

@@ -196,15 +196,16 @@ def home(season: Path, night: date, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_the_command_replays_with_the_data_that_the_run_had_and_says_so(home: tuple[Path, Path], night: date) -> None:
     name = f"nba.{night}.overnight.1"
-    ended = tipoff("replay", name, "--from", "precompute", "--reason", "zones [corrected]", "--home", home[0])
+    said = ("--reason", "zones [corrected]", "--actor", "bob")
+    ended = tipoff("replay", name, "--from", "precompute", *said, "--home", home[0])
     assert ended.returncode == 0, ended.stderr
     assert f"nba.{night}.overnight.2 replays {name}" in ended.stdout
     (first, second) = tipoff_json("status", "nba", "--date", night, "--home", home[0])["runs"]
     assert (first["run"], first["state"], "replays" in first["labels"]) == (name, "published", False)
-    assert (second["labels"]["replays"], second["labels"]["reason"]) == (name, "zones [corrected]")
+    assert [second["labels"][label] for label in ("replays", "reason", "actor")] == [name, "zones [corrected]", "bob"]
     assert [phase["phase"] for phase in second["phases"]] == ["precompute", "grading", "export"]
     explained = tipoff("explain", second["run"], "--home", home[0]).stdout
-    assert f"(replays {name} from precompute, {second['labels']['actor']}: zones [corrected])" in explained
+    assert f"(replays {name} from precompute, bob: zones [corrected])" in explained
     assert re.search(rf"OPEN +replays {name} from precompute: zones \[corrected\]", explained)
 
 
@@ -212,6 +213,7 @@ def test_the_command_replays_with_the_data_that_the_run_had_and_says_so(home: tu
     ("arguments", "said"),
     [
         (("nba.{night}.overnight.1", "--reason", " "), "--reason is empty; say"),
+        (("nba.{night}.overnight.1", "--reason", "x", "--actor", " "), "says nothing; say why, or who"),
         (("nba.{night}.overnight.1", "--reason", "x", "--from", "zones"), "planned: scrape, raw, analytics"),
         (("nba.{night}.overnight.9", "--reason", "x"), "`tipoff status nba --date {night}` lists those"),
         (("nba.{night}.overnight", "--reason", "x"), "expected pipeline.YYYY-MM-DD.mode.generation"),
