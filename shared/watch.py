@@ -20,12 +20,14 @@ from shared.core.watch import (
     FULL_FOR,
     HEALTH,
     HEARTBEAT,
+    TOGETHER,
     late,
     noted,
     record,
     record_of,
     seen_before,
     sights,
+    together,
     unwell,
     watch_latches,
 )
@@ -89,8 +91,9 @@ class Watch:
             states.create_run(record(self.run.pipeline, now))
             kept = states.load(self.run)
         shallow, known = answers.keys() - deep, seen_before(kept.last_entry, kept.due_at, now)
-        seen = sights(answers, shallow, known, _open_of(kept.latches), now)
-        found = [*late_jobs, *unwell(seen, answers, self._bad_for, now)]
+        open_now = _open_in(kept.latches)
+        seen = sights(answers, shallow, known, _ill(kept, open_now), now)
+        found = [*late_jobs, *together(unwell(seen, answers, self._bad_for, now), open_now)]
         latches = watch_latches(self.run, kept.latches, found, self._unsure(kept.latches, seen, now), now)
         stays = bool(seen) or _has_open((*kept.latches, *latches))
         entry = noted(self.run, seen, kept.last_entry, now)
@@ -122,7 +125,7 @@ class Watch:
     def _unsure(self, latches: Sequence[Latch], seen: Mapping[str, Reading], now: datetime) -> list[str]:
         """Names of what this look has not shown to be over: services not well for long enough, heartbeats not read."""
         unread = [] if self._read_at == now else [name for name in incidents_of(latches) if name.startswith(HEARTBEAT)]
-        return unread + [f"{HEALTH}-{name}" for name in seen]
+        return unread + [f"{HEALTH}-{name}" for name in seen] + [TOGETHER for _ in seen]
 
     def _late(self, now: datetime, is_open: bool) -> Iterator[Cause]:
         """A job that nobody has heard of yet has just been deployed: it gets its first heartbeat here.
@@ -146,10 +149,8 @@ class Watch:
             return frozenset(self._services)
         if kept is None:
             return frozenset()
-        return frozenset(self._services) & {
-            *_open_of(kept.latches),
-            *(kept.last_entry.readings if kept.last_entry else ()),
-        }
+        noted_there = kept.last_entry.readings if kept.last_entry else {}
+        return frozenset(self._services) & {*_ill(kept, _open_in(kept.latches)), *noted_there}
 
     def _answers(self, deep: Collection[str]) -> dict[str, str]:
         """Why each service is not well; empty where it is."""
@@ -158,10 +159,15 @@ class Watch:
         return {name: answers.get(name, f"no answer within {ASK_S:g} s") for name in asks}
 
 
-def _open_of(latches: Iterable[Latch]) -> set[str]:
-    """Services whose incident is open."""
-    open_ones = (alert.cause for alert in incidents_of(latches).values() if not alert.resolved)
-    return {cause.removeprefix(f"{HEALTH}-") for cause in open_ones if cause.startswith(HEALTH)}
+def _open_in(latches: Iterable[Latch]) -> set[str]:
+    """Causes whose incidents are open."""
+    return {name for name, alert in incidents_of(latches).items() if not alert.resolved}
+
+
+def _ill(kept: RunRecord, open_now: Collection[str]) -> set[str]:
+    """Services whose incident is open. Whose it is where many have one together, the last round has noted."""
+    own = {name.removeprefix(f"{HEALTH}-") for name in open_now if name.startswith(HEALTH)}
+    return own | set(kept.last_entry.readings if kept.last_entry and TOGETHER in open_now else ())
 
 
 def _is_watched(kept: RunRecord) -> bool:

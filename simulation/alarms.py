@@ -19,7 +19,7 @@ from shared.config.nba import NBA
 from shared.core import calendar
 from shared.core.incident import ESCALATED_AFTER, LATE, LATE_GATE, SLOW_FACTOR, STALLED_AFTER
 from shared.core.model import Act, Alert, RunKey, Start
-from shared.core.watch import BEAT_GRACE, record_of
+from shared.core.watch import BEAT_GRACE, TOGETHER, record_of
 from shared.ports import Health
 from shared.watch import DEEP_EVERY_MIN
 from simulation.asked import VERSION
@@ -215,6 +215,23 @@ def by_turns(seed: int) -> Trial:
     return unready(seed, instances=3)
 
 
+def many_unwell(seed: int) -> Trial:
+    """What all services need is out for a quarter of an hour, when no gate needs one: one incident for all of them."""
+    ill_at = calendar.at(DAY, "13:00", NBA.zone) + timedelta(seconds=random.Random(seed).uniform(0, 60))
+    ill_until = ill_at + timedelta(minutes=15)
+
+    def health(_service: str, now: datetime) -> Health | None:
+        ill = ill_at <= now < ill_until
+        return Health(alive=False, why="answered 500") if ill else None
+
+    trial = Trial(_fate(seed, health=health))
+    trial.world.at(ill_at, lambda: trial.world.fault("ill", "all services"))
+    trial.play("14:00")
+    incident = _incident(record_of(NBA.name), TOGETHER)
+    trial.expects("many services are not well at once", "pagerduty", "trigger", incident, ill_at + MINUTE)
+    return trial.expects_nothing_else()
+
+
 def slow(seed: int) -> Trial:
     """Two attempts of a processor stay silent until their timeout, so that its phase takes too long."""
 
@@ -369,6 +386,7 @@ TRIALS: Mapping[str, Callable[[int], Trial]] = {
     "alarm-health": unwell,
     "alarm-unready": unready,
     "alarm-by-turns": by_turns,
+    "alarm-many": many_unwell,
     "alarm-slow": slow,
     "alarm-stalled": stalled,
     "alarm-waiting": waiting,
@@ -384,6 +402,7 @@ SAYS = {
     "alarm-health": "a service that no gate needs now is missed all the same, and its incident ends",
     "alarm-unready": "a service that lives and could not work is found within twenty minutes, and told a minute later",
     "alarm-by-turns": "what one instance of self_heal saw, the next one goes on from: it is told once, and over once",
+    "alarm-many": "what all services need is out, and nobody is called for each of them",
     "alarm-slow": "a phase that takes twice its usual time is told",
     "alarm-stalled": "who stands still is told once, and to more people after two hours",
     "alarm-waiting": "hours before a deadline, two hours in one phase are told",

@@ -28,6 +28,12 @@ from shared.core.plan import Plan
 HEARTBEAT, HEALTH = "heartbeat", "health"
 """What the names of the causes begin with: heartbeat-same-day, health-export_processor."""
 
+TOGETHER = f"{HEALTH}-services"
+"""The cause of many services at once: mostly something that all of them need."""
+
+MANY = 3
+"""So many services that are not well are one incident: nobody is called for each of them."""
+
 BEAT_GRACE = timedelta(minutes=10)
 """That a job may come later than its schedule says: Cloud Scheduler tries again, and an instance has to start."""
 
@@ -109,6 +115,17 @@ def unwell(
     return [ailing(each.name, each.note, since) for each, since in bad if now - since >= bad_for[each.name]]
 
 
+def together(found: Sequence[Cause], open_now: Collection[str]) -> list[Cause]:
+    """Of services that are not well, one cause for all that have no incident of their own: where they are many, or where
+    it is open already. `open_now`: the causes whose incidents are open."""
+    alone = [cause for cause in found if cause.name not in open_now]
+    if not alone or (len(alone) < MANY and TOGETHER not in open_now):
+        return list(found)
+    names = ", ".join(cause.name.removeprefix(f"{HEALTH}-") for cause in alone)
+    summary = f"{len(alone)} services are not well: {names}; {alone[0].summary}"
+    return [*(cause for cause in found if cause.name in open_now), Cause(TOGETHER, Severity.PAGE, summary)]
+
+
 def noted(run: RunKey, seen: Mapping[str, Reading], last: LedgerEntry | None, now: datetime) -> LedgerEntry | None:
     """What keeps it for the next round, whoever goes it; None where the last entry says the same already."""
     if _said(seen) == _said(last.readings if last else {}):
@@ -163,6 +180,8 @@ def watch_latches(
 
 
 def _ended(name: str) -> str:
+    if name == TOGETHER:
+        return "all services are well"
     kind, _, about = name.partition("-")
     return f"{about} is well" if kind == HEALTH else f"the schedule {about} has come through, or is watched no more"
 

@@ -203,6 +203,14 @@ DELIVERY_MUTANTS = (
         "alarm-by-turns",
     ),
     Mutant(
+        "each-calls-for-itself",
+        41,
+        "shared/core/watch.py",
+        "MANY = 3\n",
+        "MANY = 300\n",
+        "alarm-many",
+    ),
+    Mutant(
         "any-wait-is-an-alarm",
         42,
         INCIDENT,

@@ -148,6 +148,48 @@ def test_each_service_has_an_incident_of_its_own() -> None:
     assert rounds.told == ["health-export_processor/1/raise at +1", "health-raw_processor/1/raise at +1"]
 
 
+SERVICES = ("analytics_processor", "export_processor", "precompute_processor", "raw_processor")
+
+
+def test_many_that_are_not_well_at_once_are_one_incident_that_names_them() -> None:
+    rounds = Rounds(services=SERVICES, why=dict.fromkeys(SERVICES[:3], "not ready: state: no answer in 1 s")).go(2)
+    assert rounds.told == ["health-services/1/raise at +1"]
+    (alert,) = incidents_of(rounds.store.states.load(RUN).latches).values()
+    assert alert.summary == (
+        "3 services are not well: analytics_processor, export_processor, precompute_processor; "
+        "analytics_processor is not well since 2024-01-16 12:00 UTC: not ready: state: no answer in 1 s"
+    )
+    rounds.why["raw_processor"] = "503"
+    rounds.go(5)
+    assert rounds.told == ["health-services/1/raise at +1"], "who falls ill meanwhile is of it"
+    rounds.why = {}
+    rounds.go(20)
+    assert rounds.told[1:] == ["health-services/1/resolve at +12"]
+    assert RUN not in rounds.store.states.due_runs(minute(600), 10)
+
+
+def test_what_is_left_of_many_is_still_their_incident() -> None:
+    rounds = Rounds(services=SERVICES, why=dict.fromkeys(SERVICES, "503")).go(5)
+    rounds.why = {"raw_processor": "503"}
+    rounds.watch = rounds.new()
+    rounds.go(30)
+    rounds.why = {}
+    rounds.watch = rounds.new()
+    rounds.go(10)
+    assert rounds.told == ["health-services/1/raise at +1", "health-services/1/resolve at +40"]
+
+
+def test_who_has_an_incident_of_its_own_keeps_it() -> None:
+    rounds = Rounds(services=SERVICES, why={"raw_processor": "503"}).go(5)
+    rounds.why = dict.fromkeys(SERVICES, "503")
+    rounds.go(5)
+    assert rounds.told == ["health-raw_processor/1/raise at +1", "health-services/1/raise at +6"]
+    rounds.why = {}
+    rounds.go(6)
+    ends = ["health-raw_processor/1/resolve at +15", "health-services/1/resolve at +15"]
+    assert rounds.told[2:] == ends
+
+
 def test_one_that_stays_so_is_told_to_more_people() -> None:
     rounds = Rounds(why={"export_processor": "503"}).go(150)
     assert rounds.told == ["health-export_processor/1/raise at +1", "health-export_processor/1/escalate at +121"]
