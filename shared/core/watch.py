@@ -116,7 +116,7 @@ def unwell(
 
 
 def together(found: Sequence[Cause], open_now: Collection[str]) -> list[Cause]:
-    """Of services that are not well, one cause for all that have no incident of their own: where they are many, or where
+    """Of services that are not well, one cause for all that have no incident of their own, where they are many or where
     it is open already. `open_now`: the causes whose incidents are open."""
     alone = [cause for cause in found if cause.name not in open_now]
     if not alone or (len(alone) < MANY and TOGETHER not in open_now):
