@@ -289,7 +289,8 @@ def _report(outcomes: Sequence[Outcome], *, is_json: bool, began_at: float) -> i
 def _serves(outcome: Outcome) -> str:
     if outcome.revision is None:
         return "what serves was not touched" if not outcome.steps else "what serves has changed only if it was verified"
-    return f"{outcome.revision} goes on serving" if outcome.revision else NOTHING_SERVES
+    by_hand = ", as somebody has said by hand" if outcome.by_hand else ""
+    return f"{outcome.revision} goes on serving{by_hand}" if outcome.revision else NOTHING_SERVES
 
 
 if __name__ == "__main__":

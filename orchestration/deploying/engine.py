@@ -30,6 +30,7 @@ class Outcome:
     function: str
     result: str  # deployed, unchanged, failed
     revision: str | None = None  # that serves; empty: none that was verified; none: not looked at
+    by_hand: bool = False  # somebody has sent the requests there, past the one that was verified last
     steps: tuple[str, ...] = ()
     why: str = ""
 
@@ -44,8 +45,8 @@ def deploy(wanted: Wanted, live: Live | None, tools: Tools, say: Say) -> Outcome
             match step:
                 case Done(revision):
                     return _ended(wanted, "deployed" if steps else "unchanged", steps, revision)
-                case Failed(why, serving):
-                    return _ended(wanted, "failed", steps, serving, why)
+                case Failed(why, serving, by_hand):
+                    return replace(_ended(wanted, "failed", steps, serving, why), by_hand=by_hand)
                 case Await() if awaited >= AWAITS_MAX:
                     return _ended(wanted, "failed", steps, None, "another deployment does not end; look in the console")
                 case Await():

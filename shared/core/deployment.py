@@ -93,7 +93,8 @@ class Failed:
     """This run cannot go on. What serves is as it was."""
 
     why: str
-    serving: str  # empty: nothing that was verified
+    serving: str  # empty: nothing, or a first one that was never verified
+    by_hand: bool = False  # somebody has sent the requests there, past the one that was verified last
 
 
 Step = Pin | Deploy | Await | Tag | Verify | Promote | Done | Failed
@@ -139,9 +140,11 @@ def _make(because: tuple[str, ...], live: Live, did: Did) -> Step:
 
 
 def _failed(live: Live, why: str) -> Failed:
+    """Whoever goes back by hand moves the requests and not the tag: what has them then is no less good for that."""
     service = live.service
-    serving = service.serving if service and service.tagged(VERIFIED, service.serving) else ""
-    return Failed(why, serving)
+    if service is None or not (service.serving and any(each.tag == VERIFIED for each in service.traffic)):
+        return Failed(why, "")
+    return Failed(why, service.serving, by_hand=not service.tagged(VERIFIED, service.serving))
 
 
 # --- what would be done ---------------------------------------------------------------------------------

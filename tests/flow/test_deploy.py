@@ -120,6 +120,27 @@ def test_a_revision_that_is_not_what_was_deployed_does_not_serve_and_the_old_one
     assert typed.serving() == [second]
 
 
+def test_after_a_rollback_by_hand_a_failing_deployment_says_that_the_older_one_serves(typed: Typed) -> None:
+    typed("self_heal")
+    first = commit_of(typed.repository)
+    commit(typed.repository)
+    typed("self_heal")
+    project = environment("dev").project
+    back = typed.gcloud(  # as docs/deploy.md says
+        (
+            *("run", "services", "update-traffic", "self-heal", "--to-revisions=self-heal-00001-fak=100"),
+            *(f"--project={project}", "--region=us-central1"),
+        )
+    )
+    assert back.code == 0
+    commit(typed.repository)
+    typed.gcloud.functions.mishaps["self-heal"] = [Mishap.BUILD_ERROR]
+    code, _, err = typed("self_heal")
+    assert code == FAILED
+    assert "(self-heal-00001-fak goes on serving, as somebody has said by hand)" in err
+    assert typed.serving() == [first]
+
+
 def test_a_first_revision_that_is_not_well_is_to_be_invoked_by_nobody(typed: Typed) -> None:
     typed.gcloud.functions.mishaps["self-heal"] = [Mishap.SICK]
     code, _, err = typed("self_heal")

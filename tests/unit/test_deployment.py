@@ -237,6 +237,18 @@ DECISIONS = [
         id="traffic that could not be moved",
     ),
     pytest.param(
+        Live(function=OLD, service=service("r3", to("r1"), tag("verified", "r2"), commit=BEFORE)),
+        Did(deployed=True, failed=Deploy, failure="Build failed"),
+        Failed("Build failed", "r1", by_hand=True),
+        id="gone back to an older one by hand, which leaves the tag where it is: the older one goes on serving",
+    ),
+    pytest.param(
+        Live(function=OLD, service=service("r3", tag("verified", "r2"), commit=BEFORE)),
+        Did(deployed=True, failed=Deploy, failure="Build failed"),
+        Failed("Build failed", ""),
+        id="nothing has any requests",
+    ),
+    pytest.param(
         Live(function=OLD, service=service("r1", to("r1", is_named=False), commit=BEFORE)),
         Did(failed=Pin, failure="denied"),
         Failed("denied", ""),
