@@ -26,6 +26,7 @@ from tests.cloud.run import CloudRun
 RUNS_MAX = 5  # of the command: what does not end well by then needs a person, for every fault has passed
 IN_A_ROW = 5  # deployments of one function, the first of them into nothing
 CALLS = 8  # of gcloud, among which one is cut
+CALLED = {"version": 1, "bindings": [{"role": "roles/run.invoker", "members": ["serviceAccount:pusher@example.com"]}]}
 REQUESTS = (
     ("GET cloudfunctions.*/functions", Refused(503, "The service is currently unavailable.")),
     ("POST cloudfunctions.*/functions$", denied("cloudfunctions.functions.create", "projects/tipoff-dev")),
@@ -58,15 +59,20 @@ class Told:
 
     deployments: int = 0
     runs: int = 0
+    needed: Counter[int] = field(default_factory=Counter)  # deployments that ended well, by how many runs they took
     faults: Counter[str] = field(default_factory=Counter)
-    broken: list[str] = field(default_factory=list)  # a revision that serves, is not sound, and was let
+    broken: list[str] = field(default_factory=list)  # a revision that serves, is not sound, and was let or is invoked
+    spared: list[str] = field(default_factory=list)  # a first one that had all requests, was not sound, and got none
     persons: list[str] = field(default_factory=list)  # deployments that did not end well by themselves
 
     def __str__(self) -> str:
         faults = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
+        needed = ", ".join(f"{count} in {runs}" for runs, count in sorted(self.needed.items()))
         return (
             f"{self.deployments} deployments, {self.runs} runs of the command; faults: {faults}\n"
-            f"broken revisions that served: {len(self.broken)}; that needed a person: {len(self.persons)}"
+            f"ended well by how many runs of it, {RUNS_MAX} at most: {needed}\n"
+            f"broken revisions that served: {len(self.broken)}; broken first ones, which nobody might invoke: "
+            f"{len(self.spared)}; that needed a person: {len(self.persons)}"
         )
 
 
@@ -116,7 +122,9 @@ def _one(
             continue
         said.append(f"{outcome.result}: {outcome.why}")
         if _is_well(planet, wanted.service, outcome, commit):
+            told.needed[run + 1] += 1
             planet.cloud.faults = []
+            planet.run.policies[wanted.service] = CALLED  # as bin/deploy/iam does, which goes on only then (&&)
             return
     told.persons.append(f"{spec.name} {commit[-4:]} after {[each.value for each in mishaps]}: {' / '.join(said[-3:])}")
 
@@ -147,13 +155,17 @@ def _watched(planet: Planet, service: str, told: Told, cut_at: int | None, *, is
 
 
 def _look(planet: Planet, name: str, told: Told) -> None:
-    """Once a revision was verified, whatever serves is sound: so it is what a caller may be told of."""
+    """Whatever serves is sound once one was verified, so it is what a caller may be told of, and whenever anybody may
+    call. The first has all requests from the start: of it both are still to come."""
     service = planet.run.services.get(name)
-    if service is None or not any(entry.get("tag") == "verified" for entry in service.traffic):
+    if service is None:
         return
+    is_verified = any(entry.get("tag") == "verified" for entry in service.traffic)
+    is_called = bool(planet.run.policies.get(name, {}).get("bindings"))
     for revision in service.serving():
         if not revision.is_ready or revision.answers != 200 or revision.identity["version"] == "0" * 40:
-            told.broken.append(revision.name)
+            kept = told.broken if is_verified or is_called else told.spared
+            kept += [revision.name] if revision.name not in kept else []
 
 
 def rounds(
@@ -166,6 +178,8 @@ def rounds(
         told = endure(planet(), spec, min(IN_A_ROW, count - total.deployments), mishaps, random, source)
         total.deployments, total.runs = total.deployments + told.deployments, total.runs + told.runs
         total.faults += told.faults
+        total.needed += told.needed
+        total.spared += told.spared
         total.broken += told.broken
         total.persons += told.persons
     return total

@@ -1,4 +1,4 @@
-"""However deployments go wrong, nothing that was not verified serves, and the same command again ends well."""
+"""However deployments go wrong, nothing that was not verified serves anybody, and the same command again ends well."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def test_a_hundred_deployments_with_gcloud_in_memory(seed: int) -> None:
     told = rounds(100, seed, Path("staged"))
     judge(told)
     assert {mishap.value for mishap in Mishap} <= told.faults.keys(), "every fault was tried"
+    assert told.spared, "first deployments went wrong, too"
 
 
 @pytest.fixture
