@@ -170,8 +170,8 @@ DELIVERY_MUTANTS = (
         "a-service-is-missed-by-gates-alone",
         41,
         "shared/watch.py",
-        "        found = [*late_jobs, *unwell(seen, answers, self._bad_for, now)]\n",
-        "        found = [*late_jobs]\n",
+        "*together(unwell(seen, answers, self._bad_for, now), open_now)",
+        "*()",
         "alarm-health",
     ),
     Mutant(
@@ -194,10 +194,10 @@ DELIVERY_MUTANTS = (
         "what-one-instance-saw-goes-with-it",
         41,
         "shared/watch.py",
-        "        seen = sights(answers, shallow, known, _open_of(kept.latches), now)\n",
+        "        seen = sights(answers, shallow, known, _ill(kept, open_now), now)\n",
         """        at, mine = vars(self).get("mine", (now, {}))
         known = mine if (now - at).total_seconds() <= 150 else {}
-        seen = sights(answers, shallow, known, _open_of(kept.latches), now)
+        seen = sights(answers, shallow, known, _ill(kept, open_now), now)
         vars(self)["mine"] = now, seen
 """,
         "alarm-by-turns",
