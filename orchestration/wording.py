@@ -93,9 +93,11 @@ def limit_text(processor: PlannedProcessor) -> str:
 
 def next_line(status: RunStatus, now: datetime) -> str:
     """What happens next and when."""
+    standings = [item for phase in status.phases for item in phase.standings.items()]
+    asked = [f"{name}: {safe(standing.why)}." for name, standing in standings if standing.asked and standing.whole]
     if status.next_look_at is None:
-        return "Nothing more will happen by itself." if not status.state.well else ""
-    return f"Next look {moment(status.next_look_at, now)}."
+        return " ".join(asked) or ("Nothing more will happen by itself." if not status.state.well else "")
+    return " ".join([*asked, f"Next look {moment(status.next_look_at, now)}."])
 
 
 def batch_notes(batch: BatchStatus) -> list[str]:

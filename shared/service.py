@@ -34,6 +34,7 @@ from shared.core.letters import looks_at_letters
 from shared.core.measures import of_latches, of_repair, of_step, of_sweep
 from shared.core.messages import Message, Nudge, start_message
 from shared.core.model import (
+    END,
     WATCH,
     Act,
     Alert,
@@ -374,7 +375,7 @@ class Service:
         for turn in range(LOOKS_MAX):
             record = self._ports.states.load(run)
             view = look(plan, record.facts, record.latches, record.control, self._ports.clock.now())
-            if woke is Woke.SWEEP and not turn and self._healer.find(view):
+            if woke is Woke.SWEEP and not turn and not self._has_given_way(view) and self._healer.find(view):
                 continue
             refused = refused_before(record.last_entry, view.now)
             readings: Mapping[str, Reading] = {}
@@ -386,11 +387,18 @@ class Service:
                         answered[about] = self._gather(view, verdict, verdict.decision.readings, record.last_entry)
                 readings = answered[about]
                 verdict = self._decide(view, readings, refused)
+            goes_on = verdict.starts or verdict.unanswered or verdict.next_look_at
+            if verdict.stands and goes_on and self._has_given_way(view):
+                verdict = replace(verdict, starts=(), unanswered=(), next_look_at=None)
             put_off = not_before(record.last_entry, verdict, record.due_at, view.now)
             asked = consequences(view, verdict, readings, refused, put_off)
             asked = replace(asked, entry=replace(asked.entry, woke=woke))
             if not self._apply(view, record, verdict, asked, alerts):
                 return
+
+    def _has_given_way(self, view: View) -> bool:
+        """Whether it has ended, and a newer generation does it over: whoever wants more of it has it of that one."""
+        return END in view.outcomes and self._newest(view.plan.run) != view.plan.run
 
     def _decide(self, view: View, readings: Mapping[str, Reading], refused: str | None) -> Verdict:
         with self._ports.trace.span("decide", run=view.plan.run) as span:

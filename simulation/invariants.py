@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from shared.core.codec import Malformed
 from shared.core.gate import COMPLETE, NOTHING_EXPECTED, decide, name_of, recompute
-from shared.core.incident import STALLED
+from shared.core.incident import STALLED, UNANSWERED
 from shared.core.messages import read_completion
 from shared.core.model import Control, Fact, Latch, OutcomeKind, RunKey, Start, Status
 from shared.core.plan import PlannedPhase, PlannedProcessor
@@ -27,6 +27,7 @@ READY = timedelta(minutes=2) + CLOCKS_APART  # SYSTEMS, section 1: ready but not
 ALERTS_MAX = 6  # occurrences of one cause in a run
 RESENDS_MAX = 2  # of a start that nobody reports, while it may still be reported
 IN_TIME = timedelta(minutes=5)  # after its deadline
+HEARD_WITHIN = timedelta(minutes=10)  # after the time of an attempt: two looks, and a timer that is late
 CLOSING = timedelta(minutes=10)  # two looks after the time to give up
 
 Broken = Iterator[str]
@@ -40,6 +41,8 @@ class End:
     record: RunRecord
     games: Games
     told: Mapping[str, Told] = field(default_factory=dict)  # by incident
+    now: datetime | None = None  # None: in the middle of it
+    given_way: bool = False  # a newer generation stands over it
 
 
 # --- while the world goes on --------------------------------------------------------------------------
@@ -248,6 +251,7 @@ def each_incident_is_told_once_and_ends(end: End) -> Broken:
         elif latch.alert.resolved and told.resolved_at is None:
             yield f"{latch.incident} is over, and nobody told"
     left, final = end.story.open_incidents, end.story.final
+    left = [alert for alert in left if alert.cause != UNANSWERED or (final and final.kind is OutcomeKind.FAIL)]
     if final and final.kind is OutcomeKind.DONE and left:
         yield f"is through, and open are {', '.join(alert.cause for alert in left)}"
     if final and final.kind is OutcomeKind.FAIL and [alert.cause for alert in left].count(STALLED) != 1:
@@ -256,6 +260,26 @@ def each_incident_is_told_once_and_ends(end: End) -> Broken:
     for cause, times in causes.items():
         if times > 2 * ALERTS_MAX:
             yield f"{cause} was told {times} times"
+
+
+def what_somebody_asked_for_ends(end: End) -> Broken:
+    """Another attempt that somebody asked for is reported, or people are told that it never was."""
+    control, final = end.story.control, end.story.final
+    is_over = final is not None and final.kind in (OutcomeKind.FAIL, OutcomeKind.BLOCK)
+    if end.now is None or end.given_way or is_over or control.cancel or control.held_at(end.now):
+        return
+    told = any(alert.cause == UNANSWERED for alert in end.story.open_incidents)
+    for phase in end.story.plan.phases:
+        for processor in phase.processors:
+            starts = [s for latch in end.story.latches.values() for s in latch.starts if s.processor == processor.name]
+            last = max(starts, key=lambda start: start.attempt, default=None)
+            heard = [fact.completion.attempt for fact in end.story.facts_of[processor.name]]
+            if last is None or not last.asked or max(heard, default=0) >= last.attempt:
+                continue
+            over_at = last.issued_at + timedelta(seconds=processor.timeout_of(last.attempt)) + HEARD_WITHIN
+            is_awaited = end.record.due_at is not None and end.now <= over_at
+            if not is_awaited and not told and processor.name not in control.skips:
+                yield f"{last.id} was asked for at {last.issued_at:%H:%M}; nobody has reported it, and nobody is told"
 
 
 def bounded_control_plane(end: End) -> Broken:
@@ -302,6 +326,7 @@ AT_THE_END: tuple[Callable[[End], Broken], ...] = (
     nothing_expected_only_on_days_without_games,
     a_run_that_could_publish_does,
     each_incident_is_told_once_and_ends,
+    what_somebody_asked_for_ends,
     bounded_control_plane,
     every_ledger_entry_recomputes,
 )

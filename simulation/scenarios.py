@@ -19,6 +19,7 @@ from shared.config.functions import NUDGE_TOPIC
 from shared.config.nba import MODES, NBA
 from shared.core import calendar
 from shared.core.gate import COMPLETE, DEGRADED, NOTHING_EXPECTED
+from shared.core.incident import UNANSWERED
 from shared.core.messages import Message, completion_message
 from shared.core.model import Act, Completion, OutcomeKind, RunKey, Start, Status
 from shared.core.standing import AFRESH_MAX
@@ -541,6 +542,48 @@ def corrected_later(seed: int) -> World:
     return world
 
 
+def asked_and_lost(seed: int) -> World:
+    """Two more attempts are asked for of a published night: the order of one is lost once, the other always hangs.
+
+    The first is made good; of the second people are told once. What was published stands.
+    """
+    lost: list[Message] = []
+
+    def behave(start: Start) -> Behaviour:
+        hangs = start.run == OVERNIGHT and start.processor == "results" and start.by
+        return Behaviour(kind=Kind.HANG, hard=True, fault="doomed") if hangs else Behaviour()
+
+    def carry(message: Message) -> tuple[float, ...]:
+        about = message.attributes
+        look = (about.get("run"), about.get("processor"), about.get("attempt")) == (str(OVERNIGHT), "boxscores", "2")
+        if not look or lost or not message.topic.endswith("-start"):
+            return (0.0,)
+        lost.append(message)
+        return ()
+
+    def ask() -> None:
+        act = Act(actor="operator", reason="it was corrected", at=world.now)
+        world.expect(not isinstance(world.service.look_again(OVERNIGHT, ["boxscores"], act), Refusal), "refused")
+        world.expect(isinstance(world.service.retry(OVERNIGHT, "results", act), Start), "refused")
+
+    world = World(replace(calm(seed, behave), carry=carry), DAY)
+    world.forget_before()
+    world.schedule(1)
+    world.at(begins_at(OVERNIGHT) + timedelta(hours=3), ask)
+    world.go_on()
+    expect_end(world, OVERNIGHT, OutcomeKind.DONE, COMPLETE)
+    story = world.stories[OVERNIGHT]
+    heard = [fact.completion.attempt for fact in story.facts_of["boxscores"]]
+    world.expect(heard == [1, 2], f"of boxscores attempts {heard} were heard, expected 1 and 2", OVERNIGHT)
+    tries = len({start.attempt for start in starts_of(world, OVERNIGHT, "results")})
+    world.expect(tries == 4, f"results was tried {tries} times, once and three times as asked for", OVERNIGHT)
+    told = [alert.cause for alert in story.open_incidents]
+    world.expect(told == [UNANSWERED], f"open are {told}", OVERNIGHT)
+    due_at = world.sqlite.states.load(OVERNIGHT).due_at
+    world.expect(due_at is None, f"is looked at again at {due_at}", OVERNIGHT)
+    return world
+
+
 # --- time and calendar ----------------------------------------------------------------------------------
 
 
@@ -646,6 +689,9 @@ SCENARIOS = {
         Scenario("late-night", (27,), "the day waits for its night, not for ever, and says so", late_night),
         Scenario("replay-in-flight", (18, 24), "a replay is a new generation; the old one gives way", replay_in_flight),
         Scenario("corrected-later", (9,), "a look again that brings nothing changes nothing", corrected_later),
+        Scenario(
+            "asked-and-lost", (9, 32), "an attempt that was asked for is healed, or people are told", asked_and_lost
+        ),
         Scenario("from-the-future", (33,), "a schedule means the day it was meant for", from_the_future),
         Scenario("skewed-dst", (34,), "local times over both changes of the clocks", skewed_dst),
         Scenario("nothing-today", (12,), "a holiday is not an alarm, a dead scraper is not a holiday", nothing_today),

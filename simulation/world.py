@@ -13,7 +13,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from itertools import cycle
@@ -704,8 +704,10 @@ class World:
             record = states.load(run)
             story.outage_s = self.weather.outage_s(story.plan.started_at, story.plan.deadline_at)
             story.ledger = states.ledger(run)
+            newest = max(other.generation for other in self.stories if replace(other, generation=run.generation) == run)
+            end = invariants.End(story, record, self.fate.games, self.sink.told, self.now, newest > run.generation)
             for rule in invariants.AT_THE_END:
-                self.check(run, rule, invariants.End(story, record, self.fate.games, self.sink.told))
+                self.check(run, rule, end)
         self.batches.judge()
 
     def trouble(self, run: RunKey) -> None:

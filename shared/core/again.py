@@ -60,7 +60,7 @@ def order_looks(view: View, names: Sequence[str] = ()) -> tuple[tuple[Start, ...
         if why := _why_not_look(view, name, sources, standings):
             refused.append(f"{name} {why}")
             continue
-        due = {**standings, name: replace(standings[name], due=next_attempt(view, name))}
+        due = {**standings, name: replace(standings[name], due=next_attempt(view, name), asked=None)}
         starts.append(replace(order_start(view, phase, opened, due, name), look=True))
     return tuple(starts), tuple(refused)
 
@@ -83,8 +83,8 @@ def order_again(view: View, phase: str, processor: str, act: Act, only: tuple[st
     if why := waits_for(view, planned, opened, processor):
         return why
     standings = stand(view, planned, opened)
-    due = {**standings, processor: replace(standings[processor], due=next_attempt(view, processor))}
-    start = order_start(view, planned, opened, due, processor)
+    own = replace(standings[processor], due=next_attempt(view, processor), asked=None)
+    start = order_start(view, planned, opened, {**standings, processor: own}, processor)
     return replace(start, look=standings[processor].whole, by=act, only=only)
 
 

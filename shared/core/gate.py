@@ -30,6 +30,7 @@ from shared.core.standing import (
     Standing,
     deadline_of,
     ignored,
+    is_once_more,
     lacking,
     may_refresh,
     next_attempt,
@@ -108,6 +109,7 @@ class Verdict:
     decision: Decision
     stands: bool = False  # this outcome is latched already
     starts: tuple[Start, ...] = ()  # due inside open phases
+    unanswered: tuple[str, ...] = ()  # attempts that somebody asked for, ordered as often as may be and never reported
     next_look_at: datetime | None = None
 
 
@@ -128,6 +130,7 @@ def decide(view: View, readings: Mapping[str, Reading] | None = None, refused: s
     """
     starts: list[Start] = []
     looks: list[datetime] = []
+    unanswered: list[str] = []
     before: Outcome | None = None
     for gate in view.plan.gates:
         outcome = view.outcomes.get(gate)
@@ -149,7 +152,9 @@ def decide(view: View, readings: Mapping[str, Reading] | None = None, refused: s
             passed = settled_at is not None or _stays_forced(view, outcome, standings)
             looks.extend([settled_at] if settled_at else [])
         for name, standing in standings.items():
-            if passed and not _may_still_refresh(view, standing):
+            if standing.asked and standing.due is None and standing.next_at is None:
+                unanswered.append(f"{name}: {standing.why}")
+            if passed and not standing.asked and not _may_still_refresh(view, standing):
                 continue
             if standing.due is not None and left and before:
                 starts.append(order_start(view, left, before, standings, name))
@@ -159,6 +164,7 @@ def decide(view: View, readings: Mapping[str, Reading] | None = None, refused: s
             before = outcome
             continue
         verdict = _verdict(view, gate, left, before, standings, outcome, holiday, readings or {})
+        verdict = replace(verdict, unanswered=tuple(unanswered))
         if isinstance(verdict.decision, Fail) and refused is not None and refused != key_of(verdict):
             verdict = _block_first(view, verdict, verdict.decision)
         if isinstance(verdict.decision, Fail | Done) or (
@@ -169,7 +175,7 @@ def decide(view: View, readings: Mapping[str, Reading] | None = None, refused: s
             return verdict
         return _with_starts(view, verdict, starts, [*looks, verdict.next_look_at])
     assert before is not None
-    ended = _standing_verdict(before)
+    ended = replace(_standing_verdict(before), unanswered=tuple(unanswered))
     if view.control.cancel:
         return ended
     if hold := view.control.held_at(view.now):
@@ -311,9 +317,11 @@ def _passed(outcome: Outcome, before: Outcome | None) -> bool:
 def _settled_at(view: View, left: PlannedPhase) -> datetime | None:
     """When the looks again that are under way in a phase are over: until then what came late opens nothing.
 
-    Else the gate would open once for each source that was corrected.
+    Else the gate would open once for each source that was corrected. One that has been silent once holds up nobody any
+    more, though it is ordered once more.
     """
-    looking = [p for p in left.processors if view.starts.get(p.name) and view.starts[p.name][-1].look]
+    last = [(p, view.starts[p.name][-1]) for p in left.processors if view.starts.get(p.name)]
+    looking = [p for p, start in last if start.look and not is_once_more(view, start)]
     return max((until for p in looking if (until := under_way_until(view, p))), default=None)
 
 

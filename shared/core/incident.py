@@ -45,6 +45,9 @@ SLOW = "slow"
 INCOMPLETE = "incomplete"
 """The run goes on, or has published, with too little."""
 
+UNANSWERED = "unanswered"
+"""What somebody asked for once more was ordered as often as may be, and nobody has reported; what stood stands."""
+
 DEAD_LETTERS = "dead-letters"
 """Messages about it died, and sending them again does not help or has not: somebody has to look why."""
 
@@ -90,13 +93,14 @@ def alerts_due(
         return ()  # whoever holds it looks into it: nothing is raised, and what is open stays so
     open_now = {cause: alert for cause, alert in view.incidents.items() if not alert.resolved}
     stands, slow = _stands_still(view, verdict, readings or {}), _is_slow(view, verdict, readings or {})
-    found = (stands, slow, _was_late(view, outcome), _has_too_little(view, outcome), _has_died(view))
+    unanswered = _is_unanswered(view, verdict)
+    found = (stands, slow, _was_late(view, outcome), _has_too_little(view, outcome), _has_died(view), unanswered)
     there = [cause for cause in found if cause and not replayed]
-    over = {STALLED, SLOW} - {cause.name for cause in there}
+    over = {STALLED, SLOW, UNANSWERED} - {cause.name for cause in there}
     if stands:  # whoever is told that it stands still need not be told that this takes long
         there = [cause for cause in there if cause is not slow]
     if isinstance(verdict.decision, Done) or view.control.cancel or replayed:  # whatever else was wrong is over as well
-        over = set(open_now)
+        over = set(open_now) - {cause.name for cause in there if cause is unanswered}
     elif isinstance(verdict.decision, Fail):  # that it has failed says it all, until somebody replays it
         over = set(open_now) - {STALLED}
     ended = f"{view.plan.run}: {'a newer generation does it over' if replayed else verdict.decision.reason}"
@@ -279,6 +283,12 @@ def _has_too_little(view: View, outcome: Outcome | None) -> Cause | None:
     what = f"{view.plan.run} goes on" if outcome.kind is OutcomeKind.OPEN else f"{view.plan.run} has published"
     share = f"with {outcome.completeness:.0%} of what it needs, below {PARTIAL_ENOUGH:.0%}"
     return Cause(INCOMPLETE, Severity.WARN, f"{what} {share}; not whole: {names}")
+
+
+def _is_unanswered(view: View, verdict: Verdict) -> Cause | None:
+    if not verdict.unanswered or view.control.cancel:
+        return None
+    return Cause(UNANSWERED, Severity.WARN, f"{view.plan.run}: {'; '.join(verdict.unanswered)}")
 
 
 def _has_died(view: View) -> Cause | None:

@@ -204,6 +204,11 @@ class Start:
     def id(self) -> str:
         return f"{self.run}/{self.phase}/{self.processor}/{self.attempt}"
 
+    @property
+    def asked(self) -> bool:
+        """Whether somebody wants it, whatever stands already."""
+        return self.look or self.by is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:

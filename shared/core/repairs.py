@@ -122,7 +122,7 @@ def _attempts(plan: Plan, facts: Iterable[Fact], latches: Iterable[Latch]) -> It
         heard[about] = min(heard.get(about, fact.received_at), fact.received_at)
     for (name, attempt), start in starts.items():
         before = starts.get((name, attempt - 1))
-        if before is None or start.look or start.by:
+        if before is None or (start.asked and not (before.asked and before.by == start.by)):
             continue
         processor = plan.phase_by_name[start.phase].by_name[name]
         at = heard.get((name, before.attempt))

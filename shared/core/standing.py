@@ -57,6 +57,7 @@ class Standing:
     due: int | None = None  # the attempt to start now
     next_at: datetime | None = None  # when time alone changes this
     counts_at: datetime | None = None  # of a part, when it began to be done
+    asked: Start | None = None  # that somebody wants and nobody has reported: under way, due once more, or given up
 
 
 def stand(view: View, phase: PlannedPhase, opened: Outcome) -> dict[str, Standing]:
@@ -89,7 +90,7 @@ def order_start(
     """
     processor = phase.by_name[name]
     before = [standings[each] for each in _upstream(phase, processor)]
-    attempt = standings[name].due
+    attempt, asked = standings[name].due, standings[name].asked
     assert attempt is not None, f"{name} is not due"
     return Start(
         run=view.plan.run,
@@ -105,6 +106,9 @@ def order_start(
         completeness=min(opened.completeness, share_of(before)),
         missing=opened.missing + lacking(before),
         config_hash=view.plan.config_hash,
+        look=asked is not None and standings[name].whole,
+        by=asked.by if asked else None,
+        only=asked.only if asked else None,
     )
 
 
@@ -177,7 +181,7 @@ def in_doubt(view: View) -> tuple[Start, ...]:
             start = None if processor.name in view.control.skips else _unreported(view, processor)
             if start is None or not doubt_at(start, processor) <= view.now < mute_at(start, processor) + DOUBT_KEPT:
                 continue
-            if not passed or (processor.refresh_until and view.now <= processor.refresh_until):
+            if not passed or start.asked or (processor.refresh_until and view.now <= processor.refresh_until):
                 found.append(start)
     return tuple(sorted(found, key=lambda start: start.issued_at))
 
@@ -239,14 +243,17 @@ def _stand(
             stale = _newer_input(processor, latest.completion, starts, standings)
             last = view.facts[processor.name][-1].completion
             if not stale:
-                return result if last is latest.completion else replace(result, why=_why_looked(last))
+                result = result if last is latest.completion else replace(result, why=_why_looked(last))
+                return _asked_for(view, processor, result, starts, last.attempt)
             if starts[-1].attempt == last.attempt:
                 return _again(result, f"runs again: {stale} is newer", due=starts[-1].attempt + 1)
             result = _again(result, f"runs again: {stale} is newer")
     else:
         result = Standing(processor=processor)
     if starts and (latest is None or latest.completion.attempt < starts[-1].attempt):
-        return _in_flight(view, processor, result, facts, starts)
+        flying = _in_flight(view, processor, result, facts, starts)
+        is_tried_afresh = flying.ended and view.now >= mute_at(starts[-1], processor) and (flying.due or flying.next_at)
+        return replace(flying, asked=starts[-1]) if starts[-1].asked and not is_tried_afresh else flying
     assert latest is not None
     return result if result.whole else _try_again(view, processor, result, latest, facts, starts)
 
@@ -460,6 +467,35 @@ def _in_flight(
     if _looks(facts) < processor.looks_max:
         return _but(result, why, due=start.attempt + 1)
     return _but(result, why, ended=True)
+
+
+def _asked_for(
+    view: View, processor: PlannedProcessor, result: Standing, starts: Sequence[Start], heard: int
+) -> Standing:
+    """A whole result, which counts all the same while another attempt that somebody asked for is under way.
+
+    Is none of it heard in its time, the attempt is ordered once more, as often as any that stays silent.
+    """
+    start = starts[-1] if starts else None
+    if start is None or start.attempt <= heard or not start.asked:
+        return result
+    mute, remark = mute_at(start, processor), f"{result.why}; " if result.why else ""
+    if view.now < mute:
+        why = f"{remark}attempt {start.attempt} is under way until {mute:%Y-%m-%d %H:%M} UTC; what stood stands"
+        return replace(result, why=why, asked=start, next_at=look_for_at(start, processor, view.now))
+    silent = sum(each.attempt > heard and each.asked and each.by == start.by for each in starts)
+    why = f"attempt {start.attempt} did not report in {processor.timeout_of(start.attempt)} s"
+    why = f"{remark}{why}, {silent} of {processor.attempts_max} attempts; what stood stands"
+    due = start.attempt + 1 if silent < processor.attempts_max else None
+    return replace(result, why=why, asked=start, due=due)
+
+
+def is_once_more(view: View, start: Start) -> bool:
+    """Whether it was ordered because nobody reported the attempt before, which the same word had ordered."""
+    before = [each for each in view.starts.get(start.processor, ()) if each.attempt < start.attempt]
+    if not before or not start.asked or not before[-1].asked or before[-1].by != start.by:
+        return False
+    return all(fact.completion.attempt != before[-1].attempt for fact in view.facts.get(start.processor, ()))
 
 
 def _try_again(

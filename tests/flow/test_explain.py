@@ -14,7 +14,8 @@ import pytest
 from orchestration.cli.explain import LINES_MAX
 from shared import wiring
 from shared.adapters.sqlite import Sqlite
-from shared.core.model import Act, Alert, Control, Latch, RunKey, Severity, Status, Word
+from shared.core.model import Act, Alert, Control, Latch, RunKey, Severity, Start, Status, Word
+from shared.core.standing import mute_at
 from tests.flow.cli import on_a_terminal, tipoff, tipoff_json
 from tests.flow.days import Days, HandClock, succeed
 
@@ -49,6 +50,28 @@ def degraded(days: Days) -> None:
             failed = succeed(start, status=Status.FAILED, reason="out of [memory]", digest="")
             days.do(start, failed if start.processor == "upcoming_team_game_context" else None)
         days.pass_by(seconds=30)
+
+
+def test_another_attempt_that_was_asked_for_is_told_until_when_it_is_under_way(days: Days, tmp_path: Path) -> None:
+    days.finish(RUN)
+    assert "It is through; nothing is under way." in tipoff("explain", RUN, "--home", tmp_path).stdout
+    days.clock.time = datetime.now(timezone.utc)
+    started = days.service.retry(RUN, "results", Act(actor="ann", reason=WHY, at=days.clock.now()))
+    assert isinstance(started, Start)
+    days.hear().clear()  # lost
+    until = mute_at(started, days.view(RUN).plan.phase_by_name["export"].by_name["results"])
+    under_way = f"results: attempt 2 is under way until {until:%Y-%m-%d %H:%M} UTC; what stood stands. Next look "
+    for command in (("explain", RUN), ("status", "nba", "--date", RUN.date)):
+        said = tipoff(*command, "--home", tmp_path).stdout
+        assert under_way in said
+        assert "nothing is under way" not in said
+        assert f"{RUN} is published" in said
+    for _ in range(4):
+        days.pass_by(hours=1)
+    said = tipoff("explain", RUN, "--home", tmp_path).stdout
+    assert "results: attempt 4 did not report in " in said
+    assert "what stood stands." in said
+    assert "nothing is under way" not in said
 
 
 def test_a_degraded_run_is_told_on_one_screen(days: Days, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from data_processors.nba.runner import Work
 from shared import wiring
-from shared.core.model import RunKey, Start, Status
+from shared.core.incident import open_incidents
+from shared.core.model import Repair, RepairKind, RunKey, Start, Status
+from shared.core.repairs import repairs
 from shared.core.status import RunState
 from shared.ports import Coverage, Feed
 from shared.service import Refusal
@@ -165,12 +167,52 @@ def test_a_feed_that_has_lost_its_schedule_makes_no_holiday_of_a_published_night
     assert days.view(run).expectations["games"]
 
 
-def test_a_look_that_nobody_answers_changes_nothing(days: Days, run: RunKey) -> None:
+def test_a_look_that_nobody_answers_changes_nothing_and_is_ordered_again_until_it_is_told(
+    days: Days, run: RunKey
+) -> None:
     ordered(days, run)
-    days.hear()
+    for _ in range(12):
+        days.hear()
+        days.pass_by(hours=1)
+        assert days.status(run).state is RunState.PUBLISHED
+    assert sorted(days.orders(run)[-6:]) == [f"{name}/{n}" for name in ("boxscores", "schedule") for n in (2, 3, 4)]
+    assert [alert.cause for alert in open_incidents(days.view(run))] == ["unanswered"]
+    assert days.store.states.load(run).due_at is None
+    assert isinstance(days.service.replay(run, "", ANN), RunKey)
+    assert not open_incidents(days.view(run)), "whoever replays it knows"
+
+
+def test_a_look_whose_order_was_lost_is_made_good_and_what_it_finds_is_published(
+    days: Days, run: RunKey, source: Source, work: Work
+) -> None:
+    before = assists(work, run.date)
+    one_assist_more(source, run.date)
+    assert days.service.look_again(run, ["boxscores"])
+    days.hear().clear()  # lost
     days.pass_by(hours=1)
-    assert days.status(run).state is RunState.PUBLISHED
-    assert days.orders(run)[-2:] == ["schedule/2", "boxscores/2"]
+    days.finish(run)
+    assert assists(work, run.date) == before + 1
+    assert [name for name in days.orders(run, "scrape") if name.startswith("box")] == [
+        "boxscores/1",
+        "boxscores/2",
+        "boxscores/3",
+    ]
+    assert [each.kind for each in kept(days, run) if each.kind is RepairKind.ATTEMPT] == [RepairKind.ATTEMPT]
+    assert (days.status(run).state, days.store.states.load(run).due_at) == (RunState.PUBLISHED, None)
+
+
+def test_nothing_is_made_good_of_a_run_that_a_newer_generation_does_over(days: Days, run: RunKey) -> None:
+    ordered(days, run)
+    days.hear().clear()  # lost
+    again = days.service.replay(run, "", ANN)
+    assert isinstance(again, RunKey)
+    days.finish(again)
+    before = days.orders(run)
+    for _ in range(6):
+        days.pass_by(hours=1)
+    assert days.orders(run) == before
+    assert not open_incidents(days.view(run))
+    assert days.store.states.load(run).due_at is None
 
 
 def test_after_the_time_for_corrections_a_look_is_refused(days: Days, run: RunKey) -> None:
@@ -194,6 +236,12 @@ def test_an_unknown_run_is_refused(days: Days, run: RunKey) -> None:
     refused = days.service.look_again(replace(run, mode="same_day"))
     assert isinstance(refused, Refusal)
     assert "is not known here" in refused.reason
+
+
+def kept(days: Days, run: RunKey) -> tuple[Repair, ...]:
+    plan, record = days.store.states.plan(run), days.store.states.load(run)
+    assert plan is not None
+    return repairs(plan, record.facts, record.latches, days.store.states.ledger(run))
 
 
 # --- the command ---------------------------------------------------------------------------------------

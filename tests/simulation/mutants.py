@@ -249,6 +249,22 @@ MUTANTS = (
         "corrected-later",
     ),
     Mutant(
+        "what-was-asked-for-of-a-result-that-stands-is-not-looked-after",
+        32,
+        STANDING,
+        "                return _asked_for(view, processor, result, starts, last.attempt)\n",
+        "                return result\n",
+        "asked-and-lost",
+    ),
+    Mutant(
+        "what-was-asked-for-hangs-and-nobody-is-told",
+        32,
+        GATE,
+        "            if standing.asked and standing.due is None and standing.next_at is None:\n",
+        "            if False:\n",
+        "asked-and-lost",
+    ),
+    Mutant(
         "a-nudge-means-the-day-it-arrives",
         33,
         SERVICE,

@@ -38,7 +38,7 @@ LESSONS = {
     29: ["poison-event", "swallowed-error"],
     30: ["crash-after-mark"],
     31: ["slow-ack"],
-    32: ["redeploy-gap"],
+    32: ["redeploy-gap", "asked-and-lost"],
     33: ["from-the-future"],
     34: ["skewed-dst"],
     35: ["quota-wall"],

@@ -10,6 +10,7 @@ from shared.core.again import given_by, order_again, order_looks
 from shared.core.gate import start_latch
 from shared.core.model import Act, Missing, Start
 from shared.core.plan import Given, Plan, PlannedRunBefore
+from shared.core.standing import in_doubt
 from shared.core.status import PhaseState, RunState, summarise
 from tests.unit.plans import RUN, Day, critical, minute, optional, phase, plan
 
@@ -48,7 +49,7 @@ def row(sentence: str, script: str, at: float, names: str, said: str, of: Plan =
             "s/3",
         ),
         row(
-            "once more when the look before has said nothing in its time", f"{PUBLISHED}; +200 again s", 261, "s", "s/3"
+            "once more when nobody has reported any of the looks before", f"{PUBLISHED}; +200 again s", 382, "s", "s/5"
         ),
         row(
             "after the time for corrections",
@@ -56,6 +57,13 @@ def row(sentence: str, script: str, at: float, names: str, said: str, of: Plan =
             601,
             "s",
             "s may change until 2024-01-16 21:00 UTC only; a replay takes in what came later",
+        ),
+        row(
+            "a look that was ordered once more, as nobody reported it",
+            f"{PUBLISHED}; +200 again s",
+            261,
+            "s",
+            "s is being looked at already, attempt 3",
         ),
         row(
             "a look that is under way",
@@ -120,11 +128,21 @@ def test_a_report_that_nobody_ordered_can_be_looked_at_again() -> None:
             ["open raw/2 at +260.5", "open out/2 at +262", "done end/2 at +263"],
             id="a look that never reports holds up another's correction for its own time at most",
         ),
+        pytest.param(
+            "+262 x done has=2 digest=new; +263 a done has=2 digest=new; +264 z done digest=new",
+            ["open raw/2 at +262", "open out/2 at +263", "done end/2 at +264"],
+            id="nor longer when it is ordered once more",
+        ),
         pytest.param("+201 s failed; +202 x failed", [], id="a look that fails changes nothing"),
         pytest.param("+201 s not_ready; +202 x partial has=1 digest=half", [], id="nor does one that is not whole"),
-        pytest.param("+202 x done has=1 digest=half", [], id="nor one that calls itself a success and is not whole"),
-        pytest.param("+202 x skipped reason=no_source", [], id="nor one that was skipped for no good reason"),
-        pytest.param("", [], id="nor one that never reports"),
+        pytest.param(
+            "+201 s failed; +202 x done has=1 digest=half",
+            [],
+            id="nor one that calls itself a success and is not whole",
+        ),
+        pytest.param(
+            "+201 s failed; +202 x skipped reason=no_source", [], id="nor one that was skipped for no good reason"
+        ),
     ],
 )
 def test_what_a_look_again_brings(script: str, story: list[str]) -> None:
@@ -166,6 +184,123 @@ def test_a_published_run_stays_published_when_the_refresh_that_a_look_began_fail
     assert (status.state, status.ended_at, status.missing) == (RunState.DEGRADED, minute(4), ("news",))
     assert status.reason == "z not done by 2024-01-16 15:33 UTC, the time to give up"
     assert status.phases[-1].state is PhaseState.FAILED  # the refresh, told where it failed
+
+
+# --- a look, or another attempt, that nobody reports -----------------------------------------------------
+
+LOST = f"{PUBLISHED}; +200 again x"
+UNANSWERED = "raise unanswered/1 at +381.5"
+HEARD = "has=2 digest=x"
+
+
+def asked(script: str, at: float, name: str, until: float, then: str = "") -> Day:
+    """A day in which somebody has a processor tried again at this minute."""
+    day = Day(SOURCES).play(script, until=at)
+    ordered = order_again(day.view(minute(at)), next(p.name for p in SOURCES.phases if name in p.by_name), name, BEN)
+    assert isinstance(ordered, Start), ordered
+    day.latches[start_latch(ordered).key] = start_latch(ordered)
+    day.advance(minute(at))
+    return day.play(then, until=until)
+
+
+def test_a_look_that_nobody_reports_is_ordered_as_often_as_any_other_attempt_and_then_told_once() -> None:
+    day = Day(SOURCES).play(LOST, until=400)
+    assert day.orders()[-3:] == ["x/2 at +200", "x/3 at +260.5", "x/4 at +321"]
+    assert all(start.look for start in day.starts("x")[1:])
+    assert (day.story, day.told) == (ROUND_1, ["raise incomplete/1 at +2", "resolve incomplete/1 at +4", UNANSWERED])
+    assert day.due_at is None, "and nobody comes again"
+    standing = summarise(day.view(minute(400))).phases[0].standings["x"]
+    assert (standing.done, standing.whole, standing.ended, standing.mark) == (True, True, True, "x")
+    assert standing.why == "attempt 4 did not report in 3600 s, 3 of 3 attempts; what stood stands"
+
+
+def test_while_a_look_is_under_way_the_timer_comes_again_and_the_earlier_result_counts() -> None:
+    day = Day(SOURCES).play(LOST, until=201)
+    status = summarise(day.view(minute(200.5)))
+    assert (status.state, status.completeness, day.due_at) == (RunState.DEGRADED, 0.8571, minute(201))
+    standing = status.phases[0].standings["x"]
+    assert (standing.done, standing.whole, standing.ended) == (True, True, True)
+    assert standing.why == "attempt 2 is under way until 2024-01-16 15:20 UTC; what stood stands"
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param(f"+261 x done {HEARD}", id="by the one that was ordered once more"),
+        pytest.param(f"+300 x done attempt=2 {HEARD}; +310 x done {HEARD}", id="late, and then by the other"),
+        pytest.param("+261 x failed", id="though it has failed"),
+    ],
+)
+def test_what_was_ordered_once_more_and_is_reported_is_over(then: str) -> None:
+    day = Day(SOURCES).play(f"{LOST}; {then}", until=400)
+    assert (day.starts("x")[-1].attempt, day.due_at, day.story) == (3, None, ROUND_1)
+    assert not [told for told in day.told if "unanswered" in told]
+
+
+def test_a_report_that_comes_after_all_ends_what_was_told() -> None:
+    day = Day(SOURCES).play(f"{LOST}; +390 x done {HEARD}", until=400)
+    assert day.told[-2:] == [UNANSWERED, "resolve unanswered/1 at +390"]
+    day = Day(SOURCES).play(f"{LOST}; +390 again x; +391 x done {HEARD}", until=400)
+    assert day.told[-2:] == [UNANSWERED, "resolve unanswered/1 at +390"]
+
+
+def test_another_word_begins_another_budget() -> None:
+    day = asked(PUBLISHED, 60, "z", 300)
+    assert [start.attempt for start in day.starts("z")] == [1, 2, 3, 4]
+    assert {(start.look, start.by) for start in day.starts("z")[1:]} == {(True, BEN)}
+    later = order_again(day.view(minute(300)), "out", "z", replace(BEN, at=minute(300)))
+    assert isinstance(later, Start)
+    day.latches[start_latch(later).key] = start_latch(later)
+    day.advance(minute(300))
+    day.play("", until=600)
+    assert [start.attempt for start in day.starts("z")] == [1, 2, 3, 4, 5, 6, 7]
+    assert [told for told in day.told if "unanswered" in told] == [
+        "raise unanswered/1 at +241.5",
+        "resolve unanswered/1 at +300",
+        "raise unanswered/2 at +481.5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "at", "name", "attempts"),
+    [
+        pytest.param(PUBLISHED, 700, "z", [1, 2, 3, 4], id="when the time for corrections is over"),
+        pytest.param(PUBLISHED, 60, "news", [1, 2, 3, 4], id="of what the run ended without, where late is ignored"),
+    ],
+)
+def test_another_attempt_is_looked_after_also_where_no_gate_would_make_use_of_it(
+    script: str, at: float, name: str, attempts: list[int]
+) -> None:
+    day = asked(script, at, name, at + 500)
+    assert [start.attempt for start in day.starts(name)] == attempts
+    assert (day.story, day.due_at) == (ROUND_1, None)
+    assert len([told for told in day.told if "unanswered" in told]) == 1
+
+
+def test_another_attempt_of_what_is_not_whole_keeps_whose_it_is() -> None:
+    day = asked(f"{SCRAPED}; +3 a partial has=1", 3.5, "a", 65)
+    assert [(start.attempt, start.look, start.by) for start in day.starts("a")] == [
+        (1, False, None),
+        (2, False, BEN),
+        (3, False, BEN),
+    ]
+
+
+def test_what_somebody_asked_for_is_looked_for_whatever_its_gate_makes_of_it() -> None:
+    day = asked(PUBLISHED, 700, "z", 702)
+    assert [start.id for start in in_doubt(day.view(minute(702)))] == [f"{RUN}/out/z/2"]
+
+
+@pytest.mark.parametrize("said", ["+201 cancel", "+201 hold"])
+def test_nothing_is_ordered_once_more_in_a_run_that_is_cancelled_or_held(said: str) -> None:
+    day = Day(SOURCES).play(f"{LOST}; {said}", until=400)
+    assert day.orders()[-1] == "x/2 at +200"
+
+
+def test_an_attempt_that_healing_ordered_is_nobodys_wish_once_the_silent_one_has_reported() -> None:
+    day = Day(SOURCES).play("+61 s done attempt=1 finds=games:g1|g2; +62 x done has=2", until=70)
+    assert [start.attempt for start in day.starts("s")] == [1, 2]
+    assert summarise(day.view(minute(70))).phases[0].standings["s"].asked is None
 
 
 def test_what_a_look_brings_counts_from_then_on() -> None:
