@@ -30,6 +30,11 @@ class Meter:
         for effect in effects:
             self._due.setdefault((run, effect), since)
 
+    def not_due(self, run: RunKey, effects: Iterable[str]) -> None:
+        """Nobody has done them, and what was recorded since has made them needless: if ever, they are due anew."""
+        for effect in effects:
+            self._due.pop((run, effect), None)
+
     def done(self, run: RunKey, effects: Iterable[str], now: datetime, settled_at: datetime) -> None:
         for effect in effects:
             since = self._due.pop((run, effect), now)

@@ -666,6 +666,7 @@ class World:
         """What is due on what is recorded must have been done two minutes from now."""
         due = story.would(self.now)
         news = due - story.ready
+        self.meter.not_due(story.plan.run, story.ready - due)
         story.ready = due
         timed = story.due_at and story.due_at < self.now and not story.leases
         self.meter.due(story.plan.run, sorted(news), story.due_at if timed and story.due_at else self.now)

@@ -631,17 +631,18 @@ def _ready_at(
 ) -> datetime:
     """When the last thing happened that a verdict on what is left of a gate can rest on; between two, nothing changes.
 
-    What a decision did not need, and came after all that it did, counts too: then it looks quicker than it was.
+    What a decision did not need, and came after all that it did, counts too: then it looks quicker than it was. What is
+    recorded has happened, though by a clock that is ahead it is still to come: left out, the gate would look late.
     """
     news_at = _news_at(standings, view.outcomes.get(END))
     moments = [before.decided_at, *_deadlines(view, left, before, news_at)]
     moments += _grace_ends(view, before, standings, news_at)
-    moments += [fact.received_at for name in standings for fact in view.facts.get(name, ())]
+    moments += [min(fact.received_at, view.now) for name in standings for fact in view.facts.get(name, ())]
     for standing in standings.values():
         moments += [*silent_at(view, standing.processor), *([standing.counts_at] if standing.counts_at else [])]
     moments += [at for at in (not_before, view.control.hold and view.control.hold.until) if at]
-    moments += [word.act.at for word in view.control.said]
-    return max((at for at in moments if at <= view.now), default=view.now)  # all may be of a clock that is ahead
+    moments += [min(word.act.at, view.now) for word in view.control.said]
+    return max((at for at in moments if at <= view.now), default=view.now)
 
 
 def _given(plan: Plan) -> Mapping[str, tuple[str, ...]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 
+from shared.core.model import RunKey
 from shared.core.timeouts import HISTORY_MIN
 from simulation.dice import drawn
 from simulation.draws import Draws
 from simulation.faults import Faults
+from simulation.meter import Meter
 from simulation.reliability import DEFINITIONS, WORLD_DAYS, measure, reliability
 from simulation.simulate import Episode, episodes, live
 from simulation.standard import STANDARD
@@ -40,6 +42,15 @@ def test_the_worlds_that_are_measured_go_on_by_limits_that_were_learnt() -> None
     ]
     assert Counter(limits).most_common(1)[0][0] == "history"
     assert WORLD_DAYS > 2 * HISTORY_MIN
+
+
+def test_what_becomes_needless_before_it_is_done_was_not_late() -> None:
+    run, meter, began = RunKey("nba", DAYS.first, "overnight"), Meter(), datetime(2024, 1, 16, tzinfo=timezone.utc)
+    meter.due(run, ["start"], began)
+    meter.not_due(run, ["start"])
+    meter.due(run, ["start"], began + timedelta(minutes=6))
+    meter.done(run, ["start"], began + timedelta(minutes=7), began)
+    assert meter.delays == meter.undisturbed == [60]
 
 
 def test_what_is_hopeless_by_itself_is_not_publishable() -> None:

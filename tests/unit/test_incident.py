@@ -437,13 +437,15 @@ def test_an_opening_says_since_when_it_could_have_opened(of: Plan, script: str, 
     assert Day(of).play(script, until=at).outcome("out").ready_at == minute(ready)
 
 
-def test_a_gate_decided_by_a_clock_that_is_behind_is_ready_at_once() -> None:
+@pytest.mark.parametrize("now", [-1, 2.8])
+def test_a_gate_decided_by_a_clock_that_is_behind_is_ready_at_once(now: float) -> None:
+    """Behind the run's beginning, or behind the report alone, which another clock has dated."""
     day = Day(ONE).play("", until=2)
     day.report(minute(3), "a", "success")
-    view = replace(day.view(minute(3)), now=minute(-1))
+    view = replace(day.view(minute(3)), now=minute(now))
     (latch,) = consequences(view, decide(view)).latches[:1]
     assert latch.outcome is not None
-    assert latch.outcome.ready_at == minute(-1)
+    assert latch.outcome.ready_at == minute(now)
 
 
 def test_an_opening_that_nobody_made_in_time_says_so() -> None:
