@@ -156,20 +156,23 @@ class Runs:
             return None
         self._told_of.discard(key)
         status = self.status(key)
-        now, due_at = self.home.ports.clock.now(), self.home.ports.states.load(key).due_at
-        # what fell due since the last sweep is not in the status any more, but still on the timer's list
         if status.next_look_at is None:
-            return None if self._may_get_better(status, due_at, now) else status
+            return None if self._may_get_better(status) else status
         if key in busy:
             return None
+        ports = self.home.ports
+        # what fell due since the last sweep is not in the status any more, but still on the timer's list
+        due_at = ports.states.load(key).due_at or status.next_look_at
         others = (self._runtime.next_at(), self.home.batches.next_at())
-        soonest = min(status.next_look_at, due_at or status.next_look_at, *(at for at in others if at))
-        return status if soonest > now + timedelta(seconds=patience_s) else None
+        soonest = min(status.next_look_at, due_at, *(at for at in others if at))
+        return status if soonest > ports.clock.now() + timedelta(seconds=patience_s) else None
 
-    def _may_get_better(self, status: RunStatus, due_at: datetime | None, now: datetime) -> bool:
+    def _may_get_better(self, status: RunStatus) -> bool:
         """Whether a degraded end has a look to come in the next sweep. Other homes are swept without this process."""
-        overdue = due_at is not None and due_at <= now
-        return overdue and status.state is RunState.DEGRADED and isinstance(self.home, LocalHome)
+        if status.state is not RunState.DEGRADED or not isinstance(self.home, LocalHome):
+            return False
+        due_at = self.home.ports.states.load(status.run).due_at
+        return due_at is not None and due_at <= self.home.ports.clock.now()
 
     def _told(self, entry: LedgerEntry) -> None:
         self._told_of.add(entry.run)

@@ -95,7 +95,7 @@ class Watch:
         seen = sights(answers, shallow, known, _ill(kept, open_now), now)
         found = [*late_jobs, *together(unwell(seen, answers, self._bad_for, now), open_now)]
         latches = watch_latches(self.run, kept.latches, found, self._unsure(kept.latches, seen, now), now)
-        stays = bool(seen) or _has_open((*kept.latches, *latches))
+        stays = bool(seen) or bool(_open_in((*kept.latches, *latches)))
         entry = noted(self.run, seen, kept.last_entry, now)
         claimed = self._claim(kept, latches, entry, now if stays else None, now)
         if not stays and _is_watched(again := states.load(self.run)):
@@ -125,7 +125,7 @@ class Watch:
     def _unsure(self, latches: Sequence[Latch], seen: Mapping[str, Reading], now: datetime) -> list[str]:
         """Names of what this look has not shown to be over: services not well for long enough, heartbeats not read."""
         unread = [] if self._read_at == now else [name for name in incidents_of(latches) if name.startswith(HEARTBEAT)]
-        return unread + [f"{HEALTH}-{name}" for name in seen] + [TOGETHER for _ in seen]
+        return unread + [f"{HEALTH}-{name}" for name in seen] + ([TOGETHER] if seen else [])
 
     def _late(self, now: datetime, is_open: bool) -> Iterator[Cause]:
         """A job that nobody has heard of yet has just been deployed: it gets its first heartbeat here.
@@ -171,8 +171,4 @@ def _ill(kept: RunRecord, open_now: Collection[str]) -> set[str]:
 
 
 def _is_watched(kept: RunRecord) -> bool:
-    return _has_open(kept.latches) or bool(kept.last_entry and kept.last_entry.readings)
-
-
-def _has_open(latches: Iterable[Latch]) -> bool:
-    return any(not alert.resolved for alert in incidents_of(latches).values())
+    return bool(_open_in(kept.latches)) or bool(kept.last_entry and kept.last_entry.readings)

@@ -171,22 +171,32 @@ def quiet(seed: int) -> Trial:
     return Trial(_fate(seed)).play("23:00").expects_nothing_else()
 
 
+def _ill(
+    seed: int, ill_at: datetime, lasts: timedelta, found: Callable[[str], Health], who: str = "", instances: int = 1
+) -> Trial:
+    """A world in which one service, or each, answers so for a while."""
+
+    def health(service: str, now: datetime) -> Health | None:
+        return found(service) if who in ("", service) and ill_at <= now < ill_at + lasts else None
+
+    trial = Trial(_fate(seed, health=health), instances)
+    trial.world.at(ill_at, lambda: trial.world.fault("ill", who or "all services"))
+    return trial
+
+
+def _ends_once(trial: Trial, incident: str) -> None:
+    ends = [each for each in trial.endpoints.took if (each.what, each.about) == ("resolve", incident)]
+    trial.world.expect(len(ends) == 1, f"{len(ends)} ends of it were told")
+
+
 def unwell(seed: int) -> Trial:
     """A service that no gate needs just now does not answer for twenty minutes."""
     ill_at = calendar.at(DAY, "13:00", NBA.zone) + timedelta(seconds=random.Random(seed).uniform(0, 60))
-    ill_until = ill_at + timedelta(minutes=20)
-
-    def health(service: str, now: datetime) -> Health | None:
-        ill = service == "export_processor" and ill_at <= now < ill_until
-        return Health(alive=False, why="does not answer") if ill else None
-
-    trial = Trial(_fate(seed, health=health))
-    trial.world.at(ill_at, lambda: trial.world.fault("ill", "export_processor"))
-    trial.play("14:00")
+    dead = Health(alive=False, why="does not answer")
+    trial = _ill(seed, ill_at, timedelta(minutes=20), lambda _: dead, "export_processor").play("14:00")
     incident = _incident(record_of(NBA.name), "health-export_processor")
     trial.expects("a health endpoint fails twice, 60 s apart", "pagerduty", "trigger", incident, ill_at + MINUTE)
-    ends = [each for each in trial.endpoints.took if (each.what, each.about) == ("resolve", incident)]
-    trial.world.expect(len(ends) == 1, f"{len(ends)} ends of it were told")
+    _ends_once(trial, incident)
     return trial.expects_nothing_else()
 
 
@@ -194,19 +204,14 @@ def unready(seed: int, instances: int = 1) -> Trial:
     """A service lives and could not work, for an hour: found when it is asked for more than whether it lives."""
     ill_at = calendar.at(DAY, "13:00", NBA.zone) + timedelta(minutes=random.Random(seed).uniform(1, DEEP_EVERY_MIN - 1))
     asked_at = calendar.at(DAY, "13:00", NBA.zone) + DEEP_EVERY_MIN * MINUTE
-    ill_until = ill_at + timedelta(hours=1)
 
-    def health(service: str, now: datetime) -> Health | None:
-        ill = service == "export_processor" and ill_at <= now < ill_until
-        return Health(alive=True, service=service, version=VERSION, why="not ready: state: no answer") if ill else None
+    def lives(service: str) -> Health:
+        return Health(alive=True, service=service, version=VERSION, why="not ready: state: no answer")
 
-    trial = Trial(_fate(seed, health=health), instances)
-    trial.world.at(ill_at, lambda: trial.world.fault("unready", "export_processor"))
-    trial.play("15:00")
+    trial = _ill(seed, ill_at, timedelta(hours=1), lives, "export_processor", instances).play("15:00")
     incident = _incident(record_of(NBA.name), "health-export_processor")
     trial.expects("a service lives and could not work", "pagerduty", "trigger", incident, asked_at + MINUTE)
-    ends = [each for each in trial.endpoints.took if (each.what, each.about) == ("resolve", incident)]
-    trial.world.expect(len(ends) == 1, f"{len(ends)} ends of it were told")
+    _ends_once(trial, incident)
     return trial.expects_nothing_else()
 
 
@@ -218,15 +223,8 @@ def by_turns(seed: int) -> Trial:
 def many_unwell(seed: int) -> Trial:
     """What all services need is out for a quarter of an hour, when no gate needs one: one incident for all of them."""
     ill_at = calendar.at(DAY, "13:00", NBA.zone) + timedelta(seconds=random.Random(seed).uniform(0, 60))
-    ill_until = ill_at + timedelta(minutes=15)
-
-    def health(_service: str, now: datetime) -> Health | None:
-        ill = ill_at <= now < ill_until
-        return Health(alive=False, why="answered 500") if ill else None
-
-    trial = Trial(_fate(seed, health=health))
-    trial.world.at(ill_at, lambda: trial.world.fault("ill", "all services"))
-    trial.play("14:00")
+    dead = Health(alive=False, why="answered 500")
+    trial = _ill(seed, ill_at, timedelta(minutes=15), lambda _: dead).play("14:00")
     incident = _incident(record_of(NBA.name), TOGETHER)
     trial.expects("many services are not well at once", "pagerduty", "trigger", incident, ill_at + MINUTE)
     return trial.expects_nothing_else()
@@ -344,8 +342,7 @@ def not_fired(seed: int) -> Trial:
     unsent = [start.issued_at for latch in latches for start in latch.starts if start.issued_at >= out_at]
     since, incident = min(unsent) + LATE if unsent else None, _incident(OVERNIGHT, "not-fired")
     trial.expects("a gate is ready, and has not fired for 2 min", "pagerduty", "trigger", incident, since)
-    ends = [each for each in trial.endpoints.took if (each.what, each.about) == ("resolve", incident)]
-    trial.world.expect(len(ends) == 1, f"{len(ends)} ends of it were told")
+    _ends_once(trial, incident)
     return trial
 
 

@@ -19,6 +19,7 @@ from datetime import date, datetime, timedelta, timezone
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseServer
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
@@ -238,16 +239,22 @@ def kept_in(home: Path) -> list[str]:
 
 
 @contextmanager
+def answering(listening: BaseServer) -> Iterator[str]:
+    """Its address, without the last slash, while a thread answers."""
+    thread = Thread(target=listening.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{listening.server_address[1]}"
+    finally:
+        listening.shutdown()
+        thread.join()
+
+
+@contextmanager
 def serving(site: Site) -> Iterator[str]:
     """Its address, without the last slash, while a thread answers."""
-    with server(site, 0) as listening:
-        thread = Thread(target=listening.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://{HOST}:{listening.port}"
-        finally:
-            listening.shutdown()
-            thread.join()
+    with server(site, 0) as listening, answering(listening) as url:
+        yield url
 
 
 SERVICE_HOST = "nba-admin-dashboard-100000000001.us-central1.run.app"
@@ -285,15 +292,8 @@ def tunnelling(url: str, email: str) -> Iterator[str]:
 
         def log_message(self, format: str, *arguments: Any) -> None: ...
 
-    listening = ThreadingHTTPServer((HOST, 0), Passing)
-    thread = Thread(target=listening.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://{HOST}:{listening.server_port}"
-    finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join()
+    with ThreadingHTTPServer((HOST, 0), Passing) as listening, answering(listening) as through:
+        yield through
 
 
 def token_of(email: str) -> str:

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from threading import Thread
 from time import monotonic, sleep
 
 import pytest
@@ -41,6 +40,7 @@ from tests.cloud.functions import Mishap
 from tests.cloud.google import TOKEN, Google, gcloud_environment, google, require_gcloud
 from tests.cloud.memory import MemoryGcloud
 from tests.cloud.whole import whole
+from tests.flow.dashboards import answering
 
 PATIENCE_S = 240.0
 
@@ -470,14 +470,8 @@ def served(endpoint: Endpoint) -> Iterator[str]:
         body, status, headers = endpoint(request)  # type: ignore[arg-type]
         return Response(body, status, headers)
 
-    server = make_server("127.0.0.1", 0, Request.application(answer), threaded=True)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
+    with make_server("127.0.0.1", 0, Request.application(answer), threaded=True) as server, answering(server) as url:
+        yield url
 
 
 # --- the whole, with the installed gcloud ---------------------------------------------------------------
